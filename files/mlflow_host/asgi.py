@@ -1,0 +1,14 @@
+"""The ASGI application that uvicorn serves: traces, gateway, MCP registry and the like.
+
+nginx sends only the paths here that Flask lacks (``mlflow_host.release``).
+"""
+
+from __future__ import annotations
+
+from mlflow_host import settings
+
+settings.apply()
+
+from mlflow.server.fastapi_app import app  # noqa: E402  MLflow reads its environment on import
+
+application = app

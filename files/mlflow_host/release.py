@@ -1,0 +1,136 @@
+"""What an installed release is: its version, schema head and ASGI-only routes.
+
+Written to ``release.json`` in the virtualenv as the last step of an
+installation, so its presence also says that the installation is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = Path(sys.prefix) / "release.json"
+
+
+class ReleaseError(RuntimeError):
+    """The release is incomplete, or MLflow has changed in a way we rely on."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """One installed release.
+
+    Attributes:
+        version: of MLflow.
+        schema_head: newest Alembic revision that this MLflow knows.
+        asgi_routes: regular expressions of the URL paths that MLflow's Flask
+            application lacks, sorted.
+    """
+
+    version: str
+    schema_head: str
+    asgi_routes: list[str]
+
+
+def read(path: Path = DESCRIPTION) -> Release:
+    """The description of the release that this interpreter belongs to.
+
+    Raises:
+        ReleaseError: there is none: the installation did not finish.
+    """
+    try:
+        return Release(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ReleaseError(f"{path} is missing or damaged: run the playbook again") from error
+
+
+def to_regex(path: str) -> str:
+    """A regular expression for an OpenAPI path.
+
+    A parameter may itself hold slashes (an MCP server's name does), so each
+    one becomes ``.+``.
+    """
+    parts = re.split(r"\{[^}]*\}", path)
+    return "^" + ".+".join(re.escape(part) for part in parts) + "$"
+
+
+def asgi_only(paths: dict[str, dict[str, Any]], flask_app: Any) -> list[str]:
+    """The paths of MLflow's ASGI application that its Flask application cannot serve.
+
+    Args:
+        paths: ``paths`` of the ASGI application's OpenAPI document.
+        flask_app: MLflow's Flask application.
+
+    Raises:
+        ReleaseError: Flask serves a path for some methods only, or a regular
+            expression would also catch a route of Flask's. nginx could then
+            not route by path alone.
+    """
+    from werkzeug.exceptions import MethodNotAllowed, NotFound
+
+    adapter = flask_app.url_map.bind("localhost")
+
+    def flask_serves(path: str, method: str) -> bool:
+        try:
+            adapter.match(re.sub(r"\{[^}]*\}", "x", path), method=method.upper())
+        except (NotFound, MethodNotAllowed):
+            return False
+        return True
+
+    routes = []
+    for path, operations in paths.items():
+        served = {flask_serves(path, method) for method in operations}
+        if served == {True}:
+            continue
+        if served == {True, False}:
+            raise ReleaseError(f"{path}: Flask serves some of its methods only")
+        routes.append(to_regex(path))
+    for rule in flask_app.url_map.iter_rules():
+        sample = re.sub(r"<[^>]*>", "x", rule.rule)
+        caught = [route for route in routes if re.match(route, sample)]
+        if caught:
+            raise ReleaseError(f"{caught[0]} would also catch Flask's {rule.rule}")
+    return sorted(routes)
+
+
+def describe() -> Release:
+    """Inspect the MLflow of this virtualenv. Needs no database.
+
+    Raises:
+        ReleaseError: as :func:`asgi_only`, or MLflow has several schema heads.
+    """
+    import mlflow.server.fastapi_app as fastapi
+    from alembic.script import ScriptDirectory
+    from mlflow.server import app as flask_app
+    from mlflow.store.db.utils import _get_alembic_config
+    from mlflow.version import VERSION
+
+    heads = ScriptDirectory.from_config(_get_alembic_config("")).get_heads()
+    if len(heads) != 1:
+        raise ReleaseError(f"MLflow {VERSION} has {len(heads)} schema heads, expected one")
+    paths = fastapi.app.openapi()["paths"]
+    return Release(VERSION, heads[0], asgi_only(paths, flask_app))
+
+
+def main() -> int:
+    """Write ``release.json`` whole or not at all; exit 1 with the reason otherwise."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    try:
+        text = json.dumps(asdict(describe()), indent=2) + "\n"
+    except ReleaseError as error:
+        print(f"cannot use this release: {error}", file=sys.stderr)
+        return 1
+    partial = DESCRIPTION.with_suffix(".partial")
+    partial.write_text(text)
+    partial.chmod(0o644)
+    partial.replace(DESCRIPTION)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""The WSGI application that gunicorn serves: MLflow's REST API and UI, and ``/ready``."""
+
+from __future__ import annotations
+
+from mlflow_host import settings
+
+settings.apply()
+
+from mlflow.server import app  # noqa: E402  MLflow reads its environment on import
+
+from mlflow_host.ready import Ready  # noqa: E402
+
+application = Ready(app)

@@ -1,0 +1,123 @@
+"""Users as a list of dictionaries: what is wrong with them, and their htpasswd file."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from passlib.hash import sha512_crypt
+
+# RFC 7617 forbids a colon in the name; the rest keeps logs and URLs readable.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+
+# Hashes that nginx verifies through crypt(3) on Debian. No apr1 (MD5) and no
+# plain text, which nginx would take as well.
+HASH = re.compile(r"\$(6|5|y|2[aby])\$[./A-Za-z0-9$=,]{20,}")
+
+# Cost of a hash: about 10 ms. Only the first request of a login pays it,
+# because nginx remembers the answer.
+ROUNDS = 20_000
+
+
+def user_problems(users: Any, minimum_length: int) -> list[str]:
+    """Everything that is wrong with a list of users, in plain sentences.
+
+    Args:
+        users: entries with ``name`` and one of ``password`` and ``password_hash``.
+        minimum_length: shortest password allowed, in characters.
+
+    Returns:
+        One sentence for each fault. They name users, never a password or hash.
+    """
+    if not isinstance(users, list) or not users:
+        return ["it is empty, so nobody could log in: give at least one name and password"]
+    if not all(isinstance(user, dict) for user in users):
+        return ["every entry must have name, and password or password_hash"]
+    problems: list[str] = []
+    for user in users:
+        problems += _problems_of_one(user, minimum_length)
+    counts = Counter(str(user.get("name", "")) for user in users)
+    problems += [
+        f"{name!r} stands there {count} times: keep one entry"
+        for name, count in counts.items()
+        if count > 1
+    ]
+    return problems
+
+
+def _problems_of_one(user: dict[str, Any], minimum_length: int) -> list[str]:
+    name = str(user.get("name", ""))
+    if not NAME.fullmatch(name):
+        return [
+            f"the name {name!r} cannot be used: take 1 to 64 letters, digits and . _ @ -, "
+            "beginning with a letter or digit (no colon, space or line break)"
+        ]
+    unknown = sorted(set(user) - {"name", "password", "password_hash"})
+    if unknown:
+        return [f"{name!r} has the unknown key {', '.join(unknown)}"]
+    if ("password" in user) == ("password_hash" in user):
+        return [f"{name!r} needs exactly one of password and password_hash"]
+    if "password_hash" in user:
+        if HASH.fullmatch(str(user["password_hash"])):
+            return []
+        return [
+            f"the password_hash of {name!r} is none that nginx verifies safely: "
+            "make one with `openssl passwd -6`"
+        ]
+    password = str(user["password"])
+    if not password:
+        return [f"the password of {name!r} is empty"]
+    if any(ord(character) < 32 for character in password):
+        return [f"the password of {name!r} holds a line break or another control character"]
+    if len(password) < minimum_length:
+        return [
+            f"the password of {name!r} is weak: it has {len(password)} characters, "
+            f"use {minimum_length} or more"
+        ]
+    if password.lower() == name.lower() or len(set(password)) < 5:
+        return [f"the password of {name!r} is weak: it is too easy to guess"]
+    return []
+
+
+def htpasswd(users: list[dict[str, Any]], present: str) -> str:
+    """The htpasswd file for ``users``, stable from run to run.
+
+    A hash that stands in ``present`` and still fits the password is kept, so
+    an unchanged user gets no new salt and the file does not change.
+
+    Args:
+        users: as for :func:`user_problems`, already found to be fine.
+        present: the file as it is now; empty if there is none.
+
+    Returns:
+        One line ``name:hash`` for each user, in the order given.
+    """
+    hashes = dict(line.split(":", 1) for line in present.splitlines() if ":" in line)
+    lines = []
+    for user in users:
+        name = str(user["name"])
+        value = user.get("password_hash") or _kept_or_new(
+            str(user["password"]), hashes.get(name, "")
+        )
+        lines.append(f"{name}:{value}\n")
+    return "".join(lines)
+
+
+def _kept_or_new(password: str, present: str) -> str:
+    if (
+        sha512_crypt.identify(present)
+        and sha512_crypt.from_string(present).rounds == ROUNDS
+        and sha512_crypt.verify(password, present)
+    ):
+        return present
+    return str(sha512_crypt.using(rounds=ROUNDS).hash(password))
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters of this file by name."""
+        return {"user_problems": user_problems, "htpasswd": htpasswd}
