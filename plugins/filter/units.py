@@ -1,0 +1,90 @@
+"""Which systemd units run on files that have changed since they started.
+
+A handler is lost when the run that would have called it is killed. Comparing
+times finds the same units whenever the next run comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypedDict
+
+
+class Needs(TypedDict):
+    """What belongs to a unit besides its unit file."""
+
+    files: list[str]
+    stops: list[str]
+
+
+def _blocks(shown: str) -> list[dict[str, str]]:
+    """The units in the output of ``systemctl show``, one dictionary each."""
+    return [
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        for block in shown.split("\n\n")
+        if block.strip()
+    ]
+
+
+def _started(unit: dict[str, str]) -> float | None:
+    """When the unit began to start, in seconds since 1970; ``None`` if it does not run."""
+    text = unit.get("InactiveExitTimestamp", "")
+    if unit.get("ActiveState") in ("inactive", None) or text in ("", "n/a"):
+        return None
+    return datetime.strptime(text, "%a %Y-%m-%d %H:%M:%S.%f UTC").replace(tzinfo=UTC).timestamp()
+
+
+def stale_units(shown: str, written: str, needs: dict[str, Needs]) -> list[str]:
+    """The units to stop because a file of theirs is newer than they are.
+
+    Args:
+        shown: output of ``systemctl show --timestamp=us+utc`` with the
+            properties Id, ActiveState and InactiveExitTimestamp.
+        written: lines ``<seconds since 1970> <path>``.
+        needs: by unit, the paths it reads (a closing slash means everything
+            below) and the units that stop before it.
+
+    Returns:
+        Names in the order in which to stop them.
+    """
+    times = {
+        path: float(seconds)
+        for seconds, path in (line.split(" ", 1) for line in written.splitlines())
+    }
+    stop: list[str] = []
+    for unit in _blocks(shown):
+        name = unit.get("Id", "")
+        started = _started(unit)
+        if name not in needs or started is None:
+            continue
+        paths = [f"/etc/systemd/system/{name}", *needs[name]["files"]]
+        newest = max(
+            (
+                seconds
+                for path, seconds in times.items()
+                if any(path == own or (own.endswith("/") and path.startswith(own)) for own in paths)
+            ),
+            default=0.0,
+        )
+        if newest > started:
+            stop += [*needs[name]["stops"], name]
+    return list(dict.fromkeys(stop))
+
+
+def running_units(shown: str) -> list[str]:
+    """The units that are active and, where that applies, enabled."""
+    return [
+        unit["Id"]
+        for unit in _blocks(shown)
+        if unit.get("ActiveState") == "active"
+        and unit.get("UnitFileState") in ("enabled", "static")
+    ]
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters of this file by name."""
+        return {"stale_units": stale_units, "running_units": running_units}
