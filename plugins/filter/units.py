@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 class Needs(TypedDict):
     """What belongs to a unit besides its unit file."""
 
+    unit: str
     files: list[str]
     stops: list[str]
 
@@ -35,30 +36,34 @@ def _started(unit: dict[str, str]) -> float | None:
     return datetime.strptime(text, "%a %Y-%m-%d %H:%M:%S.%f UTC").replace(tzinfo=UTC).timestamp()
 
 
-def stale_units(shown: str, written: str, needs: dict[str, Needs]) -> list[str]:
+def stale_units(shown: str, written: str, needs: list[Needs]) -> list[str]:
     """The units to stop because a file of theirs is newer than they are.
 
     Args:
         shown: output of ``systemctl show --timestamp=us+utc`` with the
             properties Id, ActiveState and InactiveExitTimestamp.
         written: lines ``<seconds since 1970> <path>``.
-        needs: by unit, the paths it reads (a closing slash means everything
-            below) and the units that stop before it.
+        needs: for each unit, the paths it reads (a closing slash means
+            everything below) and the units that stop before it.
 
     Returns:
         Names in the order in which to stop them.
+
+    Raises:
+        KeyError: ``shown`` lacks a unit of ``needs``.
     """
     times = {
         path: float(seconds)
         for seconds, path in (line.split(" ", 1) for line in written.splitlines())
     }
+    units = {unit.get("Id", ""): unit for unit in _blocks(shown)}
     stop: list[str] = []
-    for unit in _blocks(shown):
-        name = unit.get("Id", "")
-        started = _started(unit)
-        if name not in needs or started is None:
+    for need in needs:
+        name = need["unit"]
+        started = _started(units[name])
+        if started is None:
             continue
-        paths = [f"/etc/systemd/system/{name}", *needs[name]["files"]]
+        paths = [f"/etc/systemd/system/{name}", *need["files"]]
         newest = max(
             (
                 seconds
@@ -68,7 +73,7 @@ def stale_units(shown: str, written: str, needs: dict[str, Needs]) -> list[str]:
             default=0.0,
         )
         if newest > started:
-            stop += [*needs[name]["stops"], name]
+            stop += [*need["stops"], name]
     return list(dict.fromkeys(stop))
 
 

@@ -1,0 +1,31 @@
+# make help lists what can be made.
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down test test-fast soak lint locks readme
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## a whole server in a container, proven by a training run
+	@scripts/demo
+
+demo-down: ## remove it
+	@scripts/demo-down
+
+test: ## every test, from a fresh machine; under 45 minutes on two cores
+	@tests/run all
+
+test-fast: ## the tests without containers, under a minute
+	@tests/run fast
+
+soak: ## the long proofs: a play killed at every third task
+	@tests/run soak
+
+lint: ## ansible-lint, yamllint, ruff, mypy
+	@tests/run lint
+
+locks: ## resolve the lock files again from their .in files
+	@scripts/locks
+
+readme: ## write the variable tables of the roles' READMEs
+	@scripts/setup controller
+	@.venv/bin/python scripts/readme_tables.py
