@@ -1,0 +1,118 @@
+"""Unmodified MLflow clients through the public URL, verification on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+METHODS = ["GET", "POST", "PATCH", "DELETE"]
+
+LARGE_ARTIFACT = """
+import hashlib, os, tempfile, mlflow
+from pathlib import Path
+folder = Path(tempfile.mkdtemp())
+block = os.urandom(1 << 20)
+with open(folder / "large.bin", "wb") as file:
+    for number in range(100):
+        file.write(number.to_bytes(4, "big") + block[4:])
+digest = lambda path: hashlib.file_digest(open(path, "rb"), "sha256").hexdigest()
+mlflow.set_experiment("large")
+with mlflow.start_run() as run:
+    mlflow.log_artifact(str(folder / "large.bin"))
+back = mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="large.bin")
+print(digest(back) == digest(folder / "large.bin"), os.path.getsize(back))
+"""
+
+ODD_NAMES = """
+import json, tempfile, mlflow
+from pathlib import Path
+names = ["a b.txt", "100%.txt", "caf\\u00e9.txt", "plus+and&.txt", "\\u65e5\\u672c.txt", "empty", "x" * 200]
+folder = Path(tempfile.mkdtemp())
+for name in names:
+    (folder / name).write_text("" if name == "empty" else name)
+mlflow.set_experiment("odd names")
+with mlflow.start_run() as run:
+    mlflow.log_artifacts(str(folder), "odd")
+back = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path="odd"))
+print(json.dumps({name: (back / name).read_text() == ("" if name == "empty" else name) for name in names}))
+"""
+
+PROMPT = """
+import mlflow
+mlflow.genai.register_prompt(name="greeting", template="Hello {{name}}")
+print(mlflow.genai.load_prompt("prompts:/greeting/1").format(name="Ada"))
+"""
+
+
+def test_the_example_trains_logs_traces_and_registers(
+    server: Any, host: Any, example: str
+) -> None:
+    """The example of the README works, including traces, which only the ASGI unit serves."""
+    said = example
+    assert said.count("equal:") == 5, said
+    assert "DIFFERENT" not in said
+    assert said.strip().splitlines()[-1].startswith(server.url + "/#/experiments/")
+    assert host.service(f"{server.unit}-asgi.service").is_running
+
+
+def test_100_mb_artifact_up_and_down(server: Any, host: Any, client: Callable[..., str]) -> None:
+    """An artifact far above nginx's default limit comes back byte for byte, and passes nginx's disk by."""
+    assert client("-c", LARGE_ARTIFACT).split()[-2:] == ["True", str(100 << 20)]
+    left = host.run("find /var/lib/nginx -type f")
+    assert left.stdout == ""
+
+
+def test_odd_file_names(client: Callable[..., str]) -> None:
+    """Spaces, percent signs, accents, long and empty files round-trip."""
+    result = json.loads(client("-c", ODD_NAMES).strip().splitlines()[-1])
+    assert all(result.values()), result
+
+
+def test_prompts(client: Callable[..., str]) -> None:
+    """The prompt registry works although model sources are limited."""
+    assert client("-c", PROMPT).strip().splitlines()[-1] == "Hello Ada"
+
+
+@pytest.mark.parametrize(
+    "source", ["/etc", "file:///etc", "s3://elsewhere/model", "https://evil.example/model"]
+)
+def test_model_sources_are_limited_to_the_proxy(server: Any, http: Any, source: str) -> None:
+    """A model version cannot point outside the proxied store."""
+    api = server.url + "/api/2.0/mlflow"
+    http.post(api + "/registered-models/create", json={"name": "limits"})
+    answer = http.post(api + "/model-versions/create", json={"name": "limits", "source": source})
+    assert answer.status_code == 400
+    assert "Invalid model version source" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["../.volume-id", "%2e%2e/.volume-id", "..%2f.volume-id", "%252e%252e/.volume-id"]
+)
+def test_artifact_paths_do_not_leave_the_store(server: Any, http: Any, path: str) -> None:
+    """Path tricks neither read nor write outside the store."""
+    import requests
+
+    url = server.url + "/api/2.0/mlflow-artifacts/artifacts/"
+    for method in ("GET", "PUT"):
+        request = http.prepare_request(requests.Request(method, url, data=b"x" if method == "PUT" else None))
+        request.url = url + path
+        answer = http.send(request, verify=server.ca)
+        assert answer.status_code in (400, 404), (method, answer.status_code)
+        assert answer.status_code != 200
+
+
+def test_every_asgi_only_route_reaches_the_asgi_unit(server: Any, host: Any, http: Any) -> None:
+    """What only the ASGI application has is routed there, as derived from the installed release."""
+    description = host.file(f"{server['mlflow_root_path']}/current/release.json").content_string
+    routes = json.loads(description)["asgi_routes"]
+    assert len(routes) > 20
+    for route in routes:
+        path = route.strip("^$").replace("\\", "").replace(".+", "x")
+        answers = [http.request(method, server.url + path, json={}) for method in METHODS]
+        # Flask answers an unknown path with a page, whatever the method; the
+        # ASGI application speaks JSON for at least one.
+        kinds = {answer.headers.get("Content-Type", "").split(";")[0] for answer in answers}
+        assert "application/json" in kinds, (path, [answer.status_code for answer in answers])

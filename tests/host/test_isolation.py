@@ -1,0 +1,181 @@
+"""What a local user, a neighbour on the network and a curious reader can reach."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+# Exactly what the units are allowed, as systemd reports it for the loaded unit.
+SANDBOX = {
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
+    "PrivateTmp": "yes",
+    "PrivateDevices": "yes",
+    "PrivateNetwork": "yes",
+    "PrivateUsers": "yes",
+    "DevicePolicy": "closed",
+    "ProtectProc": "invisible",
+    "ProcSubset": "pid",
+    "NoNewPrivileges": "yes",
+    "CapabilityBoundingSet": "",
+    "AmbientCapabilities": "",
+    "ProtectClock": "yes",
+    "ProtectControlGroups": "yes",
+    "ProtectHostname": "yes",
+    "ProtectKernelLogs": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectKernelTunables": "yes",
+    "RestrictNamespaces": "yes",
+    "RestrictRealtime": "yes",
+    "RestrictSUIDSGID": "yes",
+    "LockPersonality": "yes",
+    "MemoryDenyWriteExecute": "yes",
+    "RemoveIPC": "yes",
+    "KeyringMode": "private",
+    "SystemCallArchitectures": "native",
+    "RestrictAddressFamilies": "AF_UNIX",
+}
+
+
+def units(server: Any) -> list[str]:
+    """The units whose processes run MLflow's code."""
+    return [f"{server.unit}{kind}.service" for kind in ("", "-asgi", "-db-init")]
+
+
+def test_only_nginx_listens_on_a_network_address(server: Any, host: Any) -> None:
+    """No TCP or UDP port but nginx's is open, on any address."""
+    lines = host.check_output("ss --tcp --udp --listening --numeric --processes --no-header").splitlines()
+    listeners = {(int(line.split()[4].rsplit(":", 1)[1]), re.search(r'\("([^"]+)"', line)[1]) for line in lines}
+    public = urlsplit(server.url).port or 443
+    assert listeners == {(public, "nginx"), (server["proxy_http_port"], "nginx")}
+
+
+@pytest.mark.parametrize("name", ["wsgi", "asgi"])
+def test_backend_sockets_refuse_other_local_users(server: Any, host: Any, name: str) -> None:
+    """A local user cannot walk around the login through a backend's socket."""
+    path = f"{server['mlflow_runtime_path']}/{name}.sock"
+    script = f"import socket; socket.socket(socket.AF_UNIX).connect('{path}')"
+    assert host.file(path).is_socket
+    refused = host.run(f'runuser -u mallory -- python3 -c "{script}"')
+    assert "PermissionError" in refused.stderr
+    assert host.run(f'runuser -u www-data -- python3 -c "{script}"').rc == 0
+
+
+def test_login_server_refuses_other_local_users(server: Any, host: Any) -> None:
+    """A local user can neither guess passwords at its socket nor read remembered logins."""
+    for path in (f"/run/{server.unit}-proxy/login/hash.sock", f"/run/{server.unit}-proxy/login/cache"):
+        assert host.run(f"runuser -u mallory -- ls {path}").rc != 0
+        assert host.run(f"ls {path}").rc == 0
+
+
+@pytest.mark.parametrize("user", ["mallory", "www-data"])
+def test_database_refuses_other_local_users(server: Any, host: Any, user: str) -> None:
+    """Nobody but the service's user gets into the database, whatever role they claim."""
+    for role in (server["mlflow_database_role"], "postgres"):
+        refused = host.run(f"runuser -u {user} -- psql -U {role} -d {server['mlflow_database']} -c 'SELECT 1'")
+        assert refused.rc != 0
+        assert "Peer authentication failed" in refused.stderr
+
+
+def test_database_role_owns_one_database_and_nothing_else(server: Any, host: Any) -> None:
+    """The role cannot make databases or roles, and can enter only its own database."""
+    role, database = server["mlflow_database_role"], server["mlflow_database"]
+    query = (
+        "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
+        " (SELECT string_agg(datname, ',') FROM pg_database d WHERE datdba = r.oid),"
+        " (SELECT count(*) FROM pg_auth_members m WHERE m.member = r.oid)"
+        f" FROM pg_roles r WHERE rolname = '{role}'"
+    )
+    assert host.check_output(f'psql -U postgres -Atc "{query}"') == f"f|f|f|f|f|{database}|0"
+    other = host.run(f"runuser -u {server['mlflow_user']} -- psql -U {role} -d postgres -c 'SELECT 1'")
+    assert other.rc != 0
+
+
+@pytest.mark.parametrize("kind", ["", "-asgi", "-db-init"])
+def test_sandbox_is_exactly_this(server: Any, host: Any, kind: str) -> None:
+    """Every process of MLflow runs in the sandbox as designed, nothing less and nothing more."""
+    unit = f"{server.unit}{kind}.service"
+    names = ",".join([*SANDBOX, "User", "ReadWritePaths", "UMask"])
+    shown = dict(
+        line.split("=", 1) for line in host.check_output(f"systemctl show -p {names} {unit}").splitlines()
+    )
+    expected = SANDBOX | {
+        "User": server["mlflow_user"],
+        "ReadWritePaths": server["mlflow_volume_path"],
+        "UMask": "0007",
+    }
+    assert shown == expected
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("", 1.0), ("-asgi", 1.5)])
+def test_exposure(server: Any, host: Any, kind: str, limit: float) -> None:
+    """systemd-analyze rates the REST unit at 1.0 or less and the ASGI unit at 1.5 or less."""
+    last = host.run(f"systemd-analyze security --no-pager {server.unit}{kind}.service").stdout
+    rating = re.search(r"Overall exposure level for \S+: ([0-9.]+)", last)
+    assert rating is not None
+    assert float(rating[1]) <= limit
+
+
+def test_service_cannot_change_its_own_code_or_settings(server: Any, host: Any) -> None:
+    """Code and settings belong to root; the service's user can write only to the volume."""
+    user = server["mlflow_user"]
+    for path in (server["mlflow_root_path"], server["mlflow_config_path"]):
+        assert host.check_output(f"find {path} -user {user} | head -n 5") == ""
+        assert host.check_output(f"find {path} -not -type l -perm /o+w | head -n 5") == ""
+
+
+def secrets(server: Any, host: Any) -> list[str]:
+    """Every secret of this host."""
+    found = host.check_output(f"cat {server['mlflow_config_path']}/secrets/*").split()
+    assert len(found) == 3
+    assert min(map(len, found)) >= 32
+    hashes = [line.split(":", 1)[1] for line in host.check_output(f"cat /etc/nginx/{server.unit}/htpasswd").split()]
+    passwords = [user["password"] for user in server["mlflow_users"] if "password" in user]
+    return found + hashes + passwords
+
+
+def test_no_secret_where_it_does_not_belong(server: Any, host: Any) -> None:
+    """No secret in process arguments, the journal, unit files or files that others can read."""
+    places = {
+        "ps": host.check_output("ps -eww -o args"),
+        "journal": host.check_output("journalctl --no-pager -o cat"),
+        "units": host.check_output(f"systemctl cat '{server.unit}*' nginx.service"),
+        "environment": host.check_output(f"systemctl show -p Environment {' '.join(units(server))}"),
+    }
+    for secret in secrets(server, host):
+        for place, text in places.items():
+            assert secret not in text, f"a secret is in {place}"
+        quoted = secret.replace("'", "'\\''")
+        readable = host.run(
+            "find /etc /opt /srv /var/lib /var/log /var/cache/mlflow /run /tmp /root -xdev -type f -perm /o+r -size -2M -print0"
+            f" 2>/dev/null | xargs -0 grep --files-with-matches --fixed-strings -e '{quoted}'"
+        )
+        assert readable.stdout == ""
+
+
+def test_processes_do_not_hold_secrets_in_their_environment(server: Any, host: Any) -> None:
+    """What a process was started with, which root-run tools print readily, holds no secret."""
+    pid = host.check_output(f"systemctl show -p MainPID --value {server.unit}.service")
+    environment = host.check_output(f"tr '\\0' '\\n' < /proc/{pid}/environ")
+    assert "MLFLOW_BACKEND_STORE_URI=postgresql+psycopg2:///?service=" in environment
+    for secret in secrets(server, host):
+        assert secret not in environment
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "owner"),
+    [
+        ("{mlflow_config_path}/secrets", 0o700, "root"),
+        ("{mlflow_config_path}/secrets/kek_passphrase", 0o600, "root"),
+        ("{mlflow_config_path}", 0o750, "root"),
+        ("/etc/nginx/{mlflow_unit}/htpasswd", 0o640, "root"),
+        ("/etc/nginx/{mlflow_unit}/tls/server.key", 0o600, "root"),
+    ],
+)
+def test_files_that_hold_secrets(server: Any, host: Any, path: str, mode: int, owner: str) -> None:
+    """Secrets are readable by root, and hashes by nginx, only."""
+    file = host.file(path.format(**server.settings))
+    assert (file.mode, file.user) == (mode, owner)

@@ -1,0 +1,138 @@
+"""The service lives through restarts and outages, and refuses what would do harm."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+import pytest
+
+
+def ready(server: Any, http: Any, seconds: int = 60) -> bool:
+    """Whether /ready says yes within ``seconds``."""
+    for _ in range(seconds):
+        if http.get(server.url + "/ready").status_code == 200:
+            return True
+        time.sleep(1)
+    return False
+
+
+def test_ready_checks_database_and_volume(server: Any, http: Any) -> None:
+    """/ready names what it has checked."""
+    answer = http.get(server.url + "/ready")
+    assert answer.status_code == 200
+    assert answer.json() == {"ready": True, "checks": {"database": "ok", "volume": "ok"}}
+
+
+def test_a_restart_refuses_nobody(server: Any, host: Any, http: Any) -> None:
+    """While MLflow restarts, connections wait in the socket: no request fails."""
+    codes: list[int] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            codes.append(http.get(server.url + "/version").status_code)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        assert host.run(f"systemctl restart {server.unit}.service").rc == 0
+        assert ready(server, http)
+    finally:
+        stop.set()
+        thread.join()
+    assert set(codes) == {200}
+
+
+def test_database_outage_is_told_and_survived(server: Any, host: Any, http: Any) -> None:
+    """Without its database the server says 503 and why, and recovers without hands."""
+    cluster = host.check_output("systemctl list-units --plain --no-legend 'postgresql@*' | cut -d' ' -f1")
+    assert host.run(f"systemctl stop {cluster}").rc == 0
+    try:
+        answer = http.get(server.url + "/ready")
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"] == "5"
+        assert answer.json()["checks"] == {"database": "failed", "volume": "ok"}
+    finally:
+        assert host.run(f"systemctl start {cluster}").rc == 0
+    assert ready(server, http)
+    assert host.service(f"{server.unit}.service").is_running
+
+
+def test_a_foreign_schema_revision_is_refused(server: Any, host: Any, http: Any) -> None:
+    """MLflow does not start on a database of another revision, and so cannot migrate it."""
+    release = json.loads(host.file(f"{server['mlflow_root_path']}/current/release.json").content_string)
+    database = server["mlflow_database"]
+
+    def revision(value: str) -> None:
+        query = f"UPDATE alembic_version SET version_num = '{value}'"
+        assert host.run(f'psql -U postgres -d {database} -c "{query}"').rc == 0
+
+    revision("1b5f0d9ad7c1")
+    try:
+        assert host.run(f"systemctl restart {server.unit}.service").rc != 0
+        journal = host.check_output(f"journalctl --no-pager -n 40 -o cat -u {server.unit}.service")
+        assert "refusing to start: the database has schema revision 1b5f0d9ad7c1" in journal
+        found = host.check_output(f'psql -U postgres -d {database} -Atc "SELECT version_num FROM alembic_version"')
+        assert found == "1b5f0d9ad7c1"
+    finally:
+        revision(release["schema_head"])
+    assert ready(server, http)
+
+
+def test_a_missing_or_wrong_volume_is_refused(server: Any, host: Any, http: Any) -> None:
+    """MLflow does not start on a volume without its sentinel, nor on another one's."""
+    sentinel = f"{server['mlflow_volume_path']}/.volume-id"
+    host.check_output(f"cp -p {sentinel} /root/sentinel")
+    try:
+        for change, reason in (
+            (f"rm {sentinel}", "is the artifact volume mounted?"),
+            (f"echo other > {sentinel}", "mount the right volume"),
+        ):
+            host.check_output(change)
+            assert http.get(server.url + "/ready").status_code == 503
+            assert host.run(f"systemctl restart {server.unit}.service").rc != 0
+            journal = host.check_output(f"journalctl --no-pager -n 40 -o cat -u {server.unit}.service")
+            assert f"refusing to start: {server['mlflow_volume_path']}" in journal
+            assert reason in journal
+            host.check_output(f"cp -p /root/sentinel {sentinel}")
+            assert ready(server, http)
+    finally:
+        host.check_output(f"cp -p /root/sentinel {sentinel}")
+    assert ready(server, http)
+
+
+def test_a_killed_nginx_comes_back(server: Any, host: Any, http: Any) -> None:
+    """nginx starts again after a kill, although it left its socket behind."""
+    pid = host.check_output("systemctl show -p MainPID --value nginx.service")
+    host.check_output(f"pkill -9 -P {pid}; kill -9 {pid}")
+    for _ in range(30):
+        if host.service("nginx").is_running and host.run("systemctl is-active nginx").stdout.strip() == "active":
+            break
+        time.sleep(1)
+    assert host.check_output("systemctl show -p MainPID --value nginx.service") not in ("0", pid)
+    assert http.get(server.url + "/version").status_code == 200
+
+
+def pss(host: Any, unit: str) -> float:
+    """Proportional set size of all processes of a unit, in MB (10^6 bytes)."""
+    main = host.check_output(f"systemctl show -p MainPID --value {unit}")
+    kib = host.check_output(
+        f"for p in {main} $(pgrep -P {main}); do awk '/^Pss:/{{s+=$2}} END{{print s}}' /proc/$p/smaps_rollup; done"
+    )
+    return sum(map(int, kib.split())) * 1024 / 1e6
+
+
+@pytest.mark.parametrize(("with_asgi", "limit"), [(False, 350), (True, 600)])
+def test_idle_memory(server: Any, host: Any, http: Any, with_asgi: bool, limit: int) -> None:
+    """Idle, MLflow takes 350 MB without the ASGI unit and 600 MB with it."""
+    assert host.run(f"systemctl restart {server.unit}.service").rc == 0
+    assert ready(server, http)
+    total = pss(host, f"{server.unit}.service")
+    if with_asgi:
+        assert http.get(server.url + "/gateway/mlflow/v1/models").status_code == 200
+        total += pss(host, f"{server.unit}-asgi.service")
+    print(f"{total:.0f} MB")
+    assert total <= limit
