@@ -1,0 +1,85 @@
+"""A play that is killed anywhere converges when it is run again."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import requests
+
+from tests.hosts.playbook import ROOT, run_playbook
+
+CALLBACK = {
+    "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "plugins" / "callback"),
+    "ANSIBLE_CALLBACKS_ENABLED": "kill_at",
+}
+
+# Where a kill hurts most: files written and PostgreSQL not restarted; packages
+# half installed; units written and nothing started. KILL_EVERY=3 kills at
+# every third task instead.
+NASTY = [
+    "Ask when its files were written",
+    "Install the locked packages",
+    "Ask systemd about the units",
+]
+SHORT = 3
+
+
+def tasks() -> list[tuple[int, str]]:
+    """Number and name of each task, from a run that changes nothing (check mode)."""
+    done = run_playbook(arguments=("--check",), environment=CALLBACK)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return [(int(n), name) for n, name in re.findall(r"^TASK-NUMBER (\d+) (.*)$", done.stdout, re.M)]
+
+
+def kill_points() -> list[int]:
+    """The tasks to kill at, in ascending order."""
+    numbered = tasks()
+    if every := int(os.environ.get("KILL_EVERY", "0")):
+        return [number for number, _ in numbered[::every]]
+    points = [next(n for n, name in numbered if wanted in name) for wanted in NASTY]
+    assert len(points) == SHORT
+    return sorted(points)
+
+
+def test_a_killed_play_converges_when_run_again(host: Any) -> None:
+    """Killed at each point in turn on one host, the play then completes, and once more changes nothing."""
+    for point in kill_points():
+        killed = run_playbook(environment=CALLBACK | {"KILL_AT": str(point)})
+        assert killed.returncode == -9, f"point {point}: {killed.stdout[-2000:]}"
+    done = run_playbook()
+    assert done.returncode == 0, done.stdout[-4000:]
+    again = run_playbook()
+    assert again.returncode == 0
+    assert re.search(r"changed=0 .*failed=0", again.stdout), again.stdout[-4000:]
+
+    variables = host.ansible.get_variables()
+    user = variables["mlflow_users"][0]
+    answer = requests.get(
+        variables["mlflow_public_url"] + "/ready",
+        auth=(user["name"], user["password"]),
+        verify=str(_ca(variables["inventory_hostname"])),
+        timeout=30,
+    )
+    assert answer.json() == {"ready": True, "checks": {"database": "ok", "volume": "ok"}}
+
+
+def test_a_lost_restart_is_made_up_for(host: Any) -> None:
+    """Killed after a setting was written and before the restart, the next run restarts MLflow."""
+    numbered = tasks()
+    point = next(number for number, name in numbered if "Ask systemd about the units" in name)
+    change = {"mlflow_threads": 5}
+    killed = run_playbook(change, environment=CALLBACK | {"KILL_AT": str(point)})
+    assert killed.returncode == -9
+    before = host.check_output("systemctl show -p MainPID --value mlflow.service")
+    done = run_playbook(change)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert host.check_output("systemctl show -p MainPID --value mlflow.service") != before
+
+
+def _ca(name: str) -> Any:
+    from pathlib import Path
+
+    inventory = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
+    return inventory / "client" / f"{name}-ca.crt"
