@@ -94,7 +94,10 @@ def main() -> int:
 
         say("registering the model")
         version = mlflow.sklearn.log_model(
-            model, name="model", registered_model_name=MODEL, input_example=x_test[:2],
+            model,
+            name="model",
+            registered_model_name=MODEL,
+            input_example=x_test[:2],
             serialization_format="pickle",
         ).registered_model_version
         client.set_registered_model_alias(MODEL, ALIAS, str(version))
@@ -104,9 +107,7 @@ def main() -> int:
     loaded = mlflow.sklearn.load_model(f"models:/{MODEL}@{ALIAS}")
     logged = client.get_run(run.info.run_id).data
     names = [item.path for item in client.list_artifacts(run.info.run_id, "report/by class/details")]
-    traces = mlflow.search_traces(
-        locations=[run.info.experiment_id], return_type="list", run_id=run.info.run_id
-    )
+    traces = mlflow.search_traces(locations=[run.info.experiment_id], return_type="list", run_id=run.info.run_id)
     checks = {
         "predictions of the loaded model": bool((loaded.predict(x_test) == model.predict(x_test)).all()),
         "autologged parameters": "sgdclassifier__loss" in logged.params,

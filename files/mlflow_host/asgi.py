@@ -9,6 +9,6 @@ from mlflow_host import settings
 
 settings.apply()
 
-from mlflow.server.fastapi_app import app  # noqa: E402  MLflow reads its environment on import
+from mlflow.server.fastapi_app import app
 
 application = app

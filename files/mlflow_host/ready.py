@@ -54,9 +54,7 @@ class Ready:
         self._application = application
         self._checks = checks or {"database": database, "volume": artifact_volume}
 
-    def __call__(
-        self, environ: dict[str, Any], start_response: Callable[..., Any]
-    ) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("PATH_INFO") != "/ready":
             return self._application(environ, start_response)
         results = {name: self._run(name, check) for name, check in self._checks.items()}

@@ -48,11 +48,7 @@ def holds_data(engine: Engine) -> bool:
     An initialization that was killed leaves empty tables and may be repeated.
     Tables with rows and no revision are somebody else's.
     """
-    tables = [
-        name
-        for name in sqlalchemy.inspect(engine).get_table_names()
-        if not name.startswith("alembic_")
-    ]
+    tables = [name for name in sqlalchemy.inspect(engine).get_table_names() if not name.startswith("alembic_")]
     with engine.connect() as connection:
         for name in tables:
             table = sqlalchemy.table(name)
@@ -79,9 +75,7 @@ def initialize(uri: str, artifact_root: str) -> bool:
     if current(engine) is not None:
         return False
     if holds_data(engine):
-        raise SchemaError(
-            "the database holds data but no MLflow schema revision: it is not an MLflow database"
-        )
+        raise SchemaError("the database holds data but no MLflow schema revision: it is not an MLflow database")
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     SqlAlchemyStore(uri, artifact_root)

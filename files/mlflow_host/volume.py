@@ -61,10 +61,7 @@ def check(volume: Volume) -> None:
             f"{volume.path} has no {SENTINEL} ({error.strerror}): is the artifact volume mounted?"
         ) from error
     if found != expected:
-        raise VolumeError(
-            f"{volume.path} is volume {found}, but this host serves {expected}: "
-            "mount the right volume"
-        )
+        raise VolumeError(f"{volume.path} is volume {found}, but this host serves {expected}: mount the right volume")
     try:
         with tempfile.TemporaryFile(dir=volume.store) as probe:
             probe.write(b"1")

@@ -6,8 +6,8 @@ from mlflow_host import settings
 
 settings.apply()
 
-from mlflow.server import app  # noqa: E402  MLflow reads its environment on import
+from mlflow.server import app
 
-from mlflow_host.ready import Ready  # noqa: E402
+from mlflow_host.ready import Ready
 
 application = Ready(app)

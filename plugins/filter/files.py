@@ -36,11 +36,7 @@ def drifted_files(
             and int(entry["mode"], 8) == int(wanted["mode"], 8)
         )
 
-    return [
-        wanted
-        for wanted, content in zip(files, contents, strict=True)
-        if not same(wanted, content)
-    ]
+    return [wanted for wanted, content in zip(files, contents, strict=True) if not same(wanted, content)]
 
 
 class FilterModule:

@@ -52,10 +52,7 @@ def stale_units(shown: str, written: str, needs: list[Needs]) -> list[str]:
     Raises:
         KeyError: ``shown`` lacks a unit of ``needs``.
     """
-    times = {
-        path: float(seconds)
-        for seconds, path in (line.split(" ", 1) for line in written.splitlines())
-    }
+    times = {path: float(seconds) for seconds, path in (line.split(" ", 1) for line in written.splitlines())}
     units = {unit.get("Id", ""): unit for unit in _blocks(shown)}
     stop: list[str] = []
     for need in needs:
@@ -82,8 +79,7 @@ def running_units(shown: str) -> list[str]:
     return [
         unit["Id"]
         for unit in _blocks(shown)
-        if unit.get("ActiveState") == "active"
-        and unit.get("UnitFileState") in ("enabled", "static")
+        if unit.get("ActiveState") == "active" and unit.get("UnitFileState") in ("enabled", "static")
     ]
 
 

@@ -39,11 +39,7 @@ def user_problems(users: Any, minimum_length: int) -> list[str]:
     for user in users:
         problems += _problems_of_one(user, minimum_length)
     counts = Counter(str(user.get("name", "")) for user in users)
-    problems += [
-        f"{name!r} stands there {count} times: keep one entry"
-        for name, count in counts.items()
-        if count > 1
-    ]
+    problems += [f"{name!r} stands there {count} times: keep one entry" for name, count in counts.items() if count > 1]
     return problems
 
 
@@ -62,20 +58,14 @@ def _problems_of_one(user: dict[str, Any], minimum_length: int) -> list[str]:
     if "password_hash" in user:
         if HASH.fullmatch(str(user["password_hash"])):
             return []
-        return [
-            f"the password_hash of {name!r} is none that nginx verifies safely: "
-            "make one with `openssl passwd -6`"
-        ]
+        return [f"the password_hash of {name!r} is none that nginx verifies safely: make one with `openssl passwd -6`"]
     password = str(user["password"])
     if not password:
         return [f"the password of {name!r} is empty"]
     if any(ord(character) < 32 for character in password):
         return [f"the password of {name!r} holds a line break or another control character"]
     if len(password) < minimum_length:
-        return [
-            f"the password of {name!r} is weak: it has {len(password)} characters, "
-            f"use {minimum_length} or more"
-        ]
+        return [f"the password of {name!r} is weak: it has {len(password)} characters, use {minimum_length} or more"]
     if password.lower() == name.lower() or len(set(password)) < 5:
         return [f"the password of {name!r} is weak: it is too easy to guess"]
     return []
@@ -98,9 +88,7 @@ def htpasswd(users: list[dict[str, Any]], present: str) -> str:
     lines = []
     for user in users:
         name = str(user["name"])
-        value = user.get("password_hash") or _kept_or_new(
-            str(user["password"]), hashes.get(name, "")
-        )
+        value = user.get("password_hash") or _kept_or_new(str(user["password"]), hashes.get(name, ""))
         lines.append(f"{name}:{value}\n")
     return "".join(lines)
 

@@ -75,7 +75,7 @@ def server(host: Any) -> Server:
     variables = host.ansible.get_variables()
     name = variables["inventory_hostname"]
     directory = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
-    if not directory.name == "inventory":
+    if directory.name != "inventory":
         directory = directory / "inventory"
     settings["proxy_ca_local_path"] = str(directory / "client" / f"{name}-ca.crt")
     settings.update({key: value for key, value in variables.items() if not key.startswith("ansible_")})
@@ -139,7 +139,5 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     host = getattr(item, "funcargs", {}).get("host")
     server = getattr(item, "funcargs", {}).get("server")
     if report.when == "call" and report.failed and host is not None and server is not None:
-        journal = host.run(
-            f"journalctl --no-pager -n 40 -o short-iso -u '{server.unit}*' -u nginx -u 'postgresql@*'"
-        )
+        journal = host.run(f"journalctl --no-pager -n 40 -o short-iso -u '{server.unit}*' -u nginx -u 'postgresql@*'")
         report.sections.append(("journal of the units", journal.stdout))

@@ -49,9 +49,7 @@ def test_every_user_gets_in(server: Any, stranger: Any) -> None:
         assert (answer.status_code, answer.text) == (200, server["mlflow_version"]), user["name"]
 
 
-@pytest.mark.parametrize(
-    "change", [lambda n, p: (n, p + "x"), lambda n, p: (n + "x", p), lambda n, p: (n, "")]
-)
+@pytest.mark.parametrize("change", [lambda n, p: (n, p + "x"), lambda n, p: (n + "x", p), lambda n, p: (n, "")])
 def test_wrong_logins_stay_out(server: Any, stranger: Any, change: Any) -> None:
     """A wrong name or password is refused, also right after a correct login was remembered."""
     assert stranger.get(server.url + "/version", auth=server.login).status_code == 200

@@ -25,10 +25,19 @@ def browser(server: Any, tmp_path: Path) -> Iterator[webdriver.Chrome]:
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     for argument in (
-        "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        "--disable-dev-shm-usage", "--ignore-certificate-errors", "--no-proxy-server",
-        "--window-size=1400,900", f"--user-data-dir={tmp_path}",
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--disable-dev-shm-usage",
+        "--ignore-certificate-errors",
+        "--no-proxy-server",
+        "--window-size=1400,900",
+        f"--user-data-dir={tmp_path}",
     ):
         options.add_argument(argument)
     driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
@@ -93,7 +102,9 @@ def test_an_experiment_is_made_and_deleted_in_the_ui(server: Any, http: Any, bro
         expected_conditions.element_to_be_clickable((By.XPATH, "//button[normalize-space()='Delete']"))
     ).click()
     WebDriverWait(browser, WAIT).until(
-        expected_conditions.element_to_be_clickable((By.XPATH, "//div[@role='dialog']//button[normalize-space()='Delete']"))
+        expected_conditions.element_to_be_clickable(
+            (By.XPATH, "//div[@role='dialog']//button[normalize-space()='Delete']")
+        )
     ).click()
     for _ in range(WAIT):
         if http.get(api, params={"experiment_name": name}).json()["experiment"]["lifecycle_stage"] == "deleted":

@@ -47,9 +47,7 @@ print(mlflow.genai.load_prompt("prompts:/greeting/1").format(name="Ada"))
 """
 
 
-def test_the_example_trains_logs_traces_and_registers(
-    server: Any, host: Any, example: str
-) -> None:
+def test_the_example_trains_logs_traces_and_registers(server: Any, host: Any, example: str) -> None:
     """The example of the README works, including traces, which only the ASGI unit serves."""
     said = example
     assert said.count("equal:") == 5, said
@@ -76,9 +74,7 @@ def test_prompts(client: Callable[..., str]) -> None:
     assert client("-c", PROMPT).strip().splitlines()[-1] == "Hello Ada"
 
 
-@pytest.mark.parametrize(
-    "source", ["/etc", "file:///etc", "s3://elsewhere/model", "https://evil.example/model"]
-)
+@pytest.mark.parametrize("source", ["/etc", "file:///etc", "s3://elsewhere/model", "https://evil.example/model"])
 def test_model_sources_are_limited_to_the_proxy(server: Any, http: Any, source: str) -> None:
     """A model version cannot point outside the proxied store."""
     api = server.url + "/api/2.0/mlflow"
@@ -88,9 +84,7 @@ def test_model_sources_are_limited_to_the_proxy(server: Any, http: Any, source: 
     assert "Invalid model version source" in answer.text
 
 
-@pytest.mark.parametrize(
-    "path", ["../.volume-id", "%2e%2e/.volume-id", "..%2f.volume-id", "%252e%252e/.volume-id"]
-)
+@pytest.mark.parametrize("path", ["../.volume-id", "%2e%2e/.volume-id", "..%2f.volume-id", "%252e%252e/.volume-id"])
 def test_artifact_paths_do_not_leave_the_store(server: Any, http: Any, path: str) -> None:
     """Path tricks neither read nor write outside the store."""
     import requests

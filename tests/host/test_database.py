@@ -23,7 +23,11 @@ def test_sized_from_the_host(server: Any, host: Any) -> None:
     """Shared buffers are a quarter of the planned share of this host's memory."""
     kib = int(host.check_output("awk '/^MemTotal/{print $2}' /proc/meminfo"))
     planned = kib // 1024 * server["postgres_memory_percent"] // 100
-    buffers = int(host.check_output("psql -U postgres -Atc \"SELECT setting::int * 8 / 1024 FROM pg_settings WHERE name = 'shared_buffers'\""))
+    buffers = int(
+        host.check_output(
+            "psql -U postgres -Atc \"SELECT setting::int * 8 / 1024 FROM pg_settings WHERE name = 'shared_buffers'\""
+        )
+    )
     assert abs(buffers - min(max(planned // 4, 128), 8192)) <= 1
 
 

@@ -99,9 +99,7 @@ def test_sandbox_is_exactly_this(server: Any, host: Any, kind: str) -> None:
     """Every process of MLflow runs in the sandbox as designed, nothing less and nothing more."""
     unit = f"{server.unit}{kind}.service"
     names = ",".join([*SANDBOX, "User", "ReadWritePaths", "UMask"])
-    shown = dict(
-        line.split("=", 1) for line in host.check_output(f"systemctl show -p {names} {unit}").splitlines()
-    )
+    shown = dict(line.split("=", 1) for line in host.check_output(f"systemctl show -p {names} {unit}").splitlines())
     expected = SANDBOX | {
         "User": server["mlflow_user"],
         "ReadWritePaths": server["mlflow_volume_path"],

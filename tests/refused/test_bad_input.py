@@ -26,11 +26,23 @@ def user(name: str = "ada", **more: str) -> dict[str, str]:
 
 CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     # --- the public URL
-    ("scheme", {"mlflow_public_url": "http://mlflow.example.com"}, ["mlflow_public_url", "http://mlflow.example.com", "must begin with https://"]),
-    ("port", {"mlflow_public_url": "https://mlflow.example.com:99999"}, ["mlflow_public_url", ":99999", "from 1 to 65535"]),
+    (
+        "scheme",
+        {"mlflow_public_url": "http://mlflow.example.com"},
+        ["mlflow_public_url", "http://mlflow.example.com", "must begin with https://"],
+    ),
+    (
+        "port",
+        {"mlflow_public_url": "https://mlflow.example.com:99999"},
+        ["mlflow_public_url", ":99999", "from 1 to 65535"],
+    ),
     ("path", {"mlflow_public_url": "https://mlflow.example.com/mlflow"}, ["mlflow_public_url", "/mlflow", "path"]),
     ("slash", {"mlflow_public_url": "https://mlflow.example.com/"}, ["mlflow_public_url", "closing slash"]),
-    ("login in URL", {"mlflow_public_url": "https://a:b@mlflow.example.com"}, ["mlflow_public_url", "user name or password"]),
+    (
+        "login in URL",
+        {"mlflow_public_url": "https://a:b@mlflow.example.com"},
+        ["mlflow_public_url", "user name or password"],
+    ),
     ("host", {"mlflow_public_url": "https://ml_flow!/"}, ["mlflow_public_url", "DNS name"]),
     ("empty URL", {"mlflow_public_url": ""}, ["mlflow_public_url", "https://"]),
     # --- names of variables
@@ -43,13 +55,29 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("weak", {"mlflow_users": [user(password="hunter2")]}, ["mlflow_users", "ada", "weak", "12 or more"]),
     ("empty password", {"mlflow_users": [user(password="")]}, ["mlflow_users", "ada", "empty"]),
     ("no password", {"mlflow_users": [{"name": "ada"}]}, ["mlflow_users", "ada", "exactly one"]),
-    ("plain hash", {"mlflow_users": [{"name": "ada", "password_hash": "{PLAIN}x"}]}, ["mlflow_users", "ada", "openssl passwd -6"]),
+    (
+        "plain hash",
+        {"mlflow_users": [{"name": "ada", "password_hash": "{PLAIN}x"}]},
+        ["mlflow_users", "ada", "openssl passwd -6"],
+    ),
     # --- the volume
-    ("volume in /home", {"mlflow_volume_path": "/home/mlflow/artifacts"}, ["mlflow_volume_path", "/home/mlflow/artifacts", "/srv/mlflow"]),
+    (
+        "volume in /home",
+        {"mlflow_volume_path": "/home/mlflow/artifacts"},
+        ["mlflow_volume_path", "/home/mlflow/artifacts", "/srv/mlflow"],
+    ),
     ("volume is /", {"mlflow_volume_path": "/"}, ["mlflow_volume_path", "'/'", "two levels"]),
     ("relative volume", {"mlflow_config_path": "etc/mlflow"}, ["mlflow_config_path", "etc/mlflow", "absolute"]),
-    ("read-only volume", {"mlflow_volume_path": "/mnt/read-only"}, ["mlflow_volume_path", "/mnt/read-only", "read-write"]),
-    ("volume is a file", {"mlflow_volume_path": "/srv/a-file"}, ["mlflow_volume_path", "/srv/a-file", "not a directory"]),
+    (
+        "read-only volume",
+        {"mlflow_volume_path": "/mnt/read-only"},
+        ["mlflow_volume_path", "/mnt/read-only", "read-write"],
+    ),
+    (
+        "volume is a file",
+        {"mlflow_volume_path": "/srv/a-file"},
+        ["mlflow_volume_path", "/srv/a-file", "not a directory"],
+    ),
     ("no device", {"mlflow_volume_device": "/dev/nothing"}, ["mlflow_volume_device", "/dev/nothing", "lsblk"]),
     # --- the host
     ("memory", {"mlflow_minimum_memory_mb": 99999999}, ["mlflow_minimum_memory_mb", "99999999", "more RAM"]),
@@ -68,12 +96,39 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("port held", {"proxy_http_port": 7777}, ["proxy_http_port", "7777", "python3", "stop that program"]),
     ("another instance", {"mlflow_unit": "second"}, ["443", "other.conf", "ports of its own"]),
     # --- certificates
-    ("half a certificate", {"proxy_tls_certificate_file": "{certificates}/good.crt"}, ["proxy_tls_key_file", "go together"]),
-    ("no such certificate", {"proxy_tls_certificate_file": "/nowhere.crt", "proxy_tls_key_file": "/nowhere.key"}, ["proxy_tls_certificate_file", "/nowhere.crt", "PEM"]),
-    ("other key", {"proxy_tls_certificate_file": "{certificates}/good.crt", "proxy_tls_key_file": "{certificates}/other.key"}, ["proxy_tls_key_file", "other.key", "does not match"]),
-    ("expired", {"proxy_tls_certificate_file": "{certificates}/expired.crt", "proxy_tls_key_file": "{certificates}/expired.key"}, ["proxy_tls_certificate_file", "expired.crt", "give a valid one"]),
-    ("other name", {"proxy_tls_certificate_file": "{certificates}/other.crt", "proxy_tls_key_file": "{certificates}/other.key"}, ["proxy_tls_certificate_file", "other.example", "does not", "cover"]),
-    ("no PEM", {"proxy_tls_certificate_file": "{certificates}/no.pem", "proxy_tls_key_file": "{certificates}/no.pem"}, ["proxy_tls_certificate_file", "no.pem", "PEM"]),
+    (
+        "half a certificate",
+        {"proxy_tls_certificate_file": "{certificates}/good.crt"},
+        ["proxy_tls_key_file", "go together"],
+    ),
+    (
+        "no such certificate",
+        {"proxy_tls_certificate_file": "/nowhere.crt", "proxy_tls_key_file": "/nowhere.key"},
+        ["proxy_tls_certificate_file", "/nowhere.crt", "PEM"],
+    ),
+    (
+        "other key",
+        {"proxy_tls_certificate_file": "{certificates}/good.crt", "proxy_tls_key_file": "{certificates}/other.key"},
+        ["proxy_tls_key_file", "other.key", "does not match"],
+    ),
+    (
+        "expired",
+        {
+            "proxy_tls_certificate_file": "{certificates}/expired.crt",
+            "proxy_tls_key_file": "{certificates}/expired.key",
+        },
+        ["proxy_tls_certificate_file", "expired.crt", "give a valid one"],
+    ),
+    (
+        "other name",
+        {"proxy_tls_certificate_file": "{certificates}/other.crt", "proxy_tls_key_file": "{certificates}/other.key"},
+        ["proxy_tls_certificate_file", "other.example", "does not", "cover"],
+    ),
+    (
+        "no PEM",
+        {"proxy_tls_certificate_file": "{certificates}/no.pem", "proxy_tls_key_file": "{certificates}/no.pem"},
+        ["proxy_tls_certificate_file", "no.pem", "PEM"],
+    ),
 ]
 
 
@@ -98,9 +153,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
             .sign(key, hashes.SHA256())
         )
         (folder / f"{name}.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
-        (folder / f"{name}.key").write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
+        (folder / f"{name}.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
     host: list[x509.GeneralName] = [
         x509.IPAddress(ip_address("127.0.0.12")),
