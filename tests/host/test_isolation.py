@@ -48,7 +48,9 @@ def units(server: Any) -> list[str]:
 def test_only_nginx_listens_on_a_network_address(server: Any, host: Any) -> None:
     """No TCP or UDP port but nginx's is open, on any address."""
     lines = host.check_output("ss --tcp --udp --listening --numeric --processes --no-header").splitlines()
-    listeners = {(int(line.split()[4].rsplit(":", 1)[1]), re.search(r'\("([^"]+)"', line)[1]) for line in lines}
+    listeners = {
+        (int(line.split()[4].rsplit(":", 1)[1]), "".join(re.findall(r'\(\("([^"]+)"', line))) for line in lines
+    }
     public = urlsplit(server.url).port or 443
     assert listeners == {(public, "nginx"), (server["proxy_http_port"], "nginx")}
 
@@ -127,12 +129,12 @@ def test_service_cannot_change_its_own_code_or_settings(server: Any, host: Any) 
 
 def secrets(server: Any, host: Any) -> list[str]:
     """Every secret of this host."""
-    found = host.check_output(f"cat {server['mlflow_config_path']}/secrets/*").split()
+    found: list[str] = host.check_output(f"cat {server['mlflow_config_path']}/secrets/*").split()
     assert len(found) == 3
     assert min(map(len, found)) >= 32
     hashes = [line.split(":", 1)[1] for line in host.check_output(f"cat /etc/nginx/{server.unit}/htpasswd").split()]
-    passwords = [user["password"] for user in server["mlflow_users"] if "password" in user]
-    return found + hashes + passwords
+    passwords: list[str] = [user["password"] for user in server["mlflow_users"] if "password" in user]
+    return [*found, *hashes, *passwords]
 
 
 def test_no_secret_where_it_does_not_belong(server: Any, host: Any) -> None:

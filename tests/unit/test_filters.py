@@ -1,0 +1,89 @@
+"""Which files differ, which units are stale, which name was meant."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from plugins.filter.files import drifted_files
+from plugins.filter.names import nearest
+from plugins.filter.units import Needs, running_units, stale_units
+
+SHOWN = """\
+Id=mlflow.socket
+ActiveState=active
+UnitFileState=enabled
+InactiveExitTimestamp=Sat 2026-11-21 04:00:00.000000 UTC
+
+Id=mlflow.service
+ActiveState=active
+UnitFileState=enabled
+InactiveExitTimestamp=Sat 2026-11-21 04:00:10.500000 UTC
+
+Id=mlflow-asgi.service
+ActiveState=inactive
+UnitFileState=static
+InactiveExitTimestamp=
+"""
+NEEDS: list[Needs] = [
+    {"unit": "mlflow.socket", "files": [], "stops": ["mlflow.service"]},
+    {"unit": "mlflow.service", "files": ["/etc/mlflow/"], "stops": ["mlflow-db-init.service"]},
+    {"unit": "mlflow-asgi.service", "files": ["/etc/mlflow/"], "stops": []},
+]
+START = 1795233610.5  # 2026-11-21 04:00:10.5 UTC
+
+
+@pytest.mark.parametrize(
+    ("path", "seconds", "stopped"),
+    [
+        ("/etc/mlflow/mlflow.env", START - 0.1, []),
+        ("/etc/mlflow/mlflow.env", START + 0.1, ["mlflow-db-init.service", "mlflow.service"]),
+        ("/etc/mlflow-other/x", START + 0.1, []),
+        ("/etc/systemd/system/mlflow.service", START + 9, ["mlflow-db-init.service", "mlflow.service"]),
+        ("/etc/systemd/system/mlflow.socket", START - 5, ["mlflow.service", "mlflow.socket"]),
+        ("/etc/systemd/system/mlflow-asgi.service", START + 9, []),
+    ],
+)
+def test_units_that_run_on_old_files(path: str, seconds: float, stopped: list[str]) -> None:
+    """A unit stops, with what hangs on it, only if a file of its own is newer than its start."""
+    assert stale_units(SHOWN, f"{seconds} {path}\n", NEEDS) == stopped
+
+
+def test_a_unit_that_systemd_does_not_show_is_an_error() -> None:
+    """A misspelt unit fails instead of never restarting."""
+    with pytest.raises(KeyError):
+        stale_units(SHOWN, "", [{"unit": "{{ x }}.service", "files": [], "stops": []}])
+
+
+def test_running_units() -> None:
+    """Running and enabled units need no start."""
+    assert running_units(SHOWN) == ["mlflow.socket", "mlflow.service"]
+
+
+@pytest.mark.parametrize(
+    ("change", "drifted"),
+    [
+        ({}, 0),
+        ({"checksum": "0"}, 1),
+        ({"mode": "0666"}, 1),
+        ({"pw_name": "eve"}, 1),
+        ({"gr_name": "eve"}, 1),
+        ({"path": "/b"}, 1),
+    ],
+)
+def test_files_that_differ(change: dict[str, Any], drifted: int) -> None:
+    """Content, mode, owner and group count; so does being absent."""
+    entry = {
+        "path": "/a", "mode": "0640", "pw_name": "root", "gr_name": "mlflow",
+        "checksum": hashlib.sha1(b"text\n", usedforsecurity=False).hexdigest(),
+    } | change  # fmt: skip
+    wanted = [{"dest": "/a", "group": "mlflow", "mode": "0640"}]
+    assert len(drifted_files(wanted, [entry], ["text\n"])) == drifted
+
+
+def test_nearest_name() -> None:
+    """A misspelt name gets a suggestion, nonsense gets none."""
+    assert nearest("mlflow_verison", ["mlflow_version", "mlflow_user"]) == "mlflow_version"
+    assert nearest("zzz", ["mlflow_version"]) == ""

@@ -1,0 +1,115 @@
+"""Our code around MLflow, without MLflow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow_host import ready, settings, volume
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> volume.Volume:
+    """A volume as it should be."""
+    mount = tmp_path / "volume"
+    (mount / "store").mkdir(parents=True)
+    (mount / ".volume-id").write_text("abc\n")
+    (tmp_path / "volume-id").write_text("abc\n")
+    return volume.Volume(mount, tmp_path / "volume-id")
+
+
+def test_a_good_volume_passes_and_keeps_nothing(disk: volume.Volume) -> None:
+    """The write probe leaves no file behind."""
+    volume.check(disk)
+    assert list(disk.store.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda disk: (disk.path / ".volume-id").unlink(), "is the artifact volume mounted?"),
+        (lambda disk: (disk.path / ".volume-id").write_text("other"), "mount the right volume"),
+        (lambda disk: disk.store.rmdir(), "cannot write"),
+        (lambda disk: disk.id_file.unlink(), "cannot read"),
+    ],
+)
+def test_a_bad_volume_is_refused(disk: volume.Volume, harm: Any, said: str) -> None:
+    """Missing, wrong and unwritable volumes are told apart."""
+    harm(disk)
+    with pytest.raises(volume.VolumeError, match=said.replace("?", r"\?")):
+        volume.check(disk)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stand-in for MLflow with only its server constants."""
+    server = tmp_path / "mlflow" / "server"
+    server.mkdir(parents=True)
+    (tmp_path / "mlflow" / "__init__.py").touch()
+    (server / "__init__.py").write_text("raise RuntimeError('imported too early')")
+    names = settings.SERVER_CONSTANTS.values()
+    (server / "constants.py").write_text("\n".join(f"{name} = '_{name}'" for name in names))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    for name in settings.CREDENTIALS:
+        (credentials / name).write_text(f"secret of {name}\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    for name in settings.SERVER_CONSTANTS:
+        monkeypatch.setenv(name, f"value of {name}")
+    for variable in settings.CREDENTIALS.values():
+        monkeypatch.delenv(variable, raising=False)
+    return server
+
+
+def test_settings_reach_mlflow_under_its_own_names(package: Path) -> None:
+    """Options and secrets are set before anything of MLflow is imported."""
+    import os
+
+    settings.apply()
+    assert os.environ["_BACKEND_STORE_URI_ENV_VAR"] == "value of MLFLOW_BACKEND_STORE_URI"
+    assert os.environ["MLFLOW_CRYPTO_KEK_PASSPHRASE"] == "secret of kek_passphrase"
+
+
+def test_a_renamed_constant_fails_loudly(package: Path) -> None:
+    """A later MLflow that renames a setting must not be started without it."""
+    text = (package / "constants.py").read_text()
+    (package / "constants.py").write_text(text.replace("ARTIFACT_ROOT_ENV_VAR =", "RENAMED ="))
+    with pytest.raises(settings.SettingsError, match="ARTIFACT_ROOT_ENV_VAR"):
+        settings.apply()
+
+
+def test_a_missing_secret_fails_loudly(package: Path) -> None:
+    """Without a key MLflow would encrypt with a published default."""
+    (package.parents[1] / "credentials" / "kek_passphrase").unlink()
+    with pytest.raises(settings.SettingsError, match="kek_passphrase"):
+        settings.apply()
+
+
+def ask(checks: dict[str, Any], path: str = "/ready") -> tuple[str, dict[str, str], bytes]:
+    """Status, headers and body of a request to the middleware."""
+    seen: list[Any] = []
+    application = ready.Ready(lambda environ, start: [b"mlflow"], checks)
+    body = b"".join(application({"PATH_INFO": path}, lambda status, headers: seen.extend((status, dict(headers)))))
+    return (seen[0], seen[1], body) if seen else ("", {}, body)
+
+
+def test_ready_and_not_ready() -> None:
+    """200 if all checks pass, else 503 with Retry-After; the reason stays in the journal."""
+
+    def broken() -> None:
+        raise RuntimeError("password=hunter2")
+
+    assert ask({"database": lambda: None})[0] == "200 OK"
+    status, headers, body = ask({"database": broken, "volume": lambda: None})
+    assert status.startswith("503")
+    assert headers["Retry-After"] == "5"
+    assert json.loads(body) == {"ready": False, "checks": {"database": "failed", "volume": "ok"}}
+    assert b"hunter2" not in body
+
+
+def test_other_paths_go_to_mlflow() -> None:
+    """Only /ready is ours."""
+    assert ask({}, "/ready/x")[2] == b"mlflow"

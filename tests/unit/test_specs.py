@@ -1,0 +1,80 @@
+"""Argument specs, defaults, READMEs and wiring say the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+import yaml
+from jinja2.nativetypes import NativeEnvironment
+
+from scripts import readme_tables
+
+ROOT = Path(__file__).parents[2]
+ROLES = sorted((ROOT / "roles").iterdir())
+
+
+def load(path: Path) -> Any:
+    """A YAML file's content."""
+    return yaml.safe_load(path.read_text())
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_defaults_equal_the_argument_spec(role: Path) -> None:
+    """Every variable stands in both, with the same value; required ones have no default but a comment."""
+    options = load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
+    defaults = load(role / "defaults" / "main.yml")
+    documented = {name: option["default"] for name, option in options.items() if not option.get("required")}
+    assert documented == defaults
+    text = (role / "defaults" / "main.yml").read_text()
+    for name, option in options.items():
+        assert option["description"], name
+        if option.get("required"):
+            assert re.search(rf"^# {name}:", text, re.M), name
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_both_entry_points_take_the_same(role: Path) -> None:
+    """What the early check accepts is what the role accepts."""
+    specs = load(role / "meta" / "argument_specs.yml")["argument_specs"]
+    assert specs["validate"] == specs["main"]
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_readme_tables_are_up_to_date(role: Path) -> None:
+    """The README's variable table is the argument spec's."""
+    text = (role / "README.md").read_text()
+    assert readme_tables.render(text, readme_tables.table(role)) == text, "run `make readme`"
+
+
+def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
+    """With nothing set, what the roles are told is what each of them would assume."""
+    defaults: dict[str, Any] = {}
+    for role in ROLES:
+        defaults.update(load(role / "defaults" / "main.yml"))
+    environment = NativeEnvironment(undefined=jinja2.StrictUndefined)
+    context = {
+        "mlflow_public_url": "https://mlflow.example.com",
+        "groups": {"mlflow_app": ["a"]},
+        "hostvars": {"a": {}},
+    }
+
+    def evaluate(value: Any) -> Any:
+        if isinstance(value, list):
+            return [evaluate(item) for item in value]
+        return environment.from_string(value).render(context)
+
+    wired = {name: evaluate(value) for name, value in load(ROOT / "playbooks/vars/wiring.yml").items()}
+    for name in ("proxy_public_url", "proxy_users"):
+        wired.pop(name)
+    assert wired == {name: defaults[name] for name in wired}
+    # And what the other role reads is the same thing.
+    assert wired["postgres_system_users"] == [defaults["mlflow_user"]]
+    assert wired["postgres_database"] == defaults["mlflow_database"]
+    assert wired["proxy_wsgi_socket"] == defaults["mlflow_runtime_path"] + "/wsgi.sock"
+    processes = defaults["mlflow_workers"] + defaults["mlflow_asgi_workers"]
+    pool = defaults["mlflow_database_pool_size"] + defaults["mlflow_database_pool_overflow"]
+    assert wired["postgres_client_connections"] == processes * 3 * pool
