@@ -1,7 +1,7 @@
 """``/ready``: can this process do its work right now?
 
-MLflow's ``/health`` is a constant. This asks the database one question,
-through the pool that requests use, and writes one byte to the volume.
+MLflow's ``/health`` is a constant. This asks the database one question and
+writes one byte to the volume.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from mlflow_host import volume
+from mlflow_host.settings import required
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Check = Callable[[], None]
@@ -19,17 +21,30 @@ Check = Callable[[], None]
 _logger = logging.getLogger(__name__)
 
 
+@cache
+def _engine() -> Any:
+    import sqlalchemy
+
+    return sqlalchemy.create_engine(
+        required("MLFLOW_BACKEND_STORE_URI"),
+        poolclass=sqlalchemy.NullPool,
+        connect_args={"connect_timeout": 5},
+    )
+
+
 def database() -> None:
-    """Run one query through the tracking store's own connection pool.
+    """Run one query on a connection of its own.
+
+    Not through MLflow's store: in a worker that has not served yet, building
+    the store retries for minutes while the database is away.
 
     Raises:
-        Exception: whatever the store or the driver raises.
+        sqlalchemy.exc.SQLAlchemyError: the database does not answer.
+        SettingsError: the backend store's URL is not set.
     """
-    from mlflow.server.handlers import _get_tracking_store
     from sqlalchemy import text
 
-    store: Any = _get_tracking_store()
-    with store.engine.connect() as connection:
+    with _engine().connect() as connection:
         connection.execute(text("SELECT 1"))
 
 
