@@ -51,6 +51,7 @@ def stale_units(shown: str, written: str, needs: list[Needs]) -> list[str]:
 
     Raises:
         KeyError: ``shown`` lacks a unit of ``needs``.
+        ValueError: a unit runs and ``written`` holds none of its files.
     """
     times = {path: float(seconds) for seconds, path in (line.split(" ", 1) for line in written.splitlines())}
     units = {unit.get("Id", ""): unit for unit in _blocks(shown)}
@@ -61,15 +62,14 @@ def stale_units(shown: str, written: str, needs: list[Needs]) -> list[str]:
         if started is None:
             continue
         paths = [f"/etc/systemd/system/{name}", *need["files"]]
-        newest = max(
-            (
-                seconds
-                for path, seconds in times.items()
-                if any(path == own or (own.endswith("/") and path.startswith(own)) for own in paths)
-            ),
-            default=0.0,
-        )
-        if newest > started:
+        own_times = [
+            seconds
+            for path, seconds in times.items()
+            if any(path == own or (own.endswith("/") and path.startswith(own)) for own in paths)
+        ]
+        if not own_times:
+            raise ValueError(f"no times of the files of {name}, which runs: {written[:200]!r}")
+        if max(own_times) > started:
             stop += [*need["stops"], name]
     return list(dict.fromkeys(stop))
 

@@ -72,6 +72,7 @@ def test_a_lost_restart_is_made_up_for(host: Any) -> None:
     change = {"mlflow_threads": 5}
     killed = run_playbook(change, environment=CALLBACK | {"KILL_AT": str(point)})
     assert killed.returncode == -9
+    assert "Ask systemd about the units" in killed.stdout.splitlines()[-1], killed.stdout[-2000:]
     before = host.check_output("systemctl show -p MainPID --value mlflow.service")
     done = run_playbook(change)
     assert done.returncode == 0, done.stdout[-4000:]

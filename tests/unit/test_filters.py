@@ -33,6 +33,7 @@ NEEDS: list[Needs] = [
     {"unit": "mlflow-asgi.service", "files": ["/etc/mlflow/"], "stops": []},
 ]
 START = 1795233610.5  # 2026-11-21 04:00:10.5 UTC
+OLD = f"{START - 99} /etc/systemd/system/mlflow.socket\n{START - 99} /etc/systemd/system/mlflow.service\n"
 
 
 @pytest.mark.parametrize(
@@ -48,13 +49,19 @@ START = 1795233610.5  # 2026-11-21 04:00:10.5 UTC
 )
 def test_units_that_run_on_old_files(path: str, seconds: float, stopped: list[str]) -> None:
     """A unit stops, with what hangs on it, only if a file of its own is newer than its start."""
-    assert stale_units(SHOWN, f"{seconds} {path}\n", NEEDS) == stopped
+    assert stale_units(SHOWN, OLD + f"{seconds} {path}\n", NEEDS) == stopped
 
 
 def test_a_unit_that_systemd_does_not_show_is_an_error() -> None:
     """A misspelt unit fails instead of never restarting."""
     with pytest.raises(KeyError):
         stale_units(SHOWN, "", [{"unit": "{{ x }}.service", "files": [], "stops": []}])
+
+
+def test_a_running_unit_without_file_times_is_an_error() -> None:
+    """A list that find printed in another form fails instead of never restarting."""
+    with pytest.raises(ValueError, match="no times of the files of mlflow.socket"):
+        stale_units(SHOWN, OLD.replace("\n", "\\n"), NEEDS)
 
 
 def test_running_units() -> None:
