@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import requests
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -23,7 +25,7 @@ def run_playbook(
         arguments: further arguments of ansible-playbook.
         environment: further environment variables.
     """
-    inventory = Path(os.environ["MOLECULE_INVENTORY_FILE"])
+    inventory = Path((environment or {}).get("MOLECULE_INVENTORY_FILE", os.environ["MOLECULE_INVENTORY_FILE"]))
     command = ["ansible-playbook", "-i", str(inventory), str(ROOT / "site.yml"), *arguments]
     if variables:
         command += ["-e", json.dumps(variables)]
@@ -45,3 +47,20 @@ def run_playbook(
         check=False,
         start_new_session=True,
     )
+
+
+def ask(host: Any, name: str, password: str, path: str = "/ready") -> requests.Response:
+    """Ask the server that the playbook provisioned, through its public URL, verified.
+
+    Args:
+        host: the scenario's host.
+        name: name of a user.
+        password: the user's password.
+        path: what to ask for.
+    """
+    variables = host.ansible.get_variables()
+    inventory = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
+    with requests.Session() as session:
+        session.trust_env = False
+        session.verify = str(inventory / "client" / f"{variables['inventory_hostname']}-ca.crt")
+        return session.get(variables["mlflow_public_url"] + path, auth=(name, password), timeout=30)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -206,11 +208,62 @@ def test_refused_before_the_first_change(
     assert untouched(prepared) == before
 
 
-def test_missing_url_is_named(prepared: Any) -> None:
-    """Without its required variable the play says which one is missing."""
-    done = run_playbook(arguments=("--tags", "check", "-e", "mlflow_public_url="))
-    assert done.returncode != 0
-    assert "mlflow_public_url" in done.stdout + done.stderr
+DEVICE = "/dev/loop-volume"
+
+
+@pytest.fixture
+def blank_device(prepared: Any) -> Iterator[Any]:
+    """The host, whose loop device is blank before and after."""
+    wipe = f"umount {DEVICE} 2>/dev/null; wipefs --quiet --all --force {DEVICE}"
+    prepared.check_output(wipe)
+    yield prepared
+    prepared.check_output(wipe)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (f"mkfs.ext4 -q -F -L somebodys {DEVICE}", ["ext4,somebodys", "not blank", f"wipefs --all {DEVICE}"]),
+        (f"mkswap {DEVICE}", ["swap,", "not blank"]),
+        (f"mkfs.ext4 -q -F -L mlflow-volume {DEVICE} && mount -o ro {DEVICE} /mnt", ["in use", "mounted at /mnt"]),
+    ],
+    ids=["another file system", "swap", "mounted elsewhere"],
+)
+def test_a_device_that_is_not_ours_is_refused(blank_device: Any, made: str, words: list[str]) -> None:
+    """A device with content, or in use, is named with what was found, and not a byte of it changes."""
+    blank_device.check_output(made)
+    before = blank_device.check_output(f"sha256sum {DEVICE}")
+    done = run_playbook({"mlflow_volume_device": DEVICE}, arguments=("--tags", "check"))
+    said = re.sub(r"\s+", " ", done.stdout + done.stderr)
+    assert done.returncode != 0, said[-3000:]
+    for word in ["mlflow_volume_device", DEVICE, *words]:
+        assert word in said, f"{word!r} is not in: {said[-3000:]}"
+    assert blank_device.check_output(f"sha256sum {DEVICE}") == before
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("mlflow_public_url", "missing required arguments: mlflow_public_url"),
+        ("mlflow_users", "mlflow_users: it is empty"),
+    ],
+)
+def test_a_missing_variable_is_named(prepared: Any, tmp_path: Path, missing: str, words: str) -> None:
+    """An inventory without a required variable fails, and says which one is missing."""
+    given = prepared.ansible.get_variables()
+    name = given["inventory_hostname"]
+    kept = {
+        key: value
+        for key, value in given.items()
+        if key.startswith(("mlflow_", "ansible_connection", "ansible_user")) and key != missing
+    }
+    groups: dict[str, Any] = {group: {"hosts": {name: {}}} for group in ("mlflow_db", "mlflow_app", "mlflow_proxy")}
+    inventory = tmp_path / "hosts.json"
+    inventory.write_text(json.dumps({"all": {"vars": kept, "children": groups}}))
+    done = run_playbook(arguments=("--tags", "check"), environment={"MOLECULE_INVENTORY_FILE": str(inventory)})
+    said = re.sub(r"\s+", " ", done.stdout + done.stderr)
+    assert done.returncode != 0, said[-3000:]
+    assert words in said, said[-3000:]
 
 
 def test_unsupported_distribution(prepared: Any) -> None:

@@ -60,7 +60,7 @@ def test_a_unit_that_systemd_does_not_show_is_an_error() -> None:
 
 def test_a_running_unit_without_file_times_is_an_error() -> None:
     """A list that find printed in another form fails instead of never restarting."""
-    with pytest.raises(ValueError, match="no times of the files of mlflow.socket"):
+    with pytest.raises(ValueError, match=r"no times of the files of mlflow\.socket"):
         stale_units(SHOWN, OLD.replace("\n", "\\n"), NEEDS)
 
 

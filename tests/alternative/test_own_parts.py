@@ -1,0 +1,71 @@
+"""The user's own device, certificate, keys and settings are the ones in use."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+
+def variables(host: Any) -> dict[str, Any]:
+    """What the scenario's inventory says about the host."""
+    found: dict[str, Any] = host.ansible.get_variables()
+    return found
+
+
+def test_the_device_is_the_volume(host: Any) -> None:
+    """The blank device carries the artifact volume, without devices, set-uid files or programs, by UUID."""
+    settings = variables(host)
+    mount = host.mount_point(settings["mlflow_volume_path"])
+    assert mount.exists
+    assert mount.filesystem == "ext4"
+    assert {"nodev", "nosuid", "noexec"} <= set(mount.options)
+    uuid = host.check_output("blkid --probe --match-tag UUID --output value %s", settings["mlflow_volume_device"])
+    assert f"UUID={uuid} {settings['mlflow_volume_path']} ext4" in host.file("/etc/fstab").content_string
+
+
+def test_nothing_starts_while_the_volume_is_away(host: Any) -> None:
+    """Without its volume MLflow writes nothing into the empty mount point; with it, it comes back."""
+    settings = variables(host)
+    unit, path = settings["mlflow_unit"], settings["mlflow_volume_path"]
+    host.check_output("systemctl stop %s.target %s.service %s-asgi.service", unit, unit, unit)
+    host.check_output("umount %s && mv /etc/fstab /etc/fstab.away && systemctl daemon-reload", path)
+    try:
+        assert host.run("systemctl start %s.service", unit).rc != 0
+        assert not host.file(path).listdir()
+        said = host.check_output("journalctl --no-pager --boot --unit %s.service", unit)
+        assert "refusing to start" in said
+        assert ".volume-id" in said
+    finally:
+        host.check_output("mv /etc/fstab.away /etc/fstab && systemctl daemon-reload && mount %s", path)
+        host.run_test("systemctl reset-failed")
+        host.check_output("systemctl start %s.socket %s-asgi.socket %s.service %s.target", unit, unit, unit, unit)
+    assert host.service(f"{unit}.service").is_running
+
+
+def test_the_users_certificate_is_served(host: Any) -> None:
+    """nginx shows exactly the certificate that was given."""
+    url = urlsplit(variables(host)["mlflow_public_url"])
+    own = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], ".cache", "certificates", f"{os.environ['SUITE']}.crt")
+    served = ssl.get_server_certificate((str(url.hostname), url.port or 443), timeout=10)
+    assert served.split() == own.read_text().split()
+
+
+def test_the_users_passphrase_is_the_key(host: Any) -> None:
+    """MLflow encrypts secrets with the passphrase that was given, not with one of its own."""
+    settings = variables(host)
+    path = f"{settings['mlflow_config_path']}/secrets/kek_passphrase"
+    assert host.file(path).content_string.strip() == settings["mlflow_kek_passphrase"]
+    assert host.file(path).mode == 0o600
+
+
+def test_further_settings_reach_the_process(host: Any) -> None:
+    """What mlflow_settings and postgres_settings say is what the running programs use."""
+    settings = variables(host)
+    pid = host.check_output("systemctl show --property MainPID --value %s.service", settings["mlflow_unit"])
+    environment = host.file(f"/proc/{pid}/environ").content_string.split("\0")
+    assert "MLFLOW_LOGGING_LEVEL=WARNING" in environment
+    shown = host.check_output("runuser -u postgres -- psql -qAt -c 'show work_mem'")
+    assert shown == "5MB"
