@@ -269,7 +269,9 @@ def test_a_missing_variable_is_named(prepared: Any, tmp_path: Path, missing: str
 def test_unsupported_distribution(prepared: Any) -> None:
     """On another distribution the play stops and says which ones it supports."""
     release = prepared.check_output("cat /usr/lib/os-release")
-    prepared.check_output("sed -Ei 's/bookworm|trixie/buster/g' /usr/lib/os-release; rm -f /etc/nginx/conf.d/other.conf")
+    prepared.check_output(
+        "sed -Ei 's/bookworm|trixie/buster/g' /usr/lib/os-release; rm -f /etc/nginx/conf.d/other.conf"
+    )
     try:
         done = run_playbook(arguments=("--tags", "check"))
     finally:

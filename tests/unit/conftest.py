@@ -6,5 +6,5 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-for folder in ("plugins/filter", "files", "scripts", "."):
+for folder in ("plugins/filter", "files", "files/mlflowctl", "scripts", "."):
     sys.path.insert(0, str(ROOT / folder))

@@ -68,7 +68,7 @@ def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
         return environment.from_string(value).render(context)
 
     wired = {name: evaluate(value) for name, value in load(ROOT / "playbooks/vars/wiring.yml").items()}
-    for name in ("proxy_public_url", "proxy_users"):
+    for name in ("proxy_public_url", "proxy_users", "backup_public_url"):
         wired.pop(name)
     assert wired == {name: defaults[name] for name in wired}
     # And what the other role reads is the same thing.

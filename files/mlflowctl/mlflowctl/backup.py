@@ -1,0 +1,212 @@
+"""Take one synchronized recovery point of database and artifacts.
+
+The order is what makes it consistent (docs/recovery.md): deletions wait; the
+database's snapshot is taken first; then every file that it refers to is
+already there and stays there until it is copied. Uploads go on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from mlflowctl import bundle, database, fence, lock, references, state
+from mlflowctl.checker import Files, Report, compare
+from mlflowctl.config import Config
+from mlflowctl.errors import ControlError
+from mlflowctl.repository import INCOMPLETE, VERIFIED, Restic
+
+DUMP, MANIFEST, FACTS = "database.dump", "references.jsonl", "manifest.json"
+SPARE_BYTES = 1 << 30
+ATTEMPTS = 2
+
+Say = Callable[[str], None]
+
+
+def take(config: Config, say: Say) -> dict[str, Any]:
+    """Take, check and mark a point in every repository.
+
+    Returns:
+        Facts of the point: name, seconds, bytes, files, references, lost.
+
+    Raises:
+        Busy: another transaction runs.
+        ControlError: it failed; nothing is marked verified.
+    """
+    started = time.monotonic()
+    with lock.exclusive(config.state_path, "backup"):
+        try:
+            facts = _take(config, say, started)
+        except BaseException as error:
+            state.record(config, "backup", False, error=str(error) or type(error).__name__)
+            raise
+        state.record(config, "backup", True, **facts)
+    return facts
+
+
+def _take(config: Config, say: Say, started: float) -> dict[str, Any]:
+    repositories = [Restic(repository) for repository in config.repositories]
+    say("looking whether a point can be taken")
+    preflight(config)
+    for repository in repositories:
+        repository.ensure()
+        repository.unlock()
+    name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    say(f"taking point {name}; deletions wait from now on")
+    with fence.raised(config.fence_file) as raised:
+        facts = stage(config, name, say)
+        reports: dict[Restic, Report] = {}
+        errors = []
+        for repository in repositories:
+            try:
+                reports[repository] = _store(config, repository, name, say)
+            except ControlError as error:
+                errors.append(str(error))
+    say(f"deletions go on after {raised.seconds:.1f} s")
+    for repository in reports:
+        repository.mark(name, VERIFIED)
+    if errors:
+        raise ControlError("; ".join(errors))
+    worst = max(reports.values(), key=lambda report: report.exit_code)
+    facts |= {
+        "point": name,
+        "seconds": round(time.monotonic() - started, 3),
+        "fence_seconds": round(raised.seconds, 3),
+        "bytes": worst.size + facts["dump_bytes"],
+        "files": worst.files,
+        "references": worst.references,
+        "lost": 0,
+        "broken_at_source": len(worst.broken_at_source),
+        "repositories": [repository.name for repository in repositories],
+    }
+    say(f"point {name} is verified: {worst.references} references, {worst.files} files, {facts['bytes']} bytes")
+    return facts
+
+
+def preflight(config: Config) -> None:
+    """Refuse before anything is touched.
+
+    Raises:
+        ControlError: the volume, the tools, the space, the clock or the
+            release do not allow a point.
+    """
+    check_volume(config)
+    server, client = database.server_major(config), database.tool_major("pg_dump")
+    if client < server:
+        raise ControlError(
+            f"pg_dump is of version {client} and PostgreSQL of {server}: install postgresql-client-{server}"
+        )
+    last = state.read(config).get("backup", {}).get("success", {})
+    need = int(1.3 * last.get("dump_bytes", 0)) + SPARE_BYTES
+    free = shutil.disk_usage(config.state_path).free
+    if free < need:
+        raise ControlError(
+            f"{config.state_path} has {free >> 20} MiB free and the dump may need {need >> 20} MiB: free some space"
+        )
+    if time.time() < last.get("time", 0):
+        raise ControlError(f"the clock is before the last backup ({last['at']}): set it right, or points get mixed up")
+    with database.connect(config) as connection:
+        found = database.revision(connection)
+    head = release_head(config)
+    if found != head:
+        raise ControlError(
+            f"the database has schema revision {found or 'none'} and the release {head}: is an upgrade unfinished?"
+        )
+
+
+def check_volume(config: Config) -> None:
+    """Refuse a volume that is missing or another one.
+
+    Raises:
+        ControlError: says what is wrong.
+    """
+    sentinel = config.volume_path / ".volume-id"
+    try:
+        found = sentinel.read_text().strip()
+        expected = (config.config_path / "volume-id").read_text().strip()
+    except OSError as error:
+        raise ControlError(
+            f"{error.filename} cannot be read ({error.strerror}): is the artifact volume mounted?"
+        ) from error
+    if found != expected:
+        raise ControlError(
+            f"{config.volume_path} is volume {found}, but this host serves {expected}: mount the right one"
+        )
+    if not config.store.is_dir():
+        raise ControlError(f"{config.store} is missing: run the playbook again")
+
+
+def release_head(config: Config) -> str:
+    """The schema revision of the installed release."""
+    path = config.root_path / "current" / "release.json"
+    try:
+        return str(json.loads(path.read_text())["schema_head"])
+    except (OSError, ValueError, KeyError) as error:
+        raise ControlError(f"{path} is missing or damaged: run the playbook again") from error
+
+
+def stage(config: Config, name: str, say: Say) -> dict[str, Any]:
+    """Dump and manifest out of one database snapshot, and the bundle, in the stage directory."""
+    config.stage.mkdir(mode=0o700, exist_ok=True)
+    for old in config.stage.glob("*.partial"):
+        old.unlink()
+    with database.snapshot(config) as (connection, snapshot):
+        count = references.write(references.strong(connection, config.store), config.stage / MANIFEST)
+        row = connection.execute("SELECT now(), pg_current_wal_lsn()::text").fetchone() or ("", "")
+        facts: dict[str, Any] = {
+            "name": name,
+            "public_url": config.public_url,
+            "database_time": str(row[0]),
+            "lsn": row[1],
+            "revision": database.revision(connection),
+            "rows": database.tables(connection),
+            "postgresql": connection.info.server_version // 10000,
+            "release": os.readlink(config.root_path / "current").rsplit("/", 1)[-1],
+            "store": str(config.store),
+        }
+        say(f"dumping the database, {count} references")
+        dump = database.dump(config, snapshot, config.stage / DUMP)
+    facts |= {"sha256": dump.sha256, "dump_bytes": dump.size}
+    (config.stage / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+    bundle.write(config, {"name": name})
+    return {"dump_bytes": dump.size, "revision": facts["revision"], "release": facts["release"]}
+
+
+def _store(config: Config, repository: Restic, name: str, say: Say) -> Report:
+    """Put the stage and the store into a repository and compare what arrived with the manifest."""
+    report = Report()
+    for attempt in range(1, ATTEMPTS + 1):
+        say(f"copying to repository {repository.name}")
+        snapshot = repository.backup(name, [config.stage, config.store])
+        report = reconcile(config, repository, snapshot)
+        if not report.lost:
+            return report
+        repository.mark(name, INCOMPLETE)
+        if attempt < ATTEMPTS:
+            say(f"{len(report.lost)} references are not in the copy; once more")
+            repository.forget([repository.find(name).snapshot])
+    raise ControlError(
+        f"the copy in {repository.name} lacks {len(report.lost)} of {report.references} references, "
+        f"first: {report.lost[0]}"
+    )
+
+
+def reconcile(config: Config, repository: Restic, snapshot: str) -> Report:
+    """Compare a snapshot's listing with the manifest in the stage."""
+    return compare(references.read(config.stage / MANIFEST), listing(config, repository, snapshot))
+
+
+def listing(config: Config, repository: Restic, snapshot: str) -> Files:
+    """The files of the store in a snapshot."""
+    prefix = f"{config.store}/"
+    return Files(
+        (entry.path.removeprefix(prefix), entry.size)
+        for entry in repository.entries(snapshot)
+        if entry.is_file and entry.path.startswith(prefix)
+    )

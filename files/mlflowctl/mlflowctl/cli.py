@@ -1,0 +1,221 @@
+"""The command line. Every command has ``--json``; exit codes: 0 fine, 1 problem found, 2 cannot run, 75 busy."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from mlflowctl import __doc__ as about
+from mlflowctl import backup as backups
+from mlflowctl import config as configuration
+from mlflowctl import drill as drills
+from mlflowctl import leftovers as leftover_data
+from mlflowctl import lock, retention, state, swap, units
+from mlflowctl import notify as notification
+from mlflowctl import restore as restores
+from mlflowctl import verify as verification
+from mlflowctl.errors import ControlError
+from mlflowctl.repository import Restic
+
+Facts = dict[str, Any]
+
+
+class Output:
+    """Progress for people, facts for programs."""
+
+    def __init__(self, json: bool) -> None:
+        self.json = json
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """One line of progress: a spinner's place on a terminal, a line in the journal."""
+        self._console.print(text, markup=False)
+
+    def facts(self, facts: Facts | list[Facts]) -> None:
+        """The result; an error goes to standard error, unless a program reads it."""
+        if self.json:
+            click.echo(json_module.dumps(facts, indent=2, default=str))
+            return
+        for fact in facts if isinstance(facts, list) else [facts]:
+            for name, value in fact.items():
+                if name == "error":
+                    click.echo(f"mlflowctl: {value}", err=True)
+                elif isinstance(value, list):
+                    click.echo(f"{name}: {len(value) or 'none'}")
+                    for item in value:
+                        click.echo(f"  {item}")
+                elif not isinstance(value, dict):
+                    click.echo(f"{name}: {value}")
+
+
+def command(group: click.Group, **more: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command with ``--json``, our exit codes, and the configuration as its first argument."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        @click.option("--json", is_flag=True, help="Print the result as JSON.")
+        @wraps(function)
+        def run(json: bool, **arguments: Any) -> None:
+            output = Output(json)
+            try:
+                code = function(configuration.load(), output, **arguments)
+            except ControlError as error:
+                output.facts({"error": str(error)})
+                sys.exit(error.exit_code)
+            sys.exit(code or 0)
+
+        return group.command(**more)(run)
+
+    return decorate
+
+
+@click.group(help=about, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """The group of all commands."""
+    os.umask(0o077)
+
+
+def _deed(
+    config: configuration.Config, output: Output, deed: str, arguments: list[str], perform: Callable[[], Facts]
+) -> int:
+    """Perform a deed inside its unit; outside of it, start the unit and show what it does."""
+    if not units.inside(config, deed):
+        return units.start(config, deed, arguments, output)
+    try:
+        facts, code = perform(), 0
+    except ControlError as error:
+        facts, code = {"error": str(error)}, error.exit_code
+    units.leave_result(config, deed, facts)
+    output.facts({"error": facts["error"]} if "error" in facts else {})
+    return code
+
+
+REPOSITORY = click.option("--repository", metavar="NAME", help="Which repository; the first one if not given.")
+
+
+@command(main)
+def backup(config: configuration.Config, output: Output) -> int:
+    """Take one recovery point of database and artifacts now."""
+    return _deed(config, output, "backup", [], lambda: backups.take(config, output.say))
+
+
+@command(main)
+@REPOSITORY
+@click.argument("point", default="latest")
+@click.option("--replace-live", is_flag=True, help="Put aside what this host serves, and serve the point.")
+@click.option("--tls", is_flag=True, help="Also the certificates that nginx had, for a new host.")
+@click.option("--unverified", is_flag=True, help="Accept a point that was never verified.")
+def restore(config: configuration.Config, output: Output, **wishes: Any) -> int:
+    """Restore POINT: latest, a name, or a time such as 2026-11-21T06:00."""
+    order = restores.Order(**wishes)
+    flags = ["--replace-live"] * order.replace_live + ["--tls"] * order.tls + ["--unverified"] * order.unverified
+    arguments = [order.point, *flags, *(["--repository", order.repository] if order.repository else [])]
+    return _deed(config, output, "restore", arguments, lambda: restores.run(config, order, output.say))
+
+
+@command(main)
+@REPOSITORY
+@click.argument("point", default="latest")
+def drill(config: configuration.Config, output: Output, point: str, repository: str | None) -> int:
+    """Rehearse the restore of POINT beside the live server."""
+    arguments = [point, *(["--repository", repository] if repository else [])]
+    return _deed(config, output, "drill", arguments, lambda: drills.run(config, point, repository, output.say))
+
+
+@command(main)
+@REPOSITORY
+def points(config: configuration.Config, output: Output, repository: str | None) -> None:
+    """List the recovery points, oldest first."""
+    found = Restic(config.repository(repository)).points()
+    if output.json:
+        output.facts(
+            [{"point": p.name, "time": p.time.isoformat(), "state": p.state, "snapshot": p.snapshot} for p in found]
+        )
+        return
+    table = Table("point", "time", "state", box=None)
+    for point in found:
+        table.add_row(point.name, f"{point.time:%Y-%m-%d %H:%M:%S %z}", point.state)
+    Console().print(table)
+
+
+@command(main)
+@REPOSITORY
+@click.argument("point", required=False)
+def verify(config: configuration.Config, output: Output, point: str | None, repository: str | None) -> int:
+    """Check the live data, or POINT in the repository, for anything lost. Only reads."""
+    report = verification.run(config, point, repository)
+    output.facts(vars(report))
+    return report.exit_code
+
+
+@command(main)
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def prune(config: configuration.Config, output: Output, dry_run: bool) -> None:
+    """Remove the recovery points that no rule keeps."""
+    output.facts(retention.apply(config, dry_run, output.say))
+
+
+@command(main)
+@click.option("--full", is_flag=True, help="Read all data, not this day's seventh.")
+def check(config: configuration.Config, output: Output, full: bool) -> None:
+    """Read a part of the repositories and look for damage."""
+    output.facts(verification.check_repositories(config, full, output.say))
+
+
+@command(main)
+def recover(config: configuration.Config, output: Output) -> None:
+    """Undo a restore that was killed in its last seconds. The units call it; harmless otherwise."""
+    with lock.exclusive(config.state_path, "recovery of a restore"):
+        swap.recover(config, output.say)
+
+
+@command(main)
+def status(config: configuration.Config, output: Output) -> int:
+    """What was backed up, checked and rehearsed last; exits 1 if something is overdue or failed."""
+    facts = verification.status(config, state.read(config))
+    output.facts(facts)
+    if not output.json:
+        for deed, entry in facts.items():
+            if isinstance(entry, dict):
+                when = {kind: entry.get(kind, {}).get("at", "never") for kind in ("success", "failure")}
+                click.echo(f"{deed}: last success {when['success']}, last failure {when['failure']}")
+    return 1 if facts["problems"] else 0
+
+
+@main.command(name="in-unit", hidden=True)
+@click.argument("deed")
+def in_unit(deed: str) -> None:
+    """What the deed's unit runs: the deed, with the arguments that were left for it."""
+    main([deed, *units.arguments(configuration.load(), deed)])
+
+
+@command(main)
+@click.argument("unit")
+def notify(config: configuration.Config, output: Output, unit: str) -> None:
+    """Tell whoever is to know that UNIT failed. The units call it."""
+    notification.send(config, unit, state.read(config))
+
+
+@main.group()
+def leftovers() -> None:
+    """Data that a restore has put aside."""
+
+
+@command(leftovers, name="list")
+def leftovers_list(config: configuration.Config, output: Output) -> None:
+    """List what restores have put aside."""
+    output.facts([{"suffix": suffix} for suffix in leftover_data.suffixes(config)])
+
+
+@command(leftovers, name="delete")
+@click.argument("suffix")
+def leftovers_delete(config: configuration.Config, output: Output, suffix: str) -> None:
+    """Delete what the restore of SUFFIX has put aside."""
+    leftover_data.delete(config, suffix, output.say)

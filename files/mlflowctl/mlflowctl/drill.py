@@ -1,0 +1,198 @@
+"""Rehearse a restore: the latest point into a scratch database and directory, served, checked, asked, removed.
+
+Nothing of it touches live data: its own database, its own directory, the same
+release, a Unix socket that only root may use.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlflowctl import backup, database, lock, restored, service, state
+from mlflowctl.config import Config
+from mlflowctl.errors import ControlError
+from mlflowctl.process import run as run_program
+from mlflowctl.repository import Restic
+
+
+def run(config: Config, wanted: str, repository: str | None, say: backup.Say) -> dict[str, Any]:
+    """Restore a point beside everything, prove that it serves, and leave nothing behind.
+
+    Returns:
+        Facts: point, RPO and RTO in seconds, references, lost.
+
+    Raises:
+        Busy: another transaction runs.
+        ControlError: the point cannot be restored; says why.
+    """
+    with lock.exclusive(config.state_path, "drill"):
+        try:
+            facts = _run(config, wanted, Restic(config.repository(repository)), say)
+        except BaseException as error:
+            state.record(config, "drill", False, error=str(error) or type(error).__name__)
+            raise
+        state.record(config, "drill", True, **facts)
+    return facts
+
+
+def _run(config: Config, wanted: str, repository: Restic, say: backup.Say) -> dict[str, Any]:
+    started = time.monotonic()
+    point = repository.find(wanted)
+    root = config.volume_path / "drill"
+    name = f"{config.database}_drill"
+    say(f"rehearsing the restore of point {point.name}")
+    try:
+        copy = restored.fetch(config, repository, restored.Place(point, root, name), say)
+        report = restored.check(copy, repository, say)
+        if report.lost:
+            raise ControlError(f"point {point.name} lacks {len(report.lost)} things, first: {report.lost[0]}")
+        restored.own(copy)
+        say("serving the copy on a socket of its own")
+        with _server(config, copy) as socket_path:
+            service.wait_ready(config, socket_path)
+            rto = time.monotonic() - started
+            loaded = _load_a_model(config, copy)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+        database.drop(config, name)
+    say(f"point {point.name} restores in {rto:.1f} s: {report.references} references, 0 lost")
+    return {
+        "point": point.name,
+        "rpo_seconds": round((datetime.now(UTC) - point.time).total_seconds(), 3),
+        "rto_seconds": round(rto, 3),
+        "seconds": round(time.monotonic() - started, 3),
+        "references": report.references,
+        "files": report.files,
+        "bytes": report.size,
+        "lost": 0,
+        "broken_at_source": len(report.broken_at_source),
+        "model": loaded,
+    }
+
+
+def _user(config: Config) -> dict[str, Any]:
+    """Run a program as the service's user and nothing more."""
+    return {"user": config.user, "group": config.user, "extra_groups": [config.group]}
+
+
+def _runtime(config: Config) -> Path:
+    """Below the unit's RuntimeDirectory: gone with the unit."""
+    return Path(f"/run/{config.unit}-drill/server")
+
+
+def _environment(config: Config, copy: restored.Copy, runtime: Path) -> dict[str, str]:
+    """The service's own environment, pointed at the copy."""
+    lines = [line.strip() for line in (config.config_path / "mlflow.env").read_text().splitlines()]
+    environment = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return environment | {
+        "PATH": "/usr/bin:/bin",
+        "HOME": str(runtime),
+        "PGSERVICEFILE": str(runtime / "pg_service.conf"),
+        "CREDENTIALS_DIRECTORY": str(runtime / "credentials"),
+        "MLFLOW_ARTIFACTS_DESTINATION": str(copy.store),
+        "MLFLOW_VOLUME_PATH": str(copy.store.parent),
+        "MLFLOW_VOLUME_ID_FILE": str(copy.store.parent / ".volume-id"),
+    }
+
+
+@contextmanager
+def _server(config: Config, copy: restored.Copy) -> Iterator[Path]:
+    """MLflow of the current release on the copy; gives its socket."""
+    runtime = _runtime(config)
+    shutil.rmtree(runtime, ignore_errors=True)
+    credentials = runtime / "credentials"
+    credentials.mkdir(parents=True, mode=0o700)
+    for name in restored.SECRETS:
+        shutil.copyfile(restored.secret(copy, name), credentials / name)
+    service_file = (config.config_path / "pg_service.conf").read_text()
+    (runtime / "pg_service.conf").write_text(
+        "\n".join(
+            f"dbname={copy.place.database}" if line.startswith("dbname=") else line
+            for line in service_file.splitlines()
+        )
+        + "\n"
+    )
+    sentinel = copy.store.parent / ".volume-id"
+    sentinel.write_text("drill\n")
+    shutil.chown(sentinel, config.user, config.user)
+    # The way down to the copy is root's; the service needs to pass.
+    for directory in [copy.store.parent, *copy.store.parent.parents]:
+        if directory == config.volume_path:
+            break
+        shutil.chown(directory, config.user, config.group)
+    for path in [runtime, *runtime.rglob("*")]:
+        shutil.chown(path, config.user, config.user)
+    environment = _environment(config, copy, runtime)
+    _decrypt(config, environment)
+    binary = config.root_path / "current" / "bin"
+    with (runtime / "log").open("w") as log:
+        server = subprocess.Popen(
+            [binary / "gunicorn", f"--config={config.config_path}/gunicorn.conf.py", "--workers=1",
+             f"--bind=unix:{runtime}/wsgi.sock"],
+            env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, umask=0o007,
+            **_user(config),
+        )  # fmt: skip
+        try:
+            yield runtime / "wsgi.sock"
+        except ControlError as error:
+            words = (runtime / "log").read_text().strip().splitlines()[-1:]
+            raise ControlError(f"{error}. The rehearsed server's last words: {' '.join(words)[-500:]}") from error
+        finally:
+            server.terminate()
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+            shutil.rmtree(runtime, ignore_errors=True)
+
+
+def _decrypt(config: Config, environment: dict[str, str]) -> None:
+    """Every secret of the copy must open with the keys of the copy.
+
+    Raises:
+        ControlError: the passphrase does not fit.
+    """
+    run_program(
+        [str(config.root_path / "current/bin/python"), "-m", "mlflow_host.decrypt"],
+        environment,
+        cwd="/",
+        **_user(config),
+    )
+
+
+def _load_a_model(config: Config, copy: restored.Copy) -> str:
+    """Read the newest registered model through the rehearsed server; its name, or empty if there is none.
+
+    Its description and files are read; it is not unpickled: that would run
+    whatever a user has put into it.
+
+    Raises:
+        ControlError: the server does not hand it out.
+    """
+    with database.connect(config, copy.place.database) as connection:
+        rows = connection.execute(
+            "SELECT name, version FROM model_versions WHERE status = 'READY' AND current_stage <> 'Deleted_Internal'"
+            " AND source NOT IN ('dummy-source', 'prompt-template') ORDER BY creation_time DESC LIMIT 1"
+        ).fetchall()
+    if not rows:
+        return ""
+    name, version = rows[0]
+    path = _runtime(config) / "wsgi.sock"
+    query = service.query({"name": name, "version": str(version)})
+    said = service.get(config, f"/api/2.0/mlflow/model-versions/get-download-uri?{query}", path)
+    uri = json.loads(said)["artifact_uri"]
+    below = uri.removeprefix("mlflow-artifacts:").lstrip("/")
+    if b"flavors" not in service.get(
+        config, f"/api/2.0/mlflow-artifacts/artifacts/{service.quote(below)}/MLmodel", path
+    ):
+        raise ControlError(f"the MLmodel of {name} version {version} is not one")
+    return f"{name}/{version}"

@@ -1,0 +1,177 @@
+"""What the database says must be in the artifact store.
+
+A strong reference is one that MLflow writes only after the files: READY
+logged models and model versions, archived traces. If such files are missing,
+something is lost. The run row, on the other hand, comes before its files, so
+a run without any is healthy.
+
+Sources: ``mlflow/store/tracking/dbmodels/models.py``,
+``mlflow/store/model_registry/dbmodels/models.py``,
+``mlflow/tracing/constant.py`` (``TraceTagKey``) of MLflow 3.17.2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+
+# What must be there: a name below the path, or anything at all.
+ANYTHING = "*"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One thing that the database relies on.
+
+    Attributes:
+        kind: ``logged_model``, ``model_version`` or ``trace``.
+        name: the ID by which a person finds it.
+        path: below the store; empty if it lies outside of it.
+        need: file below ``path`` that must exist, or :data:`ANYTHING`.
+        uri: as written in the database.
+        present: whether the files were there when the snapshot was taken.
+            What was missing already is the source's problem, not a loss.
+    """
+
+    kind: str
+    name: str
+    path: str
+    need: str
+    uri: str
+    present: bool
+
+
+class Resolver:
+    """Turns the URIs of the database into paths below the store."""
+
+    def __init__(self, store: Path, models: dict[str, str], runs: dict[str, str], versions: dict[tuple[str, str], str]):
+        self._store = str(store).rstrip("/") + "/"
+        self._models = models
+        self._runs = runs
+        self._versions = versions
+
+    def path(self, uri: str, depth: int = 0) -> str | None:
+        """The path below the store, or ``None`` for what lies elsewhere.
+
+        A URI that points out of the store by ``..`` is elsewhere, too.
+        """
+        if depth > 5:
+            return None
+        parts = urlsplit(uri)
+        rest = unquote(parts.path)
+        match parts.scheme:
+            case "mlflow-artifacts":
+                return _inside(rest)
+            case "file" | "":
+                return _inside(rest[len(self._store) :]) if rest.startswith(self._store) else None
+            case "models":
+                return self._model(rest.strip("/"), depth)
+            case "runs":
+                run, _, below = rest.strip("/").partition("/")
+                root = self._runs.get(run)
+                found = self.path(root, depth + 1) if root else None
+                return None if found is None else _inside(f"{found}/{below}")
+        return None
+
+    def _model(self, name: str, depth: int) -> str | None:
+        if name.startswith("m-"):
+            identifier, _, below = name.partition("/")
+            root = self._models.get(identifier)
+            found = self.path(root, depth + 1) if root else None
+            return None if found is None else _inside(f"{found}/{below}")
+        model, _, version = name.partition("/")
+        source = self._versions.get((model, version))
+        return self.path(source, depth + 1) if source else None
+
+
+def _inside(path: str) -> str | None:
+    """A relative path without tricks, or ``None``."""
+    parts = PurePosixPath("/" + path.strip("/")).parts[1:]
+    return None if ".." in parts else "/".join(parts)
+
+
+def strong(connection: psycopg.Connection[Any], store: Path) -> Iterator[Reference]:
+    """Every strong reference of the database, in one pass of set queries.
+
+    Args:
+        connection: in the snapshot that the dump shares.
+        store: the directory that ``mlflow-artifacts:/`` stands for.
+    """
+    fetch = connection.execute
+    models = dict(fetch("SELECT model_id, artifact_location FROM logged_models").fetchall())
+    runs = dict(fetch("SELECT run_uuid, artifact_uri FROM runs WHERE artifact_uri IS NOT NULL").fetchall())
+    versions = {
+        (name, str(version)): location or source or ""
+        for name, version, location, source in fetch(
+            "SELECT name, version, storage_location, source FROM model_versions"
+        ).fetchall()
+    }
+    resolver = Resolver(store, models, runs, versions)
+
+    def reference(kind: str, name: str, uri: str, need: str) -> Reference:
+        path = resolver.path(uri) or ""
+        return Reference(kind, name, path, need, uri, bool(path) and _there(store / path, need))
+
+    # LoggedModelStatus.READY is 2 in the database.
+    for name, uri in fetch(
+        "SELECT model_id, artifact_location FROM logged_models m WHERE status = 2 AND lifecycle_stage = 'active'"
+        " AND NOT EXISTS (SELECT 1 FROM logged_model_tags t WHERE t.model_id = m.model_id"
+        "                 AND t.tag_key = 'mlflow.model.isExternal') ORDER BY 1"
+    ).fetchall():
+        yield reference("logged_model", name, uri, "MLmodel")
+
+    for name, version, location, source in fetch(
+        "SELECT name, version, storage_location, source FROM model_versions v"
+        " WHERE status = 'READY' AND current_stage <> 'Deleted_Internal'"
+        " AND coalesce(source, '') NOT IN ('dummy-source', 'prompt-template')"
+        " AND NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = v.workspace AND t.name = v.name"
+        "                 AND t.version = v.version AND t.key = 'mlflow.prompt.is_prompt') ORDER BY 1, 2"
+    ).fetchall():
+        yield reference("model_version", f"{name}/{version}", location or source or "", ANYTHING)
+
+    for name, uri in fetch(
+        "SELECT l.request_id, a.value FROM trace_tags l JOIN trace_tags a USING (request_id)"
+        " WHERE l.key = 'mlflow.trace.spansLocation' AND l.value = 'ARCHIVE_REPO'"
+        " AND a.key = 'mlflow.trace.archiveLocation' ORDER BY 1"
+    ).fetchall():
+        yield reference("trace", name, uri, "traces.pb")
+
+    # Traces of MLflow 2: their spans never were in the database.
+    for name, uri in fetch(
+        "SELECT a.request_id, a.value FROM trace_tags a WHERE a.key = 'mlflow.artifactLocation'"
+        " AND NOT EXISTS (SELECT 1 FROM trace_tags l WHERE l.request_id = a.request_id"
+        "                 AND l.key = 'mlflow.trace.spansLocation' AND l.value <> 'ARTIFACT_REPO')"
+        " AND NOT EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = a.request_id) ORDER BY 1"
+    ).fetchall():
+        yield reference("trace", name, uri, "traces.json")
+
+
+def _there(path: Path, need: str) -> bool:
+    """Whether a directory holds what is needed, now."""
+    try:
+        return (path / need).is_file() if need != ANYTHING else any(path.iterdir())
+    except (NotADirectoryError, FileNotFoundError):
+        return False
+
+
+def write(references: Iterable[Reference], path: Path) -> int:
+    """Write one JSON object a line; returns how many."""
+    count = 0
+    with path.open("w") as file:
+        for reference in references:
+            file.write(json.dumps(asdict(reference)) + "\n")
+            count += 1
+    return count
+
+
+def read(path: Path) -> Iterator[Reference]:
+    """The references of a file that :func:`write` wrote."""
+    with path.open() as file:
+        for line in file:
+            yield Reference(**json.loads(line))

@@ -1,0 +1,208 @@
+"""restic: the repository, its snapshots, and their tags.
+
+One restic snapshot is one recovery point. Our own tags name it, because
+restic gives a snapshot a new ID when its tags change.
+
+Sources: restic manual, "Scripting" (JSON output, exit codes). Any exit code but
+0 is a failure here: 3 means that a file could not be read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mlflowctl.config import Repository
+from mlflowctl.errors import ControlError
+from mlflowctl.process import run
+
+# Constant, so that restic always finds its last snapshot and retention its own ones.
+HOST = "mlflow"
+TAG = "mlflow"
+VERIFIED, UNVERIFIED, INCOMPLETE = "verified", "unverified", "incomplete"
+
+
+@dataclass(frozen=True)
+class Point:
+    """A recovery point.
+
+    Attributes:
+        name: ours, unique over all repositories.
+        snapshot: restic's ID, which changes with the tags.
+        time: when it was taken.
+        state: verified, unverified or incomplete.
+        paths: what it holds.
+    """
+
+    name: str
+    snapshot: str
+    time: datetime
+    state: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file or directory in a snapshot; sizes in bytes."""
+
+    path: str
+    is_file: bool
+    size: int
+
+
+class Restic:
+    """One repository."""
+
+    def __init__(self, repository: Repository) -> None:
+        self.name = repository.name
+        self.location = repository.location
+        self._environment = {
+            "RESTIC_REPOSITORY": repository.location,
+            "RESTIC_PASSWORD_FILE": repository.password_file,
+            **_read_environment(repository.environment_file),
+        }
+
+    def _run(self, *arguments: str) -> str:
+        try:
+            return str(run(["restic", "--quiet", *arguments], self._environment).stdout)
+        except ControlError as error:
+            raise ControlError(f"repository {self.name} ({self.location}): {error}") from error
+
+    def ensure(self) -> bool:
+        """Create the repository if there is none; returns whether it was created."""
+        try:
+            self._run("cat", "config")
+        except ControlError as error:
+            words = str(error)
+            if "wrong password" in words or "no key found" in words:
+                raise
+            if not any(sign in words for sign in ("Is there a repository", "does not exist", "unable to open config")):
+                raise
+            self._run("init")
+            return True
+        return False
+
+    def unlock(self) -> None:
+        """Remove locks of processes that are gone. Only under our own lock."""
+        self._run("unlock")
+
+    def backup(self, point: str, paths: Sequence[Path]) -> str:
+        """Take a snapshot of the paths; returns restic's ID.
+
+        Raises:
+            ControlError: anything could not be read, or a path is missing in it.
+        """
+        said = self._run(
+            "backup", "--json", f"--host={HOST}", f"--tag={TAG},{UNVERIFIED},point:{point}",
+            "--exclude=.artifact.uploading.*", *map(str, paths),
+        )  # fmt: skip
+        summaries = [line for line in map(json.loads, said.splitlines()) if line.get("message_type") == "summary"]
+        if not summaries:
+            raise ControlError(f"restic did not report a snapshot for {point}")
+        found = self.find(point)
+        missing = {str(path) for path in paths} - set(found.paths)
+        if missing:
+            raise ControlError(f"restic left out {', '.join(sorted(missing))}: does it exist?")
+        return str(summaries[0]["snapshot_id"])
+
+    def points(self) -> list[Point]:
+        """All recovery points, oldest first."""
+        found = []
+        for snapshot in json.loads(self._run("snapshots", "--json", f"--tag={TAG}")) or []:
+            tags = snapshot.get("tags") or []
+            names = [tag.removeprefix("point:") for tag in tags if tag.startswith("point:")]
+            if names:
+                state = next((tag for tag in (VERIFIED, INCOMPLETE) if tag in tags), UNVERIFIED)
+                found.append(Point(names[0], snapshot["id"], _time(snapshot["time"]), state, tuple(snapshot["paths"])))
+        return sorted(found, key=lambda point: point.time)
+
+    def find(self, wanted: str) -> Point:
+        """A point by name (or the beginning of it), by time (the newest at or before it), or ``latest``.
+
+        Only verified points are found by time or as the latest.
+
+        Raises:
+            ControlError: there is none, or more than one.
+        """
+        return choose(self.points(), wanted, self.name)
+
+    def mark(self, point: str, state: str) -> None:
+        """Give the point its state."""
+        others = ",".join(tag for tag in (VERIFIED, UNVERIFIED, INCOMPLETE) if tag != state)
+        self._run("tag", f"--tag=point:{point}", f"--add={state}")
+        self._run("tag", f"--tag=point:{point}", f"--remove={others}")
+
+    def entries(self, snapshot: str) -> Iterator[Entry]:
+        """Every file and directory of a snapshot."""
+        for line in self._run("ls", "--json", snapshot).splitlines():
+            node = json.loads(line)
+            if node.get("struct_type") == "node":
+                yield Entry(node["path"], node["type"] == "file", int(node.get("size", 0)))
+
+    def restore(self, snapshot: str, target: Path, include: Sequence[str] = ()) -> None:
+        """Restore a snapshot below ``target``, with the full paths it was taken with."""
+        self._run("restore", snapshot, f"--target={target}", *(f"--include={path}" for path in include))
+
+    def forget(self, snapshots: Sequence[str]) -> None:
+        """Remove snapshots; their data goes with the next :meth:`prune`."""
+        if snapshots:
+            self._run("forget", *snapshots)
+
+    def prune(self) -> None:
+        """Free the space of forgotten snapshots."""
+        self._run("prune")
+
+    def check(self, subset: str) -> None:
+        """Check the structure and read a part of the data (``1/7``, ``100%``).
+
+        Raises:
+            ControlError: the repository is damaged; says how.
+        """
+        self._run("check", f"--read-data-subset={subset}")
+
+
+def choose(points: Sequence[Point], wanted: str, repository: str) -> Point:
+    """Pick a point as :meth:`Restic.find` describes."""
+    verified = [point for point in points if point.state == VERIFIED]
+    if wanted == "latest":
+        if not verified:
+            raise ControlError(
+                f"repository {repository} holds no verified recovery point, and {len(points)} others: "
+                "see `mlflowctl points`"
+            )
+        return verified[-1]
+    named = [point for point in points if point.name == wanted] or [
+        point for point in points if point.name.startswith(wanted) or point.snapshot.startswith(wanted)
+    ]
+    if len(named) == 1:
+        return named[0]
+    if len(named) > 1:
+        raise ControlError(f"{wanted} is the beginning of {len(named)} recovery points: type more of it")
+    try:
+        moment = datetime.fromisoformat(wanted).astimezone()
+    except ValueError as error:
+        raise ControlError(
+            f"there is no recovery point {wanted!r}: use latest, a name from `mlflowctl points`, or a time"
+        ) from error
+    before = [point for point in verified if point.time <= moment]
+    if not before:
+        raise ControlError(f"there is no verified recovery point at or before {moment:%Y-%m-%d %H:%M:%S %z}")
+    return before[-1]
+
+
+def _time(text: str) -> datetime:
+    """restic's time, which has nanoseconds."""
+    head, _, tail = text.partition(".")
+    zone = tail.lstrip("0123456789") if tail else ""
+    return datetime.fromisoformat(head + (zone or "+00:00") if tail else head).astimezone()
+
+
+def _read_environment(path: str) -> dict[str, Any]:
+    if not path:
+        return {}
+    lines = [line.strip() for line in Path(path).read_text().splitlines()]
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))

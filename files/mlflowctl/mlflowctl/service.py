@@ -1,0 +1,109 @@
+"""Stop, start and ask MLflow through systemd."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+from mlflowctl.config import Config
+from mlflowctl.errors import ControlError
+from mlflowctl.process import run
+
+READY_SECONDS = 90
+
+__all__ = ["closed", "get", "query", "quote", "start", "stop", "wait_ready"]
+query = urlencode
+
+
+def _services(config: Config) -> list[str]:
+    return [f"{config.unit}.service", f"{config.unit}-asgi.service", f"{config.unit}-db-init.service"]
+
+
+def stop(config: Config) -> None:
+    """Stop MLflow; its sockets keep accepting, so clients wait."""
+    # The sockets would start it again at the next request.
+    sockets = [f"{config.unit}.socket", f"{config.unit}-asgi.socket"]
+    run(["systemctl", "stop", f"{config.unit}.target", *sockets, *_services(config)], accept=(0, 5))
+
+
+def start(config: Config) -> None:
+    """Start MLflow with its sockets."""
+    run(["systemctl", "start", f"{config.unit}.socket", f"{config.unit}.target"])
+    run(["systemctl", "start", f"{config.unit}-asgi.socket"], accept=(0, 5))
+    run(["systemctl", "start", f"{config.unit}.service"])
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=10)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+@contextmanager
+def closed(config: Config) -> Iterator[None]:
+    """Let nginx answer every request with 429 and Retry-After: clients wait instead of failing.
+
+    The file lies in the unit's RuntimeDirectory and goes with the unit.
+    """
+    if config.closed_file.parent.is_dir():
+        config.closed_file.touch(mode=0o644)
+    try:
+        yield
+    finally:
+        config.closed_file.unlink(missing_ok=True)
+
+
+def socket_path(config: Config) -> Path:
+    """The socket of the live REST service."""
+    return Path(config.runtime_path) / "wsgi.sock"
+
+
+def get(config: Config, url: str, path: Path | str) -> bytes:
+    """GET over a Unix socket.
+
+    Raises:
+        ControlError: the answer is not 200.
+    """
+    connection = _UnixConnection(str(path))
+    try:
+        connection.request("GET", url, headers={"Host": config.public_url.split("://")[-1]})
+        answer = connection.getresponse()
+        said = answer.read()
+    except OSError as error:
+        raise ControlError(f"{path} does not answer {url}: {error}") from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise ControlError(f"{url} answers {answer.status}: {said[:300].decode(errors='replace')}")
+    return said
+
+
+def wait_ready(config: Config, path: Path | None = None) -> None:
+    """Wait until ``/ready`` says so.
+
+    Raises:
+        ControlError: it did not within :data:`READY_SECONDS`.
+    """
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            get(config, "/ready", path or socket_path(config))
+            return
+        except ControlError as error:
+            if time.monotonic() > deadline:
+                raise ControlError(
+                    f"MLflow is not ready after {READY_SECONDS} s: {error}. See: journalctl -u {config.unit}.service"
+                ) from error
+        time.sleep(0.5)

@@ -1,0 +1,89 @@
+"""Put a restored copy in the place of what lives: four renames while MLflow is stopped.
+
+A journal says that a swap has begun, and what to look for; so one that was
+killed is undone by `mlflowctl recover`, which the unit runs when it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mlflowctl import database, restored, service
+from mlflowctl.backup import Say
+from mlflowctl.config import Config
+
+
+def _journal(config: Config) -> Path:
+    return config.state_path / "swap.json"
+
+
+def _write_journal(config: Config, data: dict[str, Any]) -> None:
+    partial = _journal(config).with_suffix(".partial")
+    with partial.open("w") as file:
+        json.dump(data, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(_journal(config))
+
+
+def swap(copy: restored.Copy, suffix: str) -> None:
+    """Put the live data aside and the copy in its place; all of it, or none."""
+    config = copy.config
+    aside = config.store.with_name(f"{config.store.name}.before-{suffix}")
+    old = f"{config.database}_before_{suffix}"
+    secrets = config.config_path / "secrets"
+    kept = config.state_path / f"secrets.before-{suffix}"
+    service.stop(config)
+    _write_journal(config, {"suffix": suffix, "copy_store": str(copy.store), "copy_database": copy.place.database})
+    try:
+        shutil.copytree(secrets, kept, dirs_exist_ok=True)
+        database.rename(config, config.database, old)
+        database.rename(config, copy.place.database, config.database)
+        os.rename(config.store, aside)
+        os.rename(copy.store, config.store)
+        for name in restored.SECRETS:
+            partial = secrets / f"{name}.partial"
+            shutil.copyfile(restored.secret(copy, name), partial)
+            os.chmod(partial, 0o600)
+            partial.rename(secrets / name)
+    except BaseException:
+        undo(config)
+        service.start(config)
+        raise
+    _journal(config).unlink()
+
+
+def undo(config: Config) -> None:
+    """Take back what the journal says was begun; harmless at any stage, and twice."""
+    data = json.loads(_journal(config).read_text())
+    suffix = data["suffix"]
+    old = f"{config.database}_before_{suffix}"
+    aside = config.store.with_name(f"{config.store.name}.before-{suffix}")
+    kept = config.state_path / f"secrets.before-{suffix}"
+    if aside.exists():
+        if config.store.exists():
+            os.rename(config.store, data["copy_store"])
+        os.rename(aside, config.store)
+    if database.exists(config, old):
+        if database.exists(config, config.database):
+            database.rename(config, config.database, data["copy_database"])
+        database.rename(config, old, config.database)
+    for name in restored.SECRETS:
+        if (kept / name).is_file():
+            shutil.copy2(kept / name, config.config_path / "secrets" / name)
+    _journal(config).unlink()
+
+
+def recover(config: Config, say: Say) -> bool:
+    """Undo a swap that was killed. Returns whether there was one."""
+    if not _journal(config).exists():
+        return False
+    say("a swap was interrupted: putting the old data back")
+    service.stop(config)
+    undo(config)
+    service.start(config)
+    return True

@@ -1,0 +1,95 @@
+"""Run a deed as its systemd unit, whoever asks: a dropped SSH connection then harms nothing.
+
+The unit gives it its sandbox and the RuntimeDirectory whose files vanish with
+it. Arguments travel in a file, because a unit takes none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflowctl.config import Config
+from mlflowctl.errors import Busy
+from mlflowctl.process import run
+
+if TYPE_CHECKING:
+    from mlflowctl.cli import Output
+
+
+# The journal is a moment behind the unit.
+JOURNAL_SECONDS = 0.5
+
+
+def name(config: Config, deed: str) -> str:
+    """The unit of a deed."""
+    return f"{config.unit}-{deed}.service"
+
+
+def inside(config: Config, deed: str) -> bool:
+    """Whether this process is the deed's own unit."""
+    return os.environ.get("MLFLOWCTL_UNIT") == name(config, deed)
+
+
+def _request(config: Config, deed: str) -> Path:
+    return config.state_path / f"{deed}.arguments"
+
+
+def _result(config: Config, deed: str) -> Path:
+    return config.state_path / f"{deed}.result"
+
+
+def arguments(config: Config, deed: str) -> list[str]:
+    """What was asked for, once; nothing if a timer started the unit."""
+    path = _request(config, deed)
+    try:
+        found: list[str] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return []
+    path.unlink()
+    return found
+
+
+def start(config: Config, deed: str, asked: list[str], output: Output) -> int:
+    """Start the unit, show its journal until it ends, print the facts it recorded.
+
+    Returns:
+        The unit's exit code.
+
+    Raises:
+        Busy: the unit runs already.
+    """
+    unit = name(config, deed)
+    active = run(["systemctl", "show", "--property=ActiveState", "--value", unit]).stdout.strip()
+    if active in ("active", "activating", "deactivating"):
+        raise Busy(f"{unit} is running: wait for it, then repeat")
+    _request(config, deed).write_text(json.dumps(asked))
+    _result(config, deed).unlink(missing_ok=True)
+    journal = subprocess.Popen(
+        ["journalctl", "--follow", "--lines=0", "--output=cat", f"--unit={unit}"],
+        stdout=sys.stderr, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        subprocess.run(["systemctl", "start", unit], stderr=subprocess.DEVNULL, check=False)
+        time.sleep(JOURNAL_SECONDS)
+    finally:
+        journal.terminate()
+        journal.wait()
+    code = int(run(["systemctl", "show", "--property=ExecMainStatus", "--value", unit]).stdout.strip() or 2)
+    result = run(["systemctl", "show", "--property=Result", "--value", unit]).stdout.strip()
+    try:
+        output.facts(json.loads(_result(config, deed).read_text()))
+    except FileNotFoundError:
+        output.facts({"error": f"{unit} was ended ({result}): see journalctl -u {unit}"})
+        return code or 2
+    return code
+
+
+def leave_result(config: Config, deed: str, facts: object) -> None:
+    """Leave the facts for :func:`start`."""
+    _result(config, deed).write_text(json.dumps(facts, default=str))

@@ -1,0 +1,75 @@
+"""Is anything lost? Of the live data, of a point, of the repositories."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mlflowctl import backup, database, lock, references, state
+from mlflowctl.checker import Files, Report, compare, walk
+from mlflowctl.config import Config
+from mlflowctl.repository import Restic
+
+DAYS = 7
+
+
+def run(config: Config, wanted: str | None, repository: str | None) -> Report:
+    """Check the live data, or a point without restoring its artifacts.
+
+    Raises:
+        ControlError: it cannot be read.
+    """
+    if wanted is None:
+        backup.check_volume(config)
+        with database.snapshot(config) as (connection, _):
+            found = list(references.strong(connection, config.store))
+        return compare(found, Files(walk(config.store)))
+    restic = Restic(config.repository(repository))
+    point = restic.find(wanted)
+    with TemporaryDirectory(dir=config.state_path) as folder:
+        manifest = f"{config.stage}/{backup.MANIFEST}"
+        restic.restore(point.snapshot, Path(folder), include=[manifest])
+        return compare(references.read(Path(folder + manifest)), backup.listing(config, restic, point.snapshot))
+
+
+def check_repositories(config: Config, full: bool, say: backup.Say) -> dict[str, Any]:
+    """Check the structure of every repository, and read a seventh of its data, another one each day.
+
+    Raises:
+        Busy: another transaction runs.
+        ControlError: damage; says where.
+    """
+    started = time.monotonic()
+    subset = "100%" if full else f"{datetime.now(UTC).toordinal() % DAYS + 1}/{DAYS}"
+    with lock.exclusive(config.state_path, "check"):
+        try:
+            for repository in map(Restic, config.repositories):
+                say(f"checking repository {repository.name}, reading {subset} of its data")
+                repository.unlock()
+                repository.check(subset)
+        except BaseException as error:
+            state.record(config, "check", False, error=str(error) or type(error).__name__)
+            raise
+        facts = {"seconds": round(time.monotonic() - started, 3), "subset": subset}
+        state.record(config, "check", True, **facts)
+    return facts
+
+
+def status(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
+    """The last result of each deed, and what a person should look at."""
+    problems = []
+    now = time.time()
+    last = recorded.get("backup", {}).get("success")
+    if last is None:
+        problems.append("no recovery point was ever taken on this host: run mlflowctl backup")
+    elif now - last["time"] > config.stale_hours * 3600:
+        problems.append(
+            f"the last recovery point is {(now - last['time']) / 3600:.0f} h old (limit {config.stale_hours:g} h)"
+        )
+    for deed, entry in recorded.items():
+        if not entry["ok"]:
+            problems.append(f"the last {deed} failed at {entry['failure']['at']}: {entry['failure'].get('error')}")
+    return {"problems": problems, **recorded}

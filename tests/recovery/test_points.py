@@ -1,0 +1,279 @@
+"""A recovery point holds what was acknowledged before it; a broken one is never called verified."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+CLIENT_PYTHON = HERE.parents[1] / ".venv-client" / "bin" / "python"
+FENCE = "/run/mlflow-backup"
+
+
+@pytest.fixture(scope="module")
+def model(host: Any) -> str:
+    """Path of the script that trains and registers a real model."""
+    return str(HERE.parents[1] / "examples" / "train.py")
+
+
+def test_timers_have_a_next_elapse(host: Any) -> None:
+    """Each timer is enabled, runs, and knows when it comes next."""
+    for deed in ("backup", "prune", "check", "drill"):
+        timer = host.service(f"mlflow-{deed}.timer")
+        assert timer.is_enabled
+        assert timer.is_running
+        assert host.check_output("systemctl show -p NextElapseUSecRealtime --value mlflow-%s.timer", deed)
+
+
+def test_nothing_acknowledged_is_lost(server: Any, control: Any, tmp_path: Path) -> None:
+    """A point taken while eight threads write holds every write acknowledged before it; no client sees an error."""
+    journal, stop = tmp_path / "journal", tmp_path / "stop"
+    load = subprocess.Popen(
+        [CLIENT_PYTHON, "-W", "ignore", HERE / "load.py", journal, stop, "8"],
+        env=server.client_environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not journal.exists() or len(journal.read_text().splitlines()) < 100:
+            assert load.poll() is None
+            time.sleep(0.5)
+        facts = control.run("backup")
+        written = len(journal.read_text().splitlines())
+    finally:
+        stop.touch()
+        load.wait(300)
+    errors = [line for line in journal.read_text().splitlines() if "error" in line]
+    assert errors == []
+    assert facts["references"] > 0
+
+    manifest = control.python(
+        "import json; from mlflowctl import config; c = config.load(); print((c.stage / 'manifest.json').read_text().replace(chr(10), ''))"
+    )
+    until = time.mktime(time.strptime(manifest["database_time"][:19], "%Y-%m-%d %H:%M:%S")) - time.timezone
+    restored = control.run(f"restore {facts['point']} --replace-live")
+    assert restored["lost"] == 0
+    looked = subprocess.run(
+        [CLIENT_PYTHON, "-W", "ignore", HERE / "look.py", journal, str(until)],
+        env=server.client_environment, capture_output=True, text=True, timeout=300, check=True,
+    )  # fmt: skip
+    *missing, last = looked.stdout.splitlines()
+    assert missing == [], looked.stderr
+    assert 50 < json.loads(last)["looked"] <= written
+    control.run(f"leftovers delete {restored['put_aside']}")
+
+
+LOSES = """
+import json, shutil
+from mlflowctl import backup, config, database, lock, references
+from mlflowctl.checker import compare
+from mlflowctl.repository import INCOMPLETE, Restic
+c = config.load()
+repository, name = Restic(c.repository()), "{name}"
+with lock.exclusive(c.state_path, "negative control"):
+    {order}
+    report = backup.reconcile(c, repository, snapshot)
+    repository.mark(name, INCOMPLETE)
+print(json.dumps({{"lost": report.lost, "broken": report.broken_at_source}}))
+"""
+DELETED_DURING = """backup.stage(c, name, print)
+    with database.connect(c) as connection:
+        (model, uri), = connection.execute("SELECT model_id, artifact_location FROM logged_models WHERE status = 2"
+                                           " ORDER BY creation_timestamp_ms DESC LIMIT 1").fetchall()
+    folder = c.store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
+    folder.rename(c.volume_path / "away")
+    try:
+        snapshot = repository.backup(name, [c.stage, c.store])
+    finally:
+        (c.volume_path / "away").rename(folder)"""
+FILES_FIRST = """snapshot = repository.backup(name, [c.stage, c.store])
+    with database.connect(c) as connection:
+        (model, uri), = connection.execute("SELECT model_id, artifact_location FROM logged_models WHERE status = 2"
+                                           " ORDER BY creation_timestamp_ms DESC LIMIT 1").fetchall()
+    folder = c.store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
+    later = folder.with_name("later")
+    shutil.copytree(folder, later)
+    with database.connect(c) as connection:
+        connection.execute("UPDATE logged_models SET artifact_location = %s WHERE model_id = %s",
+                           (uri.rsplit("/", 1)[0] + "/later", model))
+        backup.stage(c, name, print)
+        connection.execute("UPDATE logged_models SET artifact_location = %s WHERE model_id = %s", (uri, model))
+    shutil.rmtree(later)"""
+
+
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [("deleted", DELETED_DURING), ("order", FILES_FIRST)],
+    ids=["no fence", "files before the database"],
+)
+def test_the_check_sees_what_the_protocol_prevents(
+    control: Any, client: Any, model: str, name: str, order: str
+) -> None:
+    """Negative control: files deleted between snapshot and copy, or the wrong order, and something is lost."""
+    client(model)
+    point = f"control-{name}-{time.time():.0f}"
+    found = control.python(LOSES.format(name=point, order=order))
+    assert len(found["lost"]) >= 1
+    assert "logged_model" in found["lost"][0] or "model_version" in found["lost"][0]
+    assert point in control.points("incomplete")
+
+
+def test_a_killed_backup_leaves_nothing_behind(control: Any, host: Any) -> None:
+    """kill -9 at three moments: the fence falls, nothing is called verified, the next one works."""
+    before = control.points()
+    for wait in (0.4, 1.5, 3.0):
+        host.check_output("systemctl start --no-block mlflow-backup.service")
+        time.sleep(wait)
+        host.run_test("systemctl kill --signal=KILL --kill-whom=all mlflow-backup.service")
+        for _ in range(20):
+            if host.check_output("systemctl show -p ActiveState --value mlflow-backup.service") == "failed":
+                break
+            time.sleep(0.1)
+        assert not host.file(FENCE).exists
+    assert control.points() == before
+    facts = control.run("backup")
+    assert control.points() == [*before, facts["point"]]
+    control.run("check --full")
+
+
+def test_one_transaction_at_a_time(control: Any, host: Any) -> None:
+    """While a backup runs, everything else says so and exits 75."""
+    host.check_output("systemctl start --no-block mlflow-backup.service")
+    for _ in range(50):
+        if host.file(f"{FENCE}/fence-deletes").exists:
+            break
+        time.sleep(0.1)
+    for command in ("backup", "drill", "restore", "prune", "check"):
+        assert "mlflow-backup" in str(control.run(command, expect=75)) or "backup" in str(
+            control.run(command, expect=75)
+        )
+    host.run_test(
+        "while systemctl is-active -q mlflow-backup || systemctl status mlflow-backup | grep -q activating; do sleep 0.2; done"
+    )
+
+
+def test_a_missing_or_wrong_volume_is_refused(control: Any, host: Any, server: Any) -> None:
+    """Without the right sentinel there is no point, and the message names it."""
+    volume = server["mlflow_volume_path"]
+    before = control.points()
+    for change in ("rm", "echo another >"):
+        host.check_output(f"cp {volume}/.volume-id /root/volume-id && {change} {volume}/.volume-id")
+        try:
+            assert ".volume-id" in str(error := control.run("backup", expect=2)) or "another" in str(error)
+        finally:
+            host.check_output(f"cp /root/volume-id {volume}/.volume-id")
+    assert control.points() == before
+
+
+def test_a_stopped_database_is_a_failed_backup(control: Any, host: Any) -> None:
+    """No database, no point; the state says so until the next success, and somebody is told."""
+    before = control.points()
+    host.check_output("systemctl stop 'postgresql@*'")
+    try:
+        assert "PostgreSQL" in control.run("backup", expect=2)["error"]
+    finally:
+        host.check_output("systemctl start postgresql")
+    assert control.points() == before
+    assert any("last backup failed" in problem for problem in control.run("status", expect=1)["problems"])
+    assert "mlflow-notify@mlflow-backup" in host.check_output(
+        "journalctl --no-pager --unit 'mlflow-notify@*' --lines 20 -o short-unix -o with-unit"
+    )
+    control.run("backup")
+    assert control.run("status")["problems"] == []
+
+
+def test_a_damaged_dump_is_rejected(control: Any) -> None:
+    """A dump that is cut does not pass the read-back; one with a flipped byte is not restored."""
+    point = f"control-flipped-{time.time():.0f}"
+    said = control.python(
+        f"""
+import json
+from mlflowctl import backup, config, database, lock
+from mlflowctl.errors import ControlError
+from mlflowctl.repository import INCOMPLETE, VERIFIED, Restic
+c = config.load()
+with lock.exclusive(c.state_path, "negative control"):
+    backup.stage(c, "{point}", print)
+    dump = c.stage / "database.dump"
+    good = dump.read_bytes()
+    database.read_back(dump)
+    try:
+        dump.write_bytes(good[: len(good) * 6 // 10])
+        database.read_back(dump)
+        verdict = "accepted"
+    except ControlError as error:
+        verdict = str(error)
+    flipped = bytearray(good)
+    flipped[len(good) // 2] ^= 255
+    dump.write_bytes(bytes(flipped))
+    Restic(c.repository()).backup("{point}", [c.stage, c.store])
+    Restic(c.repository()).mark("{point}", VERIFIED)
+print(json.dumps(verdict))
+"""
+    )
+    assert "cannot be read back" in said
+    assert "SHA-256 differs" in control.run(f"drill {point}", expect=2)["error"]
+    control.python(
+        f"""
+from mlflowctl import config
+from mlflowctl.repository import INCOMPLETE, Restic
+Restic(config.load().repository()).mark("{point}", INCOMPLETE)
+print("0")
+"""
+    )
+    control.run("backup")
+
+
+def test_a_full_repository_fails_loudly_and_recovers(control: Any, host: Any) -> None:
+    """A repository without room: exit 2, an error, no verified point; with room again it works."""
+    host.check_output("mkdir -p /mnt/tiny && mount -t tmpfs -o size=600k tmpfs /mnt/tiny")
+    host.check_output(
+        "sed 's|location = .*|location = \"/mnt/tiny/repository\"|' /etc/mlflow/mlflowctl.toml > /etc/mlflow/tiny.toml"
+    )
+    code = """
+import json
+from mlflowctl import backup, config
+from mlflowctl.errors import ControlError
+from pathlib import Path
+import dataclasses
+c = dataclasses.replace(config.load(Path("/etc/mlflow/tiny.toml")), fence_file=Path("/run/test-fence"))
+try:
+    print(json.dumps(backup.take(c, lambda text: None)))
+except ControlError as error:
+    print(json.dumps({"error": str(error)}))
+"""
+    try:
+        host.check_output("head -c 3M /dev/urandom > /var/lib/mlflow/artifacts/store/big")
+        assert "no space left" in control.python(code)["error"]
+        host.check_output("mount -o remount,size=60m /mnt/tiny")
+        assert control.python(code)["lost"] == 0
+    finally:
+        host.check_output("umount /mnt/tiny; rm -f /etc/mlflow/tiny.toml /var/lib/mlflow/artifacts/store/big")
+    control.run("backup")
+
+
+def test_odd_files_survive(control: Any, host: Any, server: Any) -> None:
+    """Names with line breaks, emoji and 255 bytes, empty and sparse files, links and pipes come back equal."""
+    store = server["mlflow_volume_path"] + "/store"
+    make = f"""
+import os
+os.makedirs("{store}/odd", exist_ok=True); os.chdir("{store}/odd")
+for name in ("line\\nbreak", "\U0001f40b", "x" * 255, "empty", " lead", "quote'$(x)"):
+    open(name, "w").write("" if name == "empty" else name)
+os.truncate(os.open("sparse", os.O_CREAT | os.O_WRONLY), 1 << 28)
+os.symlink("/etc/passwd", "link"); os.link("empty", "hard"); os.mkfifo("pipe")
+"""
+    host.run_test("rm -rf %s/odd", store)
+    host.run_expect([0], "python3 -c %s", make)
+    digest = f"cd {store}/odd && find . -type f -print0 | sort -z | xargs -0 sha256sum; readlink link; test -p pipe && echo pipe"
+    before = host.check_output(digest)
+    point = control.run("backup")["point"]
+    host.check_output("rm -rf %s/odd", store)
+    aside = control.run(f"restore {point} --replace-live")["put_aside"]
+    assert host.check_output(digest) == before
+    assert host.file("/etc/passwd").user == "root"
+    control.run(f"leftovers delete {aside}")
+    host.check_output("rm -rf %s/odd", store)

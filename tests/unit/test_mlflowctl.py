@@ -1,0 +1,238 @@
+"""Retention, selection, references and checks of mlflowctl, without a host."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from mlflowctl import cli, config, fence, lock, retention, verify
+from mlflowctl.checker import Files, compare, compare_rows, walk
+from mlflowctl.errors import Busy, ControlError
+from mlflowctl.references import ANYTHING, Reference, Resolver
+from mlflowctl.repository import INCOMPLETE, UNVERIFIED, VERIFIED, Point, _time, choose
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+KEEP = {"last": 3, "daily": 14, "weekly": 8, "monthly": 12}
+
+
+def point(hours: float, state: str = VERIFIED, name: str = "") -> Point:
+    """A point of so many hours ago."""
+    time = NOW - timedelta(hours=hours)
+    return Point(name or f"p{hours:g}{state}", f"s{hours:g}", time, state, ())
+
+
+def test_retention_keeps_what_the_rules_say() -> None:
+    """60 days, one point a day: 14 days, then one a week, then one a month."""
+    points = [point(24 * day + 1) for day in range(60)]
+    stay, go = retention.split(points, KEEP, NOW, 26)
+    assert set(stay) | set(go) == set(points)
+    days = sorted(round((NOW - kept.time).total_seconds() / 86400) for kept in stay)
+    assert days[:14] == list(range(14))
+    assert len(stay) == 14 + 6 + 1, days  # 8 weeks reach over 14 days by six; the month before by one
+    assert len(go) == 60 - len(stay)
+
+
+def test_failures_never_push_a_good_point_out() -> None:
+    """Ten failed days in a row: the newest verified point is stale, and nothing is removed."""
+    points = [point(24 * day + 1, INCOMPLETE if day < 10 else VERIFIED) for day in range(60)]
+    with pytest.raises(ControlError, match="nothing is removed until backups work again"):
+        retention.split(points, KEEP, NOW, 26)
+
+
+def test_the_floor_holds_whatever_the_rules() -> None:
+    """Three verified points stay even if the rules keep none; unverified older ones go, newer ones stay."""
+    points = [point(h) for h in (1, 30, 60, 90)] + [point(0.5, UNVERIFIED), point(31, INCOMPLETE)]
+    stay, go = retention.split(points, {}, NOW, 26)
+    assert [p.name for p in stay] == ["p60verified", "p30verified", "p1verified", "p0.5unverified"]
+    assert [p.name for p in go] == ["p90verified", "p31incomplete"]
+
+
+@pytest.mark.parametrize(("points", "words"), [([], "no verified"), ([point(-48)], "lies in the future")])
+def test_retention_refuses(points: list[Point], words: str) -> None:
+    """No point, or a clock that is wrong: nothing is removed."""
+    with pytest.raises(ControlError, match=words):
+        retention.split(points, KEEP, NOW, 26)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ("latest", "b"),
+        ("aaa", "aaa1"),
+        ("2026-11-21T09:00+00:00", "aaa1"),
+        ("2026-11-21T11:30+00:00", "b"),
+        ("c", "c"),
+    ],
+)
+def test_choosing_a_point(wanted: str, name: str) -> None:
+    """By name or its beginning, by time, or the latest verified one."""
+    points = [point(5, name="aaa1"), point(2, name="b"), point(1, INCOMPLETE, "c")]
+    assert choose(points, wanted, "local").name == name
+
+
+@pytest.mark.parametrize("wanted", ["nonsense", "2026-11-20T00:00", "a"])
+def test_no_such_point(wanted: str) -> None:
+    """Neither a name nor a time, before every point, or the beginning of two."""
+    with pytest.raises(ControlError):
+        choose([point(5, name="aa"), point(2, name="ab")], wanted, "local")
+
+
+def test_restic_times_have_nanoseconds() -> None:
+    """As restic prints them, with and without a fraction."""
+    assert _time("2026-11-21T07:34:07.123456789+01:00") == datetime(2026, 11, 21, 6, 34, 7, tzinfo=UTC)
+    assert _time("2026-11-21T07:34:07Z") == datetime(2026, 11, 21, 7, 34, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("mlflow-artifacts:/1/abc/artifacts", "1/abc/artifacts"),
+        ("mlflow-artifacts://host:443/1/a%20b", "1/a b"),
+        ("file:///srv/store/1/x", "1/x"),
+        ("/srv/store/1/x/", "1/x"),
+        ("/etc/passwd", None),
+        ("mlflow-artifacts:/../etc", None),
+        ("mlflow-artifacts:/%2e%2e/etc", None),
+        ("runs:/r1/model", "1/r1/artifacts/model"),
+        ("runs:/r2/model", None),
+        ("models:/m-1", "1/models/m-1/artifacts"),
+        ("models:/wine/3", "1/models/m-1/artifacts"),
+        ("models:/loop/1", None),
+        ("s3://bucket/x", None),
+    ],
+)
+def test_uris_become_paths(uri: str, path: str | None) -> None:
+    """Every form that MLflow writes; whatever leaves the store is elsewhere."""
+    resolver = Resolver(
+        Path("/srv/store"),
+        {"m-1": "mlflow-artifacts:/1/models/m-1/artifacts"},
+        {"r1": "mlflow-artifacts:/1/r1/artifacts"},
+        {("wine", "3"): "models:/m-1", ("loop", "1"): "models:/loop/1"},
+    )
+    assert resolver.path(uri) == path
+
+
+def test_the_checker_tells_lost_from_broken() -> None:
+    """Missing now and present then is lost; missing then as well was broken at its source."""
+    files = Files([("1/a/MLmodel", 3), ("1/b/x/y", 1), ("1/c/.artifact.uploading.MLmodel", 9)])
+    references = [
+        Reference("logged_model", "a", "1/a", "MLmodel", "u", True),
+        Reference("model_version", "b", "1/b", ANYTHING, "u", True),
+        Reference("logged_model", "c", "1/c", "MLmodel", "u", True),
+        Reference("logged_model", "d", "1/d", "MLmodel", "u", False),
+        Reference("logged_model", "e", "", "MLmodel", "s3://x", False),
+    ]
+    report = compare(references, files)
+    assert [text.split(":")[0] for text in report.lost] == ["logged_model c"]
+    assert len(report.broken_at_source) == 2
+    assert report.exit_code == 2
+    assert compare(references[:2], files).exit_code == 0
+    assert compare(references[3:], files).exit_code == 1
+
+
+def test_every_file_of_the_point_must_be_there() -> None:
+    """One that is missing, or has another size, is lost; one more is harmless."""
+    expected = Files([("a", 1), ("b", 2), ("c", 3)])
+    report = compare([], Files([("a", 1), ("b", 5), ("d", 1)]), expected)
+    assert report.lost == ["file b: 2 bytes expected, 5 found", "file c: 3 bytes expected, none found"]
+    assert compare_rows({"runs": 2, "tags": 1}, {"runs": 2, "tags": 0}) == ["table tags: 1 rows expected, 0 found"]
+
+
+def test_walk_follows_no_link(tmp_path: Path) -> None:
+    """Regular files only, with their sizes."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "f").write_text("four")
+    (tmp_path / "link").symlink_to("/etc")
+    assert list(walk(tmp_path)) == [("a/b/f", 4)]
+
+
+def test_the_lock_names_its_holder(tmp_path: Path) -> None:
+    """A second transaction is told who is at work, and gets its turn afterwards."""
+    with (
+        lock.exclusive(tmp_path, "backup"),
+        pytest.raises(Busy, match="backup"),
+        lock.exclusive(tmp_path, "drill"),
+    ):
+        pass
+    with lock.exclusive(tmp_path, "drill"):
+        pass
+
+
+def test_the_fence_falls_whatever_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up inside, down after an error; without the unit's directory there is no backup."""
+    monkeypatch.setattr(fence, "SETTLE_SECONDS", 0)
+    path = tmp_path / "fence"
+    with pytest.raises(RuntimeError), fence.raised(path):
+        assert path.exists()
+        raise RuntimeError
+    assert not path.exists()
+    with pytest.raises(ControlError, match="mlflowctl backup"), fence.raised(tmp_path / "none" / "fence"):
+        pass
+
+
+def settings(tmp_path: Path) -> dict[str, Any]:
+    """A complete configuration."""
+    paths = ("config_path", "root_path", "runtime_path", "volume_path", "state_path")
+    return {name: str(tmp_path) for name in paths} | {
+        "unit": "mlflow",
+        "user": "mlflow",
+        "group": "www-data",
+        "public_url": "https://mlflow.example.com",
+        "database": "mlflow",
+        "database_role": "mlflow",
+        "database_socket_path": "/run",
+        "fence_file": str(tmp_path / "fence"),
+        "closed_file": str(tmp_path / "closed"),
+        "files": [],
+        "keep": KEEP,
+        "stale_hours": 26,
+        "notify": {"command": [], "mail": "", "url": ""},
+        "repositories": [{"name": "local", "location": "/r", "password_file": "/p"}],
+    }
+
+
+def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
+    """A setting too few or too many, or no repository: the message says which."""
+    good = settings(tmp_path)
+    assert config.parse(good, "x").store == tmp_path / "store"
+    for change, words in (
+        ({"unit": None}, "missing .'unit'"),
+        ({"more": 1}, "unknown .'more'"),
+        ({"repositories": []}, "no repository"),
+    ):
+        data = {name: value for name, value in (good | change).items() if value is not None}
+        with pytest.raises(ControlError, match=words):
+            config.parse(data, "x")
+    with pytest.raises(ControlError, match="use one of local"):
+        config.parse(good, "x").repository("remote")
+
+
+def test_status_names_what_is_overdue(tmp_path: Path) -> None:
+    """Never, too long ago, or failed since."""
+    instance = config.parse(settings(tmp_path), "x")
+    assert "ever taken" in verify.status(instance, {})["problems"][0]
+    old = {"backup": {"ok": True, "success": {"time": datetime.now(UTC).timestamp() - 27 * 3600}}}
+    assert "27 h old" in verify.status(instance, old)["problems"][0]
+    failed = {
+        "backup": {"ok": True, "success": {"time": datetime.now(UTC).timestamp()}},
+        "drill": {"ok": False, "failure": {"at": "then", "error": "no room"}},
+    }
+    assert verify.status(instance, failed)["problems"] == ["the last drill failed at then: no room"]
+
+
+def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
+    """--json and --help everywhere; without a configuration the error is JSON and the exit code 2."""
+    runner = CliRunner(env={"MLFLOWCTL_CONFIG": str(tmp_path / "none")})
+    names = [name for name, command in cli.main.commands.items() if not command.hidden and name != "leftovers"]
+    assert {"backup", "restore", "drill", "verify", "status", "points", "prune", "check"} <= set(names)
+    for name in names:
+        shown = runner.invoke(cli.main, [name, "--help"])
+        assert "--json" in shown.output, name
+        arguments = ["mlflow-backup"] if name == "notify" else []
+        done = runner.invoke(cli.main, [name, *arguments, "--json"])
+        assert done.exit_code == 2, name
+        assert "cannot read" in json.loads(done.stdout)["error"], name
