@@ -17,16 +17,18 @@ def run_playbook(
     variables: dict[str, Any] | None = None,
     arguments: tuple[str, ...] = (),
     environment: dict[str, str] | None = None,
+    playbook: str = "site.yml",
 ) -> subprocess.CompletedProcess[str]:
-    """Run site.yml against the scenario's host, at most ten minutes.
+    """Run a playbook against the scenario's host, at most ten minutes.
 
     Args:
         variables: extra variables, which win over the scenario's.
         arguments: further arguments of ansible-playbook.
         environment: further environment variables.
+        playbook: path below the project.
     """
     inventory = Path((environment or {}).get("MOLECULE_INVENTORY_FILE", os.environ["MOLECULE_INVENTORY_FILE"]))
-    command = ["ansible-playbook", "-i", str(inventory), str(ROOT / "site.yml"), *arguments]
+    command = ["ansible-playbook", "-i", str(inventory), str(ROOT / playbook), *arguments]
     if variables:
         command += ["-e", json.dumps(variables)]
     settings = {
