@@ -36,24 +36,22 @@ def _started(unit: dict[str, str]) -> float | None:
     return datetime.strptime(text, "%a %Y-%m-%d %H:%M:%S.%f UTC").replace(tzinfo=UTC).timestamp()
 
 
-def stale_units(shown: str, written: str, needs: list[Needs]) -> list[str]:
+def stale_units(shown: str, written: dict[str, float], needs: list[Needs]) -> list[str]:
     """The units to stop because a file of theirs is newer than they are.
 
     Args:
         shown: output of ``systemctl show --timestamp=us+utc`` with the
             properties Id, ActiveState and InactiveExitTimestamp.
-        written: lines ``<seconds since 1970> <path>``.
-        needs: for each unit, the paths it reads (a closing slash means
-            everything below) and the units that stop before it.
+        written: by path, when each file was written, in seconds since 1970.
+        needs: for each unit, the files it reads and the units that stop
+            before it.
 
     Returns:
         Names in the order in which to stop them.
 
     Raises:
         KeyError: ``shown`` lacks a unit of ``needs``.
-        ValueError: a unit runs and ``written`` holds none of its files.
     """
-    times = {path: float(seconds) for seconds, path in (line.split(" ", 1) for line in written.splitlines())}
     units = {unit.get("Id", ""): unit for unit in _blocks(shown)}
     stop: list[str] = []
     for need in needs:
@@ -61,15 +59,9 @@ def stale_units(shown: str, written: str, needs: list[Needs]) -> list[str]:
         started = _started(units[name])
         if started is None:
             continue
-        paths = [f"/etc/systemd/system/{name}", *need["files"]]
-        own_times = [
-            seconds
-            for path, seconds in times.items()
-            if any(path == own or (own.endswith("/") and path.startswith(own)) for own in paths)
-        ]
-        if not own_times:
-            raise ValueError(f"no times of the files of {name}, which runs: {written[:200]!r}")
-        if max(own_times) > started:
+        own_times = [written[path] for path in [f"/etc/systemd/system/{name}", *need["files"]] if path in written]
+        # Without any, this is check mode, and its files are still to be written.
+        if not own_times or max(own_times) > started:
             stop += [*need["stops"], name]
     return list(dict.fromkeys(stop))
 
@@ -79,7 +71,7 @@ def running_units(shown: str) -> list[str]:
     return [
         unit["Id"]
         for unit in _blocks(shown)
-        if unit.get("ActiveState") == "active" and unit.get("UnitFileState") in ("enabled", "static")
+        if unit.get("ActiveState") == "active" and unit.get("UnitFileState") in ("enabled", "enabled-runtime", "static")
     ]
 
 
