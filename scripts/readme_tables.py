@@ -1,4 +1,4 @@
-"""Write the variable table of each role's README from its argument spec.
+"""Write the tables of the READMEs: variables from argument specs, figures from committed results.
 
 ``readme_tables.py`` rewrites the READMEs; ``readme_tables.py --check`` only
 says, by exit code 1, that one of them is out of date.
@@ -6,6 +6,7 @@ says, by exit code 1, that one of them is out of date.
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- variables -->", "<!-- /variables -->"
+RESULTS = ROOT / "docs" / "results"
 
 
 def table(role: Path) -> str:
@@ -37,27 +38,53 @@ def _shown(value: Any) -> str:
     return str(value).replace("|", "\\|")
 
 
-def render(readme: str, variables: str) -> str:
-    """``readme`` with the text between the two marks replaced.
+def figures() -> str:
+    """A Markdown table of what was measured, and the machine that it was measured on."""
+    found = json.loads((RESULTS / "provisioning.json").read_text())
+    memory, exposure, machine = found["idle_pss_mib"], found["systemd_exposure"], found["machine"]
+    both = memory["mlflow"] + memory["mlflow-asgi"]
+    rows = [
+        ("from a bare host to the first logged run", f"{found['provisioning_to_logged_run_seconds']} s"),
+        ("running the playbook again", f"{found['second_run_seconds']} s, {found['second_run_changed']} changes"),
+        ("memory of MLflow's processes, idle", f"{memory['mlflow']} MiB; with the ASGI unit running {both} MiB"),
+        (
+            "`systemd-analyze security`, 0 is best, 10 worst",
+            f"REST {exposure['mlflow']}, ASGI {exposure['mlflow-asgi']}",
+        ),
+    ]
+    where = (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, a container as host, "
+        f"packages in the cache, {found['date']}; measured by `scripts/measure`, kept in "
+        "`docs/results/provisioning.json`."
+    )
+    return "\n".join(
+        ["| what | figure |", "|---|---|", *(f"| {what} | {figure} |" for what, figure in rows), "", where + "."]
+    )
+
+
+def render(readme: str, mark: str, text: str) -> str:
+    """``readme`` with the text between ``<!-- mark -->`` and ``<!-- /mark -->`` replaced.
 
     Raises:
         ValueError: the README lacks a mark.
     """
-    before, rest = readme.split(BEGIN, 1)
-    _, after = rest.split(END, 1)
-    return f"{before}{BEGIN}\n{variables}\n{END}{after}"
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    before, rest = readme.split(begin, 1)
+    _, after = rest.split(end, 1)
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 def main() -> int:
-    """Rewrite or check the READMEs of all roles."""
+    """Rewrite or check every README."""
+    wanted = {role / "README.md": ("variables", table(role)) for role in sorted((ROOT / "roles").iterdir())}
+    wanted[ROOT / "README.md"] = ("figures", figures())
     stale = []
-    for role in sorted((ROOT / "roles").iterdir()):
-        readme = role / "README.md"
-        wanted = render(readme.read_text(), table(role))
-        if wanted != readme.read_text():
+    for readme, (mark, text) in wanted.items():
+        rendered = render(readme.read_text(), mark, text)
+        if rendered != readme.read_text():
             stale.append(str(readme.relative_to(ROOT)))
             if "--check" not in sys.argv:
-                readme.write_text(wanted)
+                readme.write_text(rendered)
     if stale and "--check" in sys.argv:
         print(f"out of date, run `make readme`: {', '.join(stale)}", file=sys.stderr)
         return 1

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from mlflowctl import cli, config, fence, lock, retention, verify
+from mlflow_host import gc as server_gc
+from mlflow_host.settings import SettingsError
+from mlflowctl import cli, config, fence, gc, lock, orphans, retention, verify
 from mlflowctl.checker import Files, compare, compare_rows, walk
 from mlflowctl.errors import Busy, ControlError
 from mlflowctl.references import ANYTHING, Reference, Resolver
@@ -150,6 +152,34 @@ def test_walk_follows_no_link(tmp_path: Path) -> None:
     assert list(walk(tmp_path)) == [("a/b/f", 4)]
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("30d", 2592000), ("12h", 43200), ("0s", 0), ("5m", 300)])
+def test_ages(text: str, seconds: int) -> None:
+    """A number and its unit."""
+    assert gc.parse_age(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "d", "30", "-1d", "1.5d", "30 d", "1w"])
+def test_nonsense_is_no_age(text: str) -> None:
+    """Refused, with the way to write it."""
+    with pytest.raises(ControlError, match="such as 30d"):
+        gc.parse_age(text)
+
+
+def test_orphans_are_files_below_no_owner() -> None:
+    """An owner's directory covers everything below it, and nothing beside it; uploads in progress are left out."""
+    files = [("1/r/artifacts/a", 1), ("1/r2/x", 2), ("1/r2/y", 3), ("top", 4), ("1/r2/.artifact.uploading.z", 9)]
+    assert orphans.find(files, {"1/r/artifacts", "1/r22"}) == {"1/r2": [2, 5], ".": [1, 4]}
+
+
+def test_gc_deletes_nothing_but_directories_of_the_store() -> None:
+    """The store itself, or a way out of it, is refused."""
+    assert server_gc.directory("mlflow-artifacts:/1/r/artifacts", "/srv/store/") == "/srv/store/1/r/artifacts"
+    assert server_gc.directory("mlflow-artifacts://host:443/1/a%20b", "/srv/store") == "/srv/store/1/a b"
+    for uri in ("mlflow-artifacts:/", "mlflow-artifacts:", "mlflow-artifacts:/1/../..", "mlflow-artifacts:/%2e%2e/etc"):
+        with pytest.raises(SettingsError, match="refusing to delete"):
+            server_gc.directory(uri, "/srv/store")
+
+
 def test_the_lock_names_its_holder(tmp_path: Path) -> None:
     """A second transaction is told who is at work, and gets its turn afterwards."""
     with (
@@ -232,7 +262,7 @@ def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
     for name in names:
         shown = runner.invoke(cli.main, [name, "--help"])
         assert "--json" in shown.output, name
-        arguments = ["mlflow-backup"] if name == "notify" else []
+        arguments = ["local"] if name in ("notify", "create-repository") else []
         done = runner.invoke(cli.main, [name, *arguments, "--json"])
         assert done.exit_code == 2, name
         assert "cannot read" in json.loads(done.stdout)["error"], name

@@ -47,7 +47,13 @@ def test_both_entry_points_take_the_same(role: Path) -> None:
 def test_readme_tables_are_up_to_date(role: Path) -> None:
     """The README's variable table is the argument spec's."""
     text = (role / "README.md").read_text()
-    assert readme_tables.render(text, readme_tables.table(role)) == text, "run `make readme`"
+    assert readme_tables.render(text, "variables", readme_tables.table(role)) == text, "run `make readme`"
+
+
+def test_figures_are_those_of_the_committed_results() -> None:
+    """The README quotes what was measured."""
+    text = (ROOT / "README.md").read_text()
+    assert readme_tables.render(text, "figures", readme_tables.figures()) == text, "run `make readme`"
 
 
 def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:

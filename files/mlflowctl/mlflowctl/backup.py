@@ -55,8 +55,7 @@ def _take(config: Config, say: Say, started: float) -> dict[str, Any]:
     say("looking whether a point can be taken")
     preflight(config)
     for repository in repositories:
-        repository.ensure()
-        repository.unlock()
+        _prepare(config, repository)
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     say(f"taking point {name}; deletions wait from now on")
     with fence.raised(config.fence_file) as raised:
@@ -87,6 +86,22 @@ def _take(config: Config, say: Say, started: float) -> dict[str, Any]:
     }
     say(f"point {name} is verified: {worst.references} references, {worst.files} files, {facts['bytes']} bytes")
     return facts
+
+
+def _prepare(config: Config, repository: Restic) -> None:
+    """Create a repository the first time, and never again: a disk that is not mounted looks like none.
+
+    Raises:
+        ControlError: there was one, and now there is none.
+    """
+    used = state.read(config).get("backup", {}).get("success", {}).get("repositories", [])
+    if repository.name in used and not repository.exists():
+        raise ControlError(
+            f"repository {repository.name} is gone from {repository.location}: is its disk mounted? "
+            f"If it is lost for good: mlflowctl create-repository {repository.name}"
+        )
+    repository.ensure()
+    repository.unlock()
 
 
 def preflight(config: Config) -> None:

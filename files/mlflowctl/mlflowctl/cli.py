@@ -17,9 +17,11 @@ from mlflowctl import __doc__ as about
 from mlflowctl import backup as backups
 from mlflowctl import config as configuration
 from mlflowctl import drill as drills
+from mlflowctl import gc as garbage
 from mlflowctl import leftovers as leftover_data
 from mlflowctl import lock, retention, state, swap, units
 from mlflowctl import notify as notification
+from mlflowctl import orphans as orphan_files
 from mlflowctl import restore as restores
 from mlflowctl import verify as verification
 from mlflowctl.errors import ControlError
@@ -167,6 +169,31 @@ def prune(config: configuration.Config, output: Output, dry_run: bool) -> None:
 def check(config: configuration.Config, output: Output, full: bool) -> None:
     """Read a part of the repositories and look for damage."""
     output.facts(verification.check_repositories(config, full, output.say))
+
+
+@command(main)
+@click.option("--older-than", metavar="AGE", default="30d", show_default=True, help="Deleted so long ago: 30d, 12h.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def gc(config: configuration.Config, output: Output, older_than: str, dry_run: bool) -> int:
+    """Remove for good what users have deleted. There is no way back but an older point."""
+    arguments = ["--older-than", older_than, *["--dry-run"] * dry_run]
+    return _deed(
+        config, output, "gc", arguments, lambda: garbage.run(config, older_than, dry_run, output.say)
+    )  # fmt: skip
+
+
+@command(main)
+def orphans(config: configuration.Config, output: Output) -> None:
+    """Report files that no row refers to. Removes nothing."""
+    output.facts(orphan_files.run(config))
+
+
+@command(main, name="create-repository")
+@click.argument("name")
+def create_repository(config: configuration.Config, output: Output, name: str) -> None:
+    """Create repository NAME anew, after the old one is gone for good."""
+    created = Restic(config.repository(name)).ensure()
+    output.facts({"repository": name, "created": created})
 
 
 @command(main)

@@ -78,11 +78,6 @@ def _run(config: Config, wanted: str, repository: Restic, say: backup.Say) -> di
     }
 
 
-def _user(config: Config) -> dict[str, Any]:
-    """Run a program as the service's user and nothing more."""
-    return {"user": config.user, "group": config.user, "extra_groups": [config.group]}
-
-
 def _runtime(config: Config) -> Path:
     """Below the unit's RuntimeDirectory: gone with the unit."""
     return Path(f"/run/{config.unit}-drill/server")
@@ -90,10 +85,7 @@ def _runtime(config: Config) -> Path:
 
 def _environment(config: Config, copy: restored.Copy, runtime: Path) -> dict[str, str]:
     """The service's own environment, pointed at the copy."""
-    lines = [line.strip() for line in (config.config_path / "mlflow.env").read_text().splitlines()]
-    environment = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    return environment | {
-        "PATH": "/usr/bin:/bin",
+    return service.environment(config) | {
         "HOME": str(runtime),
         "PGSERVICEFILE": str(runtime / "pg_service.conf"),
         "CREDENTIALS_DIRECTORY": str(runtime / "credentials"),
@@ -138,7 +130,7 @@ def _server(config: Config, copy: restored.Copy) -> Iterator[Path]:
             [binary / "gunicorn", f"--config={config.config_path}/gunicorn.conf.py", "--workers=1",
              f"--bind=unix:{runtime}/wsgi.sock"],
             env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, umask=0o007,
-            **_user(config),
+            **service.user(config),
         )  # fmt: skip
         try:
             yield runtime / "wsgi.sock"
@@ -165,7 +157,7 @@ def _decrypt(config: Config, environment: dict[str, str]) -> None:
         [str(config.root_path / "current/bin/python"), "-m", "mlflow_host.decrypt"],
         environment,
         cwd="/",
-        **_user(config),
+        **service.user(config),
     )
 
 

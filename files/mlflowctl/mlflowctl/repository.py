@@ -72,19 +72,27 @@ class Restic:
         except ControlError as error:
             raise ControlError(f"repository {self.name} ({self.location}): {error}") from error
 
-    def ensure(self) -> bool:
-        """Create the repository if there is none; returns whether it was created."""
+    def exists(self) -> bool:
+        """Whether there is a repository, and our password opens it.
+
+        Raises:
+            ControlError: it cannot be reached, or the password is wrong.
+        """
         try:
             self._run("cat", "config")
         except ControlError as error:
-            words = str(error)
-            if "wrong password" in words or "no key found" in words:
-                raise
-            if not any(sign in words for sign in ("Is there a repository", "does not exist", "unable to open config")):
-                raise
-            self._run("init")
-            return True
-        return False
+            # restic 0.14 has one exit code for all of these.
+            if any(sign in str(error) for sign in ("Is there a repository", "does not exist", "unable to open config")):
+                return False
+            raise
+        return True
+
+    def ensure(self) -> bool:
+        """Create the repository if there is none; returns whether it was created."""
+        if self.exists():
+            return False
+        self._run("init")
+        return True
 
     def unlock(self) -> None:
         """Remove locks of processes that are gone. Only under our own lock."""

@@ -107,7 +107,6 @@ def _run(config: Config, order: Order, say: Say) -> dict[str, Any]:
     swap_started = time.monotonic()
     with service.closed(config):
         swap.swap(copy, suffix)
-        service.start(config)
         service.wait_ready(config)
         if order.tls:
             restored.put_tls(copy)

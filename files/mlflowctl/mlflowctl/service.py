@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from mlflowctl.config import Config
@@ -16,8 +17,20 @@ from mlflowctl.process import run
 
 READY_SECONDS = 90
 
-__all__ = ["closed", "get", "query", "quote", "start", "stop", "wait_ready"]
+__all__ = ["closed", "environment", "get", "query", "quote", "start", "stop", "user", "wait_ready"]
 query = urlencode
+
+
+def user(config: Config) -> dict[str, Any]:
+    """For subprocess: run a program as the service's user and nothing more."""
+    return {"user": config.user, "group": config.user, "extra_groups": [config.group]}
+
+
+def environment(config: Config) -> dict[str, str]:
+    """The environment file of the service, as a program of the release needs it."""
+    lines = [line.strip() for line in (config.config_path / "mlflow.env").read_text().splitlines()]
+    found = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return found | {"PATH": "/usr/bin:/bin"}
 
 
 def _services(config: Config) -> list[str]:

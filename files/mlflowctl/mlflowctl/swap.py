@@ -1,7 +1,8 @@
 """Put a restored copy in the place of what lives: four renames while MLflow is stopped.
 
 A journal says that a swap has begun, and what to look for; so one that was
-killed is undone by `mlflowctl recover`, which the unit runs when it ends.
+killed is undone, or finished, by `mlflowctl recover`, which the unit runs when
+it ends. The journal is written before the first change and goes after the last.
 """
 
 from __future__ import annotations
@@ -31,16 +32,17 @@ def _write_journal(config: Config, data: dict[str, Any]) -> None:
 
 
 def swap(copy: restored.Copy, suffix: str) -> None:
-    """Put the live data aside and the copy in its place; all of it, or none."""
+    """Put the live data aside and the copy in its place, all of it or none, and start MLflow on it."""
     config = copy.config
     aside = config.store.with_name(f"{config.store.name}.before-{suffix}")
     old = f"{config.database}_before_{suffix}"
     secrets = config.config_path / "secrets"
-    kept = config.state_path / f"secrets.before-{suffix}"
-    service.stop(config)
-    _write_journal(config, {"suffix": suffix, "copy_store": str(copy.store), "copy_database": copy.place.database})
+    # Whole before the journal says that they may be put back.
+    shutil.copytree(secrets, config.state_path / f"secrets.before-{suffix}", dirs_exist_ok=True)
+    journal = {"suffix": suffix, "copy_store": str(copy.store), "copy_database": copy.place.database, "done": False}
+    _write_journal(config, journal)
     try:
-        shutil.copytree(secrets, kept, dirs_exist_ok=True)
+        service.stop(config)
         database.rename(config, config.database, old)
         database.rename(config, copy.place.database, config.database)
         os.rename(config.store, aside)
@@ -51,9 +53,18 @@ def swap(copy: restored.Copy, suffix: str) -> None:
             os.chmod(partial, 0o600)
             partial.rename(secrets / name)
     except BaseException:
-        undo(config)
-        service.start(config)
+        _put_back(config)
         raise
+    _write_journal(config, journal | {"done": True})
+    service.start(config)
+    _journal(config).unlink()
+
+
+def _put_back(config: Config) -> None:
+    """Undo and start; the journal goes last, so that whatever ends this, it is done again."""
+    service.stop(config)
+    undo(config)
+    service.start(config)
     _journal(config).unlink()
 
 
@@ -75,15 +86,17 @@ def undo(config: Config) -> None:
     for name in restored.SECRETS:
         if (kept / name).is_file():
             shutil.copy2(kept / name, config.config_path / "secrets" / name)
-    _journal(config).unlink()
 
 
 def recover(config: Config, say: Say) -> bool:
-    """Undo a swap that was killed. Returns whether there was one."""
+    """Finish or undo a swap that was killed. Returns whether there was one."""
     if not _journal(config).exists():
         return False
-    say("a swap was interrupted: putting the old data back")
-    service.stop(config)
-    undo(config)
-    service.start(config)
+    if json.loads(_journal(config).read_text())["done"]:
+        say("a restore was interrupted after its swap: starting MLflow on the restored data")
+        service.start(config)
+        _journal(config).unlink()
+    else:
+        say("a swap was interrupted: putting the old data back")
+        _put_back(config)
     return True

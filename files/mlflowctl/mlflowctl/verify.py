@@ -72,4 +72,16 @@ def status(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
     for deed, entry in recorded.items():
         if not entry["ok"]:
             problems.append(f"the last {deed} failed at {entry['failure']['at']}: {entry['failure'].get('error')}")
-    return {"problems": problems, **recorded}
+    return {"problems": problems, "warnings": _warnings(config), **recorded}
+
+
+def _warnings(config: Config) -> list[str]:
+    """What is legal and unwise."""
+    found = []
+    for repository in config.repositories:
+        path = Path(repository.location)
+        if path.is_absolute() and path.exists() and path.stat().st_dev == config.volume_path.stat().st_dev:
+            found.append(f"repository {repository.name} is on the disk that it is to save: add one that is elsewhere")
+    if all(repository.location.startswith("/") for repository in config.repositories):
+        found.append("every repository is on this host and dies with it")
+    return found

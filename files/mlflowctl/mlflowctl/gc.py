@@ -1,0 +1,121 @@
+"""Remove for good what users have deleted: `mlflow gc`, with an age, a rehearsal, and under the lock.
+
+MLflow only marks runs, experiments and models as deleted. `mlflow gc` then
+deletes files first and rows second, and does not ask whether a registered
+model still needs the files. This asks.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from mlflowctl import backup, database, lock, references, service, state
+from mlflowctl.backup import Say
+from mlflowctl.checker import walk
+from mlflowctl.config import Config
+from mlflowctl.errors import ControlError, ProblemFound
+from mlflowctl.process import run as run_program
+
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+def parse_age(text: str) -> int:
+    """Seconds of an age such as ``30d`` or ``12h``.
+
+    Raises:
+        ControlError: it is not one.
+    """
+    found = re.fullmatch(r"(\d+)([dhms])", text)
+    if found is None:
+        raise ControlError(f"--older-than is {text!r}: use a number and d, h, m or s, such as 30d")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def doomed(connection: psycopg.Connection[Any], before_ms: int) -> list[tuple[str, str, str]]:
+    """Kind, ID and artifact URI of everything that was deleted before a time (milliseconds since 1970)."""
+    return connection.execute(
+        "SELECT 'run', run_uuid, artifact_uri FROM runs WHERE lifecycle_stage = 'deleted' AND deleted_time < %(before)s"
+        " UNION ALL SELECT 'logged_model', model_id, artifact_location FROM logged_models"
+        " WHERE lifecycle_stage = 'deleted' AND last_updated_timestamp_ms < %(before)s ORDER BY 1, 2",
+        {"before": before_ms},
+    ).fetchall()
+
+
+def run(config: Config, older_than: str, dry_run: bool, say: Say) -> dict[str, Any]:
+    """Remove what was deleted longer ago than an age, or only say what that would be.
+
+    Returns:
+        How many runs and models, and bytes.
+
+    Raises:
+        Busy: another transaction runs.
+        ProblemFound: a registered model relies on files that would go.
+        ControlError: it cannot run.
+    """
+    before = int((time.time() - parse_age(older_than)) * 1000)
+    with lock.exclusive(config.state_path, "gc"):
+        backup.check_volume(config)
+        with database.snapshot(config) as (connection, _):
+            found = doomed(connection, before)
+            needed = list(references.strong(connection, config.store))
+            resolver = references.Resolver(config.store, {}, {}, {})
+            paths = {path: name for _, name, uri in found if (path := resolver.path(uri or ""))}
+        _refuse_needed(paths, needed)
+        facts: dict[str, Any] = {
+            "runs": sum(kind == "run" for kind, _, _ in found),
+            "logged_models": sum(kind == "logged_model" for kind, _, _ in found),
+            "bytes": sum(
+                size for path in paths for _, size in walk(config.store / path) if (config.store / path).is_dir()
+            ),
+            "dry_run": dry_run,
+        }
+        if dry_run:
+            return facts
+        say(f"removing {facts['runs']} runs and {facts['logged_models']} models, {facts['bytes']} bytes")
+        try:
+            _gc(config, older_than)
+        except BaseException as error:
+            state.record(config, "gc", False, error=str(error) or type(error).__name__)
+            raise
+        state.record(config, "gc", True, **facts)
+    return facts
+
+
+def _sizes(directory: Path) -> list[int]:
+    """Bytes of each file below a directory, which need not exist."""
+    return [size for _, size in walk(directory)] if directory.is_dir() else []
+
+
+def _refuse_needed(paths: dict[str, str], needed: list[references.Reference]) -> None:
+    """Refuse if a model that lives relies on what would go.
+
+    Raises:
+        ProblemFound: names the first model and what it relies on.
+    """
+    relies = [
+        (reference, name)
+        for reference in needed
+        for path, name in paths.items()
+        if reference.path == path or reference.path.startswith(f"{path}/")
+    ]
+    if relies:
+        reference, name = relies[0]
+        raise ProblemFound(
+            f"{len(relies)} models rely on files that would go; first: {reference.kind} {reference.name} needs {name}. "
+            "Delete the model too, or bring the run back with `mlflow runs restore`. Nothing was removed"
+        )
+
+
+def _gc(config: Config, older_than: str) -> None:
+    interpreter = config.root_path / "current" / "bin" / "python"
+    run_program(
+        [str(interpreter), "-m", "mlflow_host.gc", "--older-than", older_than],
+        service.environment(config),
+        cwd=str(Path("/")),
+        **service.user(config),
+    )

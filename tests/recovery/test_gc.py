@@ -1,0 +1,86 @@
+"""What users have deleted goes for good, and nothing else does."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+# Run by a real client: prints the IDs of a run to keep and of one that is deleted.
+DELETE_ONE = """
+import mlflow
+from mlflow import MlflowClient
+client = MlflowClient()
+experiment = mlflow.set_experiment("gc").experiment_id
+for _ in range(2):
+    run = client.create_run(experiment).info.run_id
+    client.log_text(run, "some text", "folder/file.txt")
+    client.log_metric(run, "m", 1)
+    print(run)
+client.delete_run(run)
+"""
+# A model version whose files are those of a run, as MLflow 2 registered them.
+RELY_ON_IT = """
+import sys
+from mlflow import MlflowClient
+client = MlflowClient()
+client.create_registered_model("relies")
+run = client.get_run(sys.argv[1])
+client.create_model_version("relies", run.info.artifact_uri + "/folder", run_id=sys.argv[1])
+"""
+
+
+def test_deleted_runs_go_for_good(control: Any, host: Any, server: Any, client: Any, http: Any) -> None:
+    """A rehearsal removes nothing; the real one removes files and rows of the deleted run, and of no other."""
+    kept, deleted = client("-c", DELETE_ONE).split()[-2:]
+    store = server["mlflow_volume_path"] + "/store"
+    assert control.run("gc --older-than 1d")["runs"] == 0
+
+    plan = control.run("gc --older-than 0s --dry-run")
+    assert plan["runs"] >= 1
+    assert plan["bytes"] >= len("some text")
+    assert host.run(f"test -e {store}/*/{deleted}/artifacts/folder/file.txt").rc == 0
+
+    done = control.run("gc --older-than 0s")
+    assert done["runs"] == plan["runs"]
+    assert host.run(f"test -e {store}/*/{deleted}/artifacts/folder/file.txt").rc != 0
+    assert host.run(f"test -e {store}/*/{kept}/artifacts/folder/file.txt").rc == 0
+    ask = server.url + "/api/2.0/mlflow/runs/get?run_id="
+    assert http.get(ask + deleted).status_code == 404
+    assert http.get(ask + kept).ok
+
+
+def test_what_a_model_needs_stays(control: Any, client: Any) -> None:
+    """A deleted run whose files a registered model relies on is named, and nothing is removed."""
+    _, deleted = client("-c", DELETE_ONE).split()[-2:]
+    client("-c", RELY_ON_IT, deleted)
+    said = control.run("gc --older-than 0s", expect=1)["error"]
+    assert "relies/1" in said
+    assert "Nothing was removed" in said
+    client("-c", "from mlflow import MlflowClient; MlflowClient().delete_registered_model('relies')")
+    assert control.run("gc --older-than 0s")["runs"] == 1
+
+
+def test_orphans_are_reported_and_stay(control: Any, host: Any, http: Any, server: Any) -> None:
+    """A file that no row refers to is counted and named, and still there afterwards."""
+    before = control.run("orphans")
+    name = f"nobodys-{time.time():.0f}"
+    path = f"/api/2.0/mlflow-artifacts/artifacts/{name}/file.txt"
+    assert http.put(server.url + path, data=b"12345").ok
+    found = control.run("orphans")
+    assert name in found["directories"]
+    assert found["files"] == before["files"] + 1
+    assert found["bytes"] == before["bytes"] + 5
+    assert http.get(server.url + path).content == b"12345"
+    assert http.delete(server.url + path).ok
+
+
+def test_a_repository_that_vanished_is_not_made_anew(control: Any, host: Any) -> None:
+    """Its disk may only be unmounted: a new empty one in its place would hide that."""
+    control.run("backup")
+    host.check_output("mv /var/backups/mlflow /var/backups/away && mkdir -m 0700 /var/backups/mlflow")
+    try:
+        assert "is its disk mounted" in control.run("backup", expect=2)["error"]
+        assert host.check_output("ls -A /var/backups/mlflow") == ""
+    finally:
+        host.check_output("rm -rf /var/backups/mlflow && mv /var/backups/away /var/backups/mlflow")
+    control.run("backup")
