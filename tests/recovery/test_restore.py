@@ -136,9 +136,10 @@ def test_a_killed_restore_harms_nothing(control: Any, point: str, http: Any, ser
     assert control.run("verify")["lost"] == []
 
 
-def test_after_the_kills_it_works(control: Any, point: str) -> None:
-    """The next restore needs nobody's hands, and what the kills left can be removed."""
+def test_after_the_kills_it_works(control: Any, point: str, server: Any) -> None:
+    """The next restore needs nobody's hands, removes the copies that the kills left, and lists what it put aside."""
     assert control.run(f"restore {point} --replace-live")["lost"] == 0
+    assert control.host.check_output("find %s -maxdepth 1 -name 'restore-*'", server["mlflow_volume_path"]) == ""
     for entry in control.run("leftovers list"):
         control.run(f"leftovers delete {entry['suffix']}")
 

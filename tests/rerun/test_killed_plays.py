@@ -17,7 +17,7 @@ CALLBACK = {
 # half installed; units written and nothing started. KILL_EVERY=3 kills at
 # every third task instead.
 NASTY = [
-    "Ask when its files were written",
+    "Ask systemd about PostgreSQL",
     "Install the locked packages",
     "Ask systemd about the units",
 ]

@@ -53,8 +53,8 @@ def client(host: Any, *arguments: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
-def new_host(name: str) -> None:
-    """Remove the container and start another one of the same name, with other users in it."""
+def new_host(name: str, taken: str) -> None:
+    """Remove the container and start another one of the same name, in which another user has the UID ``taken``."""
     container = json.loads(docker("inspect", name))[0]
     suite = container["Config"]["Image"].split("debian-")[1].split(":")[0]
     ports = [
@@ -67,7 +67,7 @@ def new_host(name: str) -> None:
         command = ["ansible-playbook", "-i", "localhost,", str(ROOT / "tests" / "hosts" / playbook), "-e", hosts]
         environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
         subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=True)
-    docker("exec", name, "useradd", "--system", "--user-group", "other")
+    docker("exec", name, "useradd", "--system", "--uid", taken, "--user-group", "other")
 
 
 def test_a_bare_host_takes_the_place_of_a_lost_one(host: Any, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_bare_host_takes_the_place_of_a_lost_one(host: Any, tmp_path: Path) ->
     host.check_output("mlflowctl backup")
     docker("cp", f"{name}:/var/backups/mlflow", str(tmp_path / "repository"))
 
-    new_host(name)
+    new_host(name, user)
     docker("cp", str(tmp_path / "repository"), f"{name}:/var/backups/mlflow")
     docker("exec", name, "chown", "-R", "root:root", "/var/backups/mlflow")
     done = run_playbook(playbook="playbooks/restore.yml")

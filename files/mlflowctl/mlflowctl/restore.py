@@ -17,6 +17,9 @@ from mlflowctl.config import Config
 from mlflowctl.errors import ControlError, Refused
 from mlflowctl.repository import VERIFIED, Restic
 
+# Beginning of the name of the directory that a point is restored to.
+COPY = "restore-"
+
 
 @dataclass(frozen=True)
 class Order:
@@ -92,9 +95,12 @@ def _run(config: Config, order: Order, say: Say) -> dict[str, Any]:
             f"this host serves {lives}. With --replace-live they are put aside, "
             f"and point {point.name} takes their place"
         )
+    for old in config.volume_path.glob(f"{COPY}*"):
+        say(f"removing {old}, which a killed restore has left")
+        shutil.rmtree(old)
     say(f"restoring point {point.name}, beside what lives")
     # On the volume, so that the swap is a rename.
-    place = restored.Place(point, config.volume_path / f"restore-{point.name}", f"{config.database}_restore")
+    place = restored.Place(point, config.volume_path / f"{COPY}{point.name}", f"{config.database}_restore")
     copy = restored.fetch(config, repository, place, say)
     report = restored.check(copy, repository, say)
     if report.lost:
