@@ -226,7 +226,7 @@ def test_a_full_repository_fails_loudly_and_recovers(control: Any, host: Any) ->
     """A repository without room: exit 2, an error, no verified point; with room again it works."""
     host.check_output("mkdir -p /mnt/tiny && mount -t tmpfs -o size=600k tmpfs /mnt/tiny")
     host.check_output(
-        "sed 's|^location = .*|location = \"/mnt/tiny/repository\"|; s|^name = .*|name = \"tiny\"|'"
+        'sed \'s|^location = .*|location = "/mnt/tiny/repository"|; s|^name = .*|name = "tiny"|\''
         " /etc/mlflow/mlflowctl.toml > /etc/mlflow/tiny.toml"
     )
     code = """
