@@ -75,9 +75,28 @@ def running_units(shown: str) -> list[str]:
     ]
 
 
+def awake_units(shown: str) -> list[str]:
+    """The units that are active, or will be after the next boot."""
+    return [
+        unit["Id"]
+        for unit in _blocks(shown)
+        if unit.get("ActiveState") not in ("inactive", None) or unit.get("UnitFileState", "").startswith("enabled")
+    ]
+
+
+def next_elapses(shown: str) -> list[str]:
+    """The timers that will elapse some day."""
+    return [unit["Id"] for unit in _blocks(shown) if unit.get("NextElapseUSecRealtime")]
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters of this file by name."""
-        return {"stale_units": stale_units, "running_units": running_units}
+        return {
+            "stale_units": stale_units,
+            "running_units": running_units,
+            "awake_units": awake_units,
+            "next_elapses": next_elapses,
+        }

@@ -101,7 +101,7 @@ def stranger(server: Server) -> Iterator[requests.Session]:
         yield session
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(server: Server) -> Callable[..., str]:
     """Run Python code, or a script, as a real MLflow client; returns what it prints."""
 

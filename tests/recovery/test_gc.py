@@ -60,18 +60,33 @@ def test_what_a_model_needs_stays(control: Any, client: Any) -> None:
     assert control.run("gc --older-than 0s")["runs"] == 1
 
 
-def test_orphans_are_reported_and_stay(control: Any, host: Any, http: Any, server: Any) -> None:
-    """A file that no row refers to is counted and named, and still there afterwards."""
-    before = control.run("orphans")
+def test_orphans_are_put_aside_only_when_told(control: Any, host: Any, http: Any, server: Any) -> None:
+    """A file that no row refers to is named; a young one stays; put aside it can come back, or go for good."""
+    before = control.run("orphans list")
     name = f"nobodys-{time.time():.0f}"
-    path = f"/api/2.0/mlflow-artifacts/artifacts/{name}/file.txt"
-    assert http.put(server.url + path, data=b"12345").ok
-    found = control.run("orphans")
+    url = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/{name}/file.txt"
+    assert http.put(url, data=b"12345").ok
+    found = control.run("orphans list")
     assert name in found["directories"]
     assert found["files"] == before["files"] + 1
     assert found["bytes"] == before["bytes"] + 5
-    assert http.get(server.url + path).content == b"12345"
-    assert http.delete(server.url + path).ok
+    assert http.get(url).content == b"12345"
+
+    assert name not in control.run("orphans quarantine")["directories"]
+    assert http.get(url).ok
+    host.check_output("touch -d '8 days ago' %s/store/%s/file.txt", server["mlflow_volume_path"], name)
+    aside = control.run("orphans quarantine")
+    assert aside["directories"] == [name]
+    assert not http.get(url).ok
+    assert control.run("verify")["lost"] == []
+
+    assert control.run(f"leftovers put-back {aside['suffix']}")["came_back"] == 1
+    assert http.get(url).content == b"12345"
+    aside = control.run("orphans quarantine")
+    assert {"suffix": aside["suffix"]} in control.run("leftovers list")
+    control.run(f"leftovers delete {aside['suffix']}")
+    assert not http.get(url).ok
+    assert name not in control.run("orphans list")["directories"]
 
 
 def test_a_repository_that_vanished_is_not_made_anew(control: Any, host: Any) -> None:

@@ -70,3 +70,23 @@ def test_a_lost_restart_is_made_up_for(host: Any) -> None:
     done = run_playbook(change)
     assert done.returncode == 0, done.stdout[-4000:]
     assert host.check_output("systemctl show -p MainPID --value mlflow.service") != before
+
+
+def test_timers_follow_their_variables(host: Any) -> None:
+    """A new schedule counts at once; a timer that is switched on runs, and switched off it does not."""
+
+    def timers() -> str:
+        return str(host.check_output("systemctl list-timers --no-legend 'mlflow-*' --output=json"))
+
+    assert "mlflow-gc.timer" not in timers()
+    done = run_playbook(
+        {"backup_gc_enabled": True, "backup_drill_schedule": "*-*-* 23:00:00", "backup_random_delay": 0}
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "mlflow-gc.timer" in timers()
+    elapse = host.check_output("systemctl show -p NextElapseUSecRealtime --value mlflow-drill.timer")
+    assert "23:00:00" in elapse
+    done = run_playbook()
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "mlflow-gc.timer" not in timers()
+    assert host.run("systemctl is-enabled mlflow-gc.timer").stdout.strip() == "disabled"

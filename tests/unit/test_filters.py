@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plugins.filter.names import nearest
-from plugins.filter.units import Needs, running_units, stale_units
+from plugins.filter.units import Needs, awake_units, next_elapses, running_units, stale_units
 
 SHOWN = """\
 Id=mlflow.socket
@@ -62,6 +62,22 @@ def test_a_running_unit_whose_files_are_still_to_be_written() -> None:
 def test_running_units() -> None:
     """Running and enabled units need no start."""
     assert running_units(SHOWN) == ["mlflow.socket", "mlflow.service"]
+
+
+def test_timers_that_are_awake_or_will_elapse() -> None:
+    """Half stopped or half disabled is awake; only what has a next time will elapse."""
+    shown = "\n\n".join(
+        f"Id={name}\nActiveState={active}\nUnitFileState={file}\nNextElapseUSecRealtime={elapse}"
+        for name, active, file, elapse in [
+            ("on", "active", "enabled", "Sun 2026-11-22 02:00:00 UTC"),
+            ("stopped", "inactive", "enabled", ""),
+            ("disabled", "active", "disabled", "Sun 2026-11-22 02:00:00 UTC"),
+            ("off", "inactive", "disabled", ""),
+            ("absent", "inactive", "", ""),
+        ]
+    )
+    assert awake_units(shown) == ["on", "stopped", "disabled"]
+    assert next_elapses(shown) == ["on", "disabled"]
 
 
 def test_nearest_name() -> None:

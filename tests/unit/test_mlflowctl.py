@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 from mlflow_host import gc as server_gc
@@ -168,7 +169,7 @@ def test_nonsense_is_no_age(text: str) -> None:
 def test_orphans_are_files_below_no_owner() -> None:
     """An owner's directory covers everything below it, and nothing beside it; uploads in progress are left out."""
     files = [("1/r/artifacts/a", 1), ("1/r2/x", 2), ("1/r2/y", 3), ("top", 4), ("1/r2/.artifact.uploading.z", 9)]
-    assert orphans.find(files, {"1/r/artifacts", "1/r22"}) == {"1/r2": [2, 5], ".": [1, 4]}
+    assert orphans.ownerless(files, {"1/r/artifacts", "1/r22"}) == [("1/r2/x", 2), ("1/r2/y", 3), ("top", 4)]
 
 
 def test_gc_deletes_nothing_but_directories_of_the_store() -> None:
@@ -220,6 +221,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
         "files": [],
         "keep": KEEP,
         "stale_hours": 26,
+        "gc_older_than": "90d",
         "notify": {"command": [], "mail": "", "url": ""},
         "repositories": [{"name": "local", "location": "/r", "password_file": "/p"}],
     }
@@ -257,12 +259,17 @@ def test_status_names_what_is_overdue(tmp_path: Path) -> None:
 def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
     """--json and --help everywhere; without a configuration the error is JSON and the exit code 2."""
     runner = CliRunner(env={"MLFLOWCTL_CONFIG": str(tmp_path / "none")})
-    names = [name for name, command in cli.main.commands.items() if not command.hidden and name != "leftovers"]
-    assert {"backup", "restore", "drill", "verify", "status", "points", "prune", "check"} <= set(names)
+    names = []
+    for name, command in cli.main.commands.items():
+        if isinstance(command, click.Group):
+            names += [f"{name} {below}" for below in command.commands]
+        elif not command.hidden:
+            names.append(name)
+    assert {"backup", "restore", "drill", "verify", "status", "leftovers delete", "orphans list"} <= set(names)
+    needs_one = {"notify", "create-repository", "leftovers delete", "leftovers put-back"}
     for name in names:
-        shown = runner.invoke(cli.main, [name, "--help"])
+        shown = runner.invoke(cli.main, [*name.split(), "--help"])
         assert "--json" in shown.output, name
-        arguments = ["local"] if name in ("notify", "create-repository") else []
-        done = runner.invoke(cli.main, [name, *arguments, "--json"])
+        done = runner.invoke(cli.main, [*name.split(), *["local"] * (name in needs_one), "--json"])
         assert done.exit_code == 2, name
         assert "cannot read" in json.loads(done.stdout)["error"], name

@@ -113,13 +113,14 @@ def backup(config: configuration.Config, output: Output) -> int:
 @click.argument("point", default="latest")
 @click.option("--replace-live", is_flag=True, help="Put aside what this host serves, and serve the point.")
 @click.option("--tls", is_flag=True, help="Also the certificates that nginx had, for a new host.")
-@click.option("--unverified", is_flag=True, help="Accept a point that was never verified.")
+@click.option("--unverified", is_flag=True, help="Accept a point that was never verified, or missing artifacts.")
+@click.option("--run", metavar="ID", help="Only this run's artifacts, those that are missing.")
+@click.option("--model", metavar="NAME/VERSION|ID", help="Only this model's artifacts, those that are missing.")
+@click.option("--database-only", is_flag=True, help="Leave the artifacts as they are.")
 def restore(config: configuration.Config, output: Output, **wishes: Any) -> int:
     """Restore POINT: latest, a name, or a time such as 2026-11-21T06:00."""
     order = restores.Order(**wishes)
-    flags = ["--replace-live"] * order.replace_live + ["--tls"] * order.tls + ["--unverified"] * order.unverified
-    arguments = [order.point, *flags, *(["--repository", order.repository] if order.repository else [])]
-    return _deed(config, output, "restore", arguments, lambda: restores.run(config, order, output.say))
+    return _deed(config, output, "restore", order.arguments(), lambda: restores.run(config, order, output.say))
 
 
 @command(main)
@@ -172,20 +173,31 @@ def check(config: configuration.Config, output: Output, full: bool) -> None:
 
 
 @command(main)
-@click.option("--older-than", metavar="AGE", default="30d", show_default=True, help="Deleted so long ago: 30d, 12h.")
+@click.option("--older-than", metavar="AGE", help="Deleted so long ago: 30d, 12h; backup_gc_older_than if not given.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
-def gc(config: configuration.Config, output: Output, older_than: str, dry_run: bool) -> int:
+def gc(config: configuration.Config, output: Output, older_than: str | None, dry_run: bool) -> int:
     """Remove for good what users have deleted. There is no way back but an older point."""
-    arguments = ["--older-than", older_than, *["--dry-run"] * dry_run]
-    return _deed(
-        config, output, "gc", arguments, lambda: garbage.run(config, older_than, dry_run, output.say)
-    )  # fmt: skip
+    age = older_than or config.gc_older_than
+    arguments = ["--older-than", age, *["--dry-run"] * dry_run]
+    return _deed(config, output, "gc", arguments, lambda: garbage.run(config, age, dry_run, output.say))
 
 
-@command(main)
-def orphans(config: configuration.Config, output: Output) -> None:
-    """Report files that no row refers to. Removes nothing."""
-    output.facts(orphan_files.run(config))
+@main.group()
+def orphans() -> None:
+    """Files that no row refers to."""
+
+
+@command(orphans, name="list")
+def orphans_list(config: configuration.Config, output: Output) -> None:
+    """Report them. Removes nothing."""
+    output.facts(orphan_files.report(config))
+
+
+@command(orphans, name="quarantine")
+@click.option("--older-than", metavar="AGE", default="7d", show_default=True, help="Unchanged so long: 7d, 12h.")
+def orphans_quarantine(config: configuration.Config, output: Output, older_than: str) -> None:
+    """Put them aside, on the same volume. `leftovers put-back` and `leftovers delete` do the rest."""
+    output.facts(orphan_files.quarantine(config, older_than, output.say))
 
 
 @command(main, name="create-repository")
@@ -232,17 +244,24 @@ def notify(config: configuration.Config, output: Output, unit: str) -> None:
 
 @main.group()
 def leftovers() -> None:
-    """Data that a restore has put aside."""
+    """Data that a restore or a quarantine has put aside."""
 
 
 @command(leftovers, name="list")
 def leftovers_list(config: configuration.Config, output: Output) -> None:
-    """List what restores have put aside."""
+    """List what restores and quarantines have put aside."""
     output.facts([{"suffix": suffix} for suffix in leftover_data.suffixes(config)])
 
 
 @command(leftovers, name="delete")
 @click.argument("suffix")
 def leftovers_delete(config: configuration.Config, output: Output, suffix: str) -> None:
-    """Delete what the restore of SUFFIX has put aside."""
+    """Delete what was put aside as SUFFIX."""
     leftover_data.delete(config, suffix, output.say)
+
+
+@command(leftovers, name="put-back")
+@click.argument("suffix")
+def leftovers_put_back(config: configuration.Config, output: Output, suffix: str) -> None:
+    """Put the orphans that were quarantined as SUFFIX back into the store."""
+    output.facts({"came_back": leftover_data.put_back(config, suffix, output.say)})

@@ -53,6 +53,7 @@ class Config:
         files: what a bare host needs besides database and artifacts.
         keep: how many verified points to keep at each distance.
         stale_hours: age in hours at which the newest verified point is too old.
+        gc_older_than: age of a deletion that `gc` makes final, such as ``90d``.
         notify: who hears of a failure: ``command``, ``mail``, ``url``.
         repositories: where points go, the first one is restored from.
     """
@@ -74,6 +75,7 @@ class Config:
     files: list[str]
     keep: dict[str, int]
     stale_hours: float
+    gc_older_than: str
     notify: dict[str, Any]
     repositories: list[Repository]
 

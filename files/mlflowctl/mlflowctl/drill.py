@@ -54,7 +54,7 @@ def _run(config: Config, wanted: str, repository: Restic, say: backup.Say) -> di
         report = restored.check(copy, repository, say)
         if report.lost:
             raise ControlError(f"point {point.name} lacks {len(report.lost)} things, first: {report.lost[0]}")
-        restored.own(copy)
+        restored.own(config, copy.store)
         say("serving the copy on a socket of its own")
         with _server(config, copy) as socket_path:
             service.wait_ready(config, socket_path)

@@ -1,20 +1,27 @@
-"""What restores have put aside, until a person says that it may go."""
+"""What restores and quarantines have put aside, until a person says that it may go, or come back."""
 
 from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
-from mlflowctl import database, lock
+from mlflowctl import database, lock, partial
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
 
 
+def quarantine_path(config: Config, suffix: str) -> Path:
+    """Where the orphans of one quarantine are."""
+    return config.volume_path / f"store.orphans-{suffix}"
+
+
 def suffixes(config: Config) -> list[str]:
-    """The suffix of each restore whose old data is still here."""
+    """The suffix of each restore or quarantine whose data is still here."""
     found = {path.name.removeprefix("secrets.before-") for path in config.state_path.glob("secrets.before-*")}
     found |= {path.name.rsplit(".before-", 1)[1] for path in config.volume_path.glob("store.before-*")}
+    found |= {path.name.rsplit("-", 1)[1] for path in config.volume_path.glob("store.orphans-*")}
     pattern = re.compile(re.escape(config.database) + r"_before_(\d+)")
     with database.connect(config, database.ADMIN) as connection:
         for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall():
@@ -24,22 +31,48 @@ def suffixes(config: Config) -> list[str]:
 
 
 def delete(config: Config, suffix: str, say: Say) -> None:
-    """Delete old database, artifacts and secrets of one restore.
+    """Delete the old database, artifacts and secrets of one restore, or the orphans of one quarantine.
 
     Raises:
         ControlError: there is nothing of that suffix.
     """
     with lock.exclusive(config.state_path, "deletion of leftovers"):
-        known = suffixes(config)
-        if suffix not in known:
-            raise ControlError(f"nothing was put aside as {suffix!r}: use one of {', '.join(known) or 'none'}")
+        _known(config, suffix)
         remove(config, suffix)
-        say(f"what the restore put aside as {suffix} is deleted")
+        say(f"what was put aside as {suffix} is deleted")
+
+
+def put_back(config: Config, suffix: str, say: Say) -> int:
+    """Put the orphans of one quarantine back into the store; a file that is there again stays. Returns how many.
+
+    Raises:
+        ControlError: there is no quarantine of that suffix.
+    """
+    with lock.exclusive(config.state_path, "return of leftovers"):
+        _known(config, suffix)
+        source = quarantine_path(config, suffix)
+        if not source.is_dir():
+            raise ControlError(f"{suffix} is of a restore: use `mlflowctl restore` with an older point to go back")
+        came, stayed = partial.merge(config, source, config.store)
+        say(f"{came} files are back" + f", {stayed} were there again and stay in {source}" * bool(stayed))
+        if not stayed:
+            shutil.rmtree(source)
+    return came
+
+
+def _known(config: Config, suffix: str) -> None:
+    known = suffixes(config)
+    if suffix not in known:
+        raise ControlError(f"nothing was put aside as {suffix!r}: use one of {', '.join(known) or 'none'}")
 
 
 def remove(config: Config, suffix: str) -> None:
     """Delete it. The caller holds the lock."""
     database.drop(config, f"{config.database}_before_{suffix}")
-    for path in (config.volume_path / f"store.before-{suffix}", config.state_path / f"secrets.before-{suffix}"):
+    for path in (
+        config.volume_path / f"store.before-{suffix}",
+        config.state_path / f"secrets.before-{suffix}",
+        quarantine_path(config, suffix),
+    ):
         if path.exists():
             shutil.rmtree(path)

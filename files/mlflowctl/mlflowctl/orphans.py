@@ -1,16 +1,23 @@
-"""Files in the store that no row refers to. Only reported: a file without a row may be an upload in progress."""
+"""Files in the store that no row refers to: reported, or put aside, never deleted here.
+
+A young one may be an upload in progress. What was put aside is deleted, or put
+back, by `mlflowctl leftovers`.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from mlflowctl import backup, database
+from mlflowctl import backup, database, leftovers, lock
+from mlflowctl.backup import Say
 from mlflowctl.checker import UPLOADING, walk
 from mlflowctl.config import Config
+from mlflowctl.gc import parse_age
 from mlflowctl.references import Resolver
 
 ROOTS = """
@@ -27,30 +34,58 @@ def owned(connection: psycopg.Connection[Any], store: Path) -> set[str]:
     return {path for (uri,) in rows if uri and (path := resolver.path(uri))}
 
 
-def find(files: list[tuple[str, int]], roots: set[str]) -> dict[str, list[int]]:
-    """Number of files and bytes without an owner, by the directory that they lie in."""
-    found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+def ownerless(files: Iterable[tuple[str, int]], roots: set[str]) -> list[tuple[str, int]]:
+    """The files that lie in no directory of ``roots``; paths below the store, sizes in bytes."""
+    found = []
     for path, size in files:
         parts = path.split("/")
         if any("/".join(parts[:length]) in roots for length in range(1, len(parts))):
             continue
-        if parts[-1].startswith(UPLOADING):
-            continue
-        entry = found["/".join(parts[:-1]) or "."]
-        entry[0] += 1
-        entry[1] += size
-    return dict(found)
+        if not parts[-1].startswith(UPLOADING):
+            found.append((path, size))
+    return found
 
 
-def run(config: Config) -> dict[str, Any]:
-    """Report the orphans of the live store. Only reads."""
+def find(config: Config) -> list[tuple[str, int]]:
+    """The orphans of the live store. Only reads.
+
+    Raises:
+        ControlError: the volume or the database is not there.
+    """
     backup.check_volume(config)
     # Files first: a run that appears in between then finds its row.
     files = list(walk(config.store))
     with database.snapshot(config) as (connection, _):
-        found = find(files, owned(connection, config.store))
+        return ownerless(files, owned(connection, config.store))
+
+
+def _facts(found: list[tuple[str, int]]) -> dict[str, Any]:
     return {
-        "files": sum(count for count, _ in found.values()),
-        "bytes": sum(size for _, size in found.values()),
-        "directories": sorted(found),
+        "files": len(found),
+        "bytes": sum(size for _, size in found),
+        "directories": sorted({path.rpartition("/")[0] or "." for path, _ in found}),
     }
+
+
+def report(config: Config) -> dict[str, Any]:
+    """How many orphans there are, how big, and where."""
+    return _facts(find(config))
+
+
+def quarantine(config: Config, older_than: str, say: Say) -> dict[str, Any]:
+    """Put aside the orphans that have not changed for an age: out of the store, on the same volume.
+
+    Raises:
+        Busy: another transaction runs.
+        ControlError: the age is none, or the volume or database is not there.
+    """
+    before = time.time() - parse_age(older_than)
+    suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
+    with lock.exclusive(config.state_path, "quarantine"):
+        found = [(path, size) for path, size in find(config) if (config.store / path).lstat().st_mtime < before]
+        for path, _ in found:
+            target = leftovers.quarantine_path(config, suffix) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (config.store / path).rename(target)
+    say(f"{len(found)} files are out of the store")
+    return _facts(found) | {"suffix": suffix if found else ""}

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import shutil
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlflowctl import backup, database, leftovers, lock, restored, service, state, swap
+from mlflowctl import backup, database, leftovers, lock, partial, restored, service, state, swap
 from mlflowctl.backup import Say
-from mlflowctl.checker import walk
+from mlflowctl.checker import Report, walk
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError, Refused
 from mlflowctl.repository import VERIFIED, Restic
 
+WARNING = (
+    "WARNING: only the database goes back. Runs and models of the point whose artifacts are gone by now will be "
+    "broken, and artifacts that came later will belong to nothing"
+)
 # Beginning of the name of the directory that a point is restored to.
 COPY = "restore-"
 
@@ -29,7 +34,10 @@ class Order:
         point: latest, a name or a time.
         replace_live: put aside what the host serves.
         tls: also the certificates that nginx had, for a new host.
-        unverified: accept a point that was never verified.
+        unverified: accept a point that was never verified, or a database whose artifacts are not there.
+        database_only: leave the live artifacts as they are.
+        run: only the artifacts of the run of this ID.
+        model: only the artifacts of this logged model, or ``NAME/VERSION`` of a registered one.
         repository: name of the repository, or the first one.
     """
 
@@ -37,7 +45,33 @@ class Order:
     replace_live: bool = False
     tls: bool = False
     unverified: bool = False
+    database_only: bool = False
+    run: str | None = None
+    model: str | None = None
     repository: str | None = None
+
+    def __post_init__(self) -> None:
+        chosen = [f"--{name}" for name in ("run", "model") if getattr(self, name)]
+        chosen += ["--database-only"] * self.database_only
+        if len(chosen) > 1:
+            raise ControlError(f"{' and '.join(chosen)} exclude each other: give one")
+
+    @property
+    def part(self) -> partial.Part | None:
+        """The part that is to come back, or ``None`` for the whole point."""
+        for kind in ("run", "model"):
+            if name := getattr(self, kind):
+                return partial.Part(kind, name, self.replace_live)
+        return None
+
+    def arguments(self) -> list[str]:
+        """As the command line takes it."""
+        words = [self.point]
+        for name, value in asdict(self).items():
+            option = f"--{name.replace('_', '-')}"
+            if name != "point" and value:
+                words += [option] if value is True else [option, value]
+        return words
 
 
 def live_data(config: Config) -> str:
@@ -89,25 +123,38 @@ def _run(config: Config, order: Order, say: Say) -> dict[str, Any]:
             f"recovery point {point.name} is {point.state}: take a verified one, "
             "or accept what may be missing with --unverified"
         )
+    for old in config.volume_path.glob(f"{COPY}*"):
+        say(f"removing {old}, which a killed restore has left")
+        shutil.rmtree(old)
+    # On the volume, so that the swap is a rename.
+    place = restored.Place(point, config.volume_path / f"{COPY}{point.name}", f"{config.database}_restore")
+    try:
+        if order.part:
+            return partial.bring_back(config, repository, place, order.part, say)
+        return _whole(config, order, repository, place, say)
+    finally:
+        shutil.rmtree(place.root, ignore_errors=True)
+        # What went wrong before is what the operator must read.
+        with suppress(ControlError):
+            database.drop(config, place.database)
+
+
+def _whole(config: Config, order: Order, repository: Restic, place: restored.Place, say: Say) -> dict[str, Any]:
+    point = place.point
     lives = live_data(config)
     if lives and not order.replace_live:
         raise Refused(
             f"this host serves {lives}. With --replace-live they are put aside, "
             f"and point {point.name} takes their place"
         )
-    for old in config.volume_path.glob(f"{COPY}*"):
-        say(f"removing {old}, which a killed restore has left")
-        shutil.rmtree(old)
+    if order.database_only:
+        say(WARNING)
     say(f"restoring point {point.name}, beside what lives")
-    # On the volume, so that the swap is a rename.
-    place = restored.Place(point, config.volume_path / f"{COPY}{point.name}", f"{config.database}_restore")
-    copy = restored.fetch(config, repository, place, say)
+    copy = restored.fetch(config, repository, place, say, order.database_only)
     report = restored.check(copy, repository, say)
-    if report.lost:
-        raise ControlError(
-            f"the copy lacks {len(report.lost)} things, first: {report.lost[0]}. Nothing live was changed"
-        )
-    restored.own(copy)
+    _refuse_losses(copy, report, order)
+    if not order.database_only:
+        restored.own(config, copy.store)
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     say("swapping it in; clients wait")
     swap_started = time.monotonic()
@@ -117,12 +164,8 @@ def _run(config: Config, order: Order, say: Say) -> dict[str, Any]:
         if order.tls:
             restored.put_tls(copy)
     swap_seconds = time.monotonic() - swap_started
-    shutil.rmtree(place.root, ignore_errors=True)
     if lives:
-        say(
-            f"point {point.name} is live; the old data is in database {config.database}_before_{suffix} "
-            f"and {config.store}.before-{suffix}"
-        )
+        say(f"point {point.name} is live; what it replaced is kept: mlflowctl leftovers list, suffix {suffix}")
     else:
         leftovers.remove(config, suffix)
         say(f"point {point.name} is live")
@@ -133,6 +176,23 @@ def _run(config: Config, order: Order, say: Say) -> dict[str, Any]:
         "references": report.references,
         "files": report.files,
         "bytes": report.size,
-        "lost": 0,
+        "lost": len(report.lost),
         "broken_at_source": len(report.broken_at_source),
     }
+
+
+def _refuse_losses(copy: restored.Copy, report: Report, order: Order) -> None:
+    """Stop before anything live changes, if the copy is not whole.
+
+    Raises:
+        Refused: artifacts that the database relies on are gone, and the operator has not accepted that.
+        ControlError: the copy itself is not whole.
+    """
+    damaged = restored.check_database(copy) if copy.database_only else report.lost
+    if damaged:
+        raise ControlError(f"the copy lacks {len(damaged)} things, first: {damaged[0]}. Nothing live was changed")
+    if report.lost and not order.unverified:
+        raise Refused(
+            f"{len(report.lost)} things that the point's database relies on are not in the live artifacts, first: "
+            f"{report.lost[0]}. Restore the whole point, or accept that with --unverified"
+        )

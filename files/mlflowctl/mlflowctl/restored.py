@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,15 +47,19 @@ class Copy:
         place: where it is.
         config: the instance.
         facts: the point's own manifest.
+        database_only: it has no artifacts of its own: those that live are to stay.
     """
 
     place: Place
     config: Config
     facts: dict[str, Any]
+    database_only: bool = False
 
     @property
     def store(self) -> Path:
-        """The restored artifacts."""
+        """The artifacts that the copy is to be served with."""
+        if self.database_only:
+            return self.config.store
         return self.place.root / str(self.facts["store"]).lstrip("/")
 
     @property
@@ -63,45 +68,70 @@ class Copy:
         return self.place.root / str(self.config.stage).lstrip("/")
 
 
-def fetch(config: Config, repository: Restic, place: Place, say: Say) -> Copy:
+def facts(config: Config, repository: Restic, point: Point, root: Path) -> dict[str, Any]:
+    """Restore the small part of a point, dump, manifest and bundle, and read what it says of itself."""
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(mode=0o700)
+    stage = str(config.stage)
+    repository.restore(point.snapshot, root, include=[literal(stage)])
+    found: dict[str, Any] = json.loads((root / stage.lstrip("/") / backup.FACTS).read_text())
+    return found
+
+
+def fetch(config: Config, repository: Restic, place: Place, say: Say, database_only: bool = False) -> Copy:
     """Restore the files and the dump of a point to a place; what lies there is removed first.
 
     Raises:
         ControlError: too little space, another release, a damaged dump.
     """
     point, root, name = place.point, place.root, place.database
-    shutil.rmtree(root, ignore_errors=True)
     database.drop(config, name)
-    root.mkdir(mode=0o700)
     # The small part first: it says whether the big one is worth fetching.
-    stage = str(config.stage)
-    repository.restore(point.snapshot, root, include=[stage])
-    facts = json.loads((root / stage.lstrip("/") / backup.FACTS).read_text())
-    copy = Copy(place, config, facts)
-    refuse_other_release(config, facts)
-    listing = backup.listing(_as_taken(config, facts), repository, point.snapshot)
-    free = shutil.disk_usage(root).free
-    need = listing.size + facts["dump_bytes"] + SPARE_BYTES
-    if free < need:
-        shutil.rmtree(root)
-        raise ControlError(
-            f"{config.volume_path} has {free >> 20} MiB free and the restore needs {need >> 20} MiB: free some space"
-        )
+    copy = Copy(place, config, facts(config, repository, point, root), database_only)
+    refuse_other_release(config, copy.facts)
+    files = listing(config, repository, point, copy.facts)
+    refuse_without_space(config, root, copy.facts["dump_bytes"] + (0 if database_only else files.size))
     dump = copy.stage / backup.DUMP
-    if database.sha256(dump) != facts["sha256"]:
+    if database.sha256(dump) != copy.facts["sha256"]:
         raise ControlError(f"the dump of point {point.name} is damaged: its SHA-256 differs. Take another point")
-    say(f"restoring {len(listing.sizes)} files, {listing.size} bytes")
-    repository.restore(point.snapshot, root, include=[facts["store"]])
-    copy.store.mkdir(parents=True, exist_ok=True)
+    if not database_only:
+        say(f"restoring {len(files.sizes)} files, {files.size} bytes")
+        repository.restore(point.snapshot, root, include=[literal(copy.facts["store"])])
+        copy.store.mkdir(parents=True, exist_ok=True)
     say("restoring the database")
     database.create(config, name)
     database.restore(config, dump, name)
     return copy
 
 
-def _as_taken(config: Config, facts: dict[str, Any]) -> Config:
-    """The instance with the volume where it was when the point was taken."""
-    return replace(config, volume_path=Path(facts["store"]).parent)
+def literal(path: str) -> str:
+    """A path as restic's ``--include`` takes it: its patterns are Go's ``filepath.Match``."""
+    return re.sub(r"([\\*?\[])", r"\\\1", path)
+
+
+def listing(config: Config, repository: Restic, point: Point, facts: dict[str, Any]) -> Files:
+    """The files of a point's store, wherever the volume was when it was taken."""
+    return backup.listing(replace(config, volume_path=Path(facts["store"]).parent), repository, point.snapshot)
+
+
+def refuse_without_space(config: Config, root: Path, need: int) -> None:
+    """Refuse what does not fit, and remove the scratch directory.
+
+    Args:
+        config: the instance.
+        root: the scratch directory, on the volume.
+        need: bytes.
+
+    Raises:
+        ControlError: there is less space.
+    """
+    free = shutil.disk_usage(root).free
+    if free < need + SPARE_BYTES:
+        shutil.rmtree(root)
+        raise ControlError(
+            f"{config.volume_path} has {free >> 20} MiB free and the restore needs {(need + SPARE_BYTES) >> 20} MiB: "
+            "free some space"
+        )
 
 
 def refuse_other_release(config: Config, facts: dict[str, Any]) -> None:
@@ -126,16 +156,23 @@ def refuse_other_release(config: Config, facts: dict[str, Any]) -> None:
 def check(copy: Copy, repository: Restic, say: Say) -> Report:
     """The checker over the whole copy: references, files, rows, revision."""
     say("checking the copy")
-    expected = backup.listing(_as_taken(copy.config, copy.facts), repository, copy.place.point.snapshot)
+    expected = None if copy.database_only else listing(copy.config, repository, copy.place.point, copy.facts)
     report = compare(references.read(copy.stage / backup.MANIFEST), Files(walk(copy.store)), expected)
-    with database.connect(copy.config, copy.place.database) as connection:
-        report.lost += compare_rows(copy.facts["rows"], database.tables(connection))
-        if (found := database.revision(connection)) != copy.facts["revision"]:
-            report.lost.append(f"schema revision {copy.facts['revision']} expected, {found or 'none'} found")
-    for name in SECRETS:
-        if not secret(copy, name).is_file():
-            report.lost.append(f"secret {name} is not in the point: what it encrypts cannot be read")
+    report.lost += check_database(copy)
     return report
+
+
+def check_database(copy: Copy) -> list[str]:
+    """What the restored database and its keys lack; each a sentence for a person."""
+    with database.connect(copy.config, copy.place.database) as connection:
+        lost = compare_rows(copy.facts["rows"], database.tables(connection))
+        if (found := database.revision(connection)) != copy.facts["revision"]:
+            lost.append(f"schema revision {copy.facts['revision']} expected, {found or 'none'} found")
+    return lost + [
+        f"secret {name} is not in the point: what it encrypts cannot be read"
+        for name in SECRETS
+        if not secret(copy, name).is_file()
+    ]
 
 
 def secret(copy: Copy, name: str) -> Path:
@@ -143,15 +180,15 @@ def secret(copy: Copy, name: str) -> Path:
     return copy.stage / bundle.NAME / str(copy.config.config_path).lstrip("/") / "secrets" / name
 
 
-def own(copy: Copy) -> None:
-    """Give the artifacts to the service by name: numbers differ between hosts."""
-    for directory, _, files in os.walk(copy.store):
-        shutil.chown(directory, copy.config.user, copy.config.group)
+def own(config: Config, root: Path) -> None:
+    """Give restored artifacts to the service by name: numbers differ between hosts."""
+    for directory, _, files in os.walk(root):
+        shutil.chown(directory, config.user, config.group)
         os.chmod(directory, 0o2770)  # noqa: S103 - setgid, shared with the proxy alone
         for file in files:
             path = Path(directory, file)
             if not path.is_symlink():
-                shutil.chown(path, copy.config.user, copy.config.group)
+                shutil.chown(path, config.user, config.group)
 
 
 def put_tls(copy: Copy) -> None:

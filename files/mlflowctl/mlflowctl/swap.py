@@ -32,7 +32,10 @@ def _write_journal(config: Config, data: dict[str, Any]) -> None:
 
 
 def swap(copy: restored.Copy, suffix: str) -> None:
-    """Put the live data aside and the copy in its place, all of it or none, and start MLflow on it."""
+    """Put the live data aside and the copy in its place, all of it or none, and start MLflow on it.
+
+    With a copy of the database only, the live artifacts stay where they are.
+    """
     config = copy.config
     aside = config.store.with_name(f"{config.store.name}.before-{suffix}")
     old = f"{config.database}_before_{suffix}"
@@ -45,8 +48,9 @@ def swap(copy: restored.Copy, suffix: str) -> None:
         service.stop(config)
         database.rename(config, config.database, old)
         database.rename(config, copy.place.database, config.database)
-        os.rename(config.store, aside)
-        os.rename(copy.store, config.store)
+        if not copy.database_only:
+            os.rename(config.store, aside)
+            os.rename(copy.store, config.store)
         for name in restored.SECRETS:
             partial = secrets / f"{name}.partial"
             shutil.copyfile(restored.secret(copy, name), partial)

@@ -1,0 +1,100 @@
+"""A part of a point comes back: one run's or one model's artifacts, or the database alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+# Run by a real client: a run with two files, and a model version whose files are the run's folder.
+LOG = """
+import mlflow
+from mlflow import MlflowClient
+client = MlflowClient()
+experiment = mlflow.set_experiment("partial").experiment_id
+run = client.create_run(experiment)
+for name in ("lost", "changed"):
+    client.log_text(run.info.run_id, name, f"folder [1]/{name} *.txt")
+client.create_registered_model("partial")
+client.create_model_version("partial", run.info.artifact_uri + "/folder [1]", run_id=run.info.run_id)
+print(experiment, run.info.run_id)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(client: Any, server: Any) -> str:
+    """A run's folder on the host, with two files."""
+    experiment, run = client("-c", LOG).split()[-2:]
+    return f"{server['mlflow_volume_path']}/store/{experiment}/{run}/artifacts/folder [1]"
+
+
+@pytest.fixture(scope="module")
+def point(control: Any, folder: str) -> str:
+    """A point that holds both files."""
+    return str(control.run("backup")["point"])
+
+
+def content(host: Any, folder: str) -> dict[str, str]:
+    """Text by name of the files in a folder."""
+    names = host.check_output("cd %s 2>/dev/null && ls", folder).splitlines() if host.file(folder).exists else []
+    return {name: host.file(f"{folder}/{name}").content_string for name in names}
+
+
+@pytest.mark.parametrize("kind", ["run", "model"])
+def test_what_is_missing_comes_back(control: Any, host: Any, folder: str, point: str, kind: str) -> None:
+    """The lost file is back and the service's own; a file that has changed since and a newer one stay."""
+    run = folder.split("/")[-3]
+    name = run if kind == "run" else "partial/1"
+    host.check_output("cd %s && rm 'lost *.txt' && printf new > 'changed *.txt' && printf later > later.txt", folder)
+    said = control.run(f"restore {point} --{kind} {name}")
+    assert (said["came_back"], said["stayed"], said["put_aside"]) == (1, 1, "")
+    assert content(host, folder) == {"lost *.txt": "lost", "changed *.txt": "new", "later.txt": "later"}
+    back = host.file(f"{folder}/lost *.txt")
+    assert (back.user, back.group) == ("mlflow", "www-data")
+
+
+def test_the_points_files_take_the_place_of_the_live_ones(control: Any, host: Any, folder: str, point: str) -> None:
+    """With the flag the folder is as it was, and what was there is kept until told otherwise."""
+    said = control.run(f"restore {point} --model partial/1 --replace-live")
+    assert content(host, folder) == {"lost *.txt": "lost", "changed *.txt": "changed"}
+    aside = said["put_aside"]
+    old = folder.replace("/store/", f"/store.before-{aside}/")
+    assert content(host, old) == {"lost *.txt": "lost", "changed *.txt": "new", "later.txt": "later"}
+    control.run(f"leftovers delete {aside}")
+    assert not host.file(old).exists
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--run 0123456789abcdef0123456789abcdef", "knows no run"),
+        ("--model nothing/1", "knows no model"),
+        ("--model m-0123", "knows no model"),
+        ("--run a --model b", "exclude each other"),
+        ("--run a --database-only", "exclude each other"),
+    ],
+)
+def test_nonsense_is_refused(control: Any, point: str, arguments: str, words: str) -> None:
+    """Unknown parts and contradicting wishes are named, before anything happens."""
+    assert words in control.run(f"restore {point} {arguments}", expect=2)["error"]
+
+
+def test_the_database_alone_goes_back(control: Any, http: Any, server: Any, folder: str, point: str) -> None:
+    """Rows of later are gone and live files stay; refused without consent if the rows would miss their files."""
+    host, create = control.host, server.url + "/api/2.0/mlflow/experiments/create"
+    http.post(create, json={"name": "after the point"}).raise_for_status()
+    host.check_output("printf later > %s/later.txt", folder)
+    host.check_output("mv %s %s", folder, f"{folder}.away")
+    try:
+        said = control.run(f"restore {point} --database-only --replace-live", expect=2)["error"]
+        assert "model_version partial/1" in said
+    finally:
+        host.check_output("mv %s %s", f"{folder}.away", folder)
+
+    done = control.run(f"restore {point} --database-only --replace-live")
+    assert done["lost"] == 0
+    by_name = server.url + "/api/2.0/mlflow/experiments/get-by-name?experiment_name="
+    assert http.get(by_name + "after the point").status_code == 404
+    assert http.get(by_name + "partial").ok
+    assert host.file(f"{folder}/later.txt").exists
+    control.run(f"leftovers delete {done['put_aside']}")
