@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import socket
 import ssl
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -139,3 +140,22 @@ def test_remote_assistant_stays_closed(server: Any, http: Any) -> None:
     url = server.url + "/ajax-api/3.0/mlflow/assistant/message"
     answer = http.post(url, json={"message": "hi"}, headers={"X-Forwarded-For": "127.0.0.1"})
     assert answer.status_code == 403
+
+
+def test_slow_clients_hold_nobody_up(server: Any, http: Any) -> None:
+    """With more unfinished requests than MLflow has threads, others are still answered."""
+    address = urlsplit(server.url)
+    context = ssl.create_default_context(cafile=server.ca)
+    login = base64.b64encode(":".join(server.login).encode()).decode()
+    head = (
+        f"POST /api/2.0/mlflow/runs/create HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Basic {login}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    )
+    with ExitStack() as stack:
+        for _ in range(80):
+            plain = stack.enter_context(socket.create_connection((address.hostname, address.port or 443), timeout=30))
+            secure = stack.enter_context(context.wrap_socket(plain, server_hostname=address.hostname))
+            secure.sendall(head.encode())
+        for _ in range(10):
+            answer = http.post(server.url + "/api/2.0/mlflow/experiments/search", json={"max_results": 1}, timeout=30)
+            assert answer.ok
