@@ -84,6 +84,11 @@ def awake_units(shown: str) -> list[str]:
     ]
 
 
+def unread_units(shown: str) -> list[str]:
+    """The units whose files have changed since systemd read them (property NeedDaemonReload)."""
+    return [unit["Id"] for unit in _blocks(shown) if unit.get("NeedDaemonReload") == "yes"]
+
+
 def next_elapses(shown: str) -> list[str]:
     """The timers that will elapse some day."""
     return [unit["Id"] for unit in _blocks(shown) if unit.get("NextElapseUSecRealtime")]
@@ -98,5 +103,6 @@ class FilterModule:
             "stale_units": stale_units,
             "running_units": running_units,
             "awake_units": awake_units,
+            "unread_units": unread_units,
             "next_elapses": next_elapses,
         }

@@ -92,8 +92,10 @@ def test_orphans_are_put_aside_only_when_told(control: Any, host: Any, http: Any
 def test_a_repository_that_vanished_is_not_made_anew(control: Any, host: Any) -> None:
     """Its disk may only be unmounted: a new empty one in its place would hide that."""
     control.run("backup")
-    host.check_output("mv /var/backups/mlflow /var/backups/away && mkdir -m 0700 /var/backups/mlflow")
+    host.check_output("mv /var/backups/mlflow /var/backups/away")
     try:
+        assert "is its disk mounted" in control.run("backup", expect=2)["error"]
+        host.check_output("mkdir -m 0700 /var/backups/mlflow")
         assert "is its disk mounted" in control.run("backup", expect=2)["error"]
         assert host.check_output("ls -A /var/backups/mlflow") == ""
     finally:

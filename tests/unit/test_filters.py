@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from plugins.filter.names import nearest
-from plugins.filter.units import Needs, awake_units, next_elapses, running_units, stale_units
+from plugins.filter.units import Needs, awake_units, next_elapses, running_units, stale_units, unread_units
 
 SHOWN = """\
 Id=mlflow.socket
@@ -65,9 +65,10 @@ def test_running_units() -> None:
 
 
 def test_timers_that_are_awake_or_will_elapse() -> None:
-    """Half stopped or half disabled is awake; only what has a next time will elapse."""
+    """Half stopped or half disabled is awake; only what has a next time will elapse; a changed file is unread."""
     shown = "\n\n".join(
-        f"Id={name}\nActiveState={active}\nUnitFileState={file}\nNextElapseUSecRealtime={elapse}"
+        f"Id={name}\nActiveState={active}\nUnitFileState={file}\nNextElapseUSecRealtime={elapse}\n"
+        f"NeedDaemonReload={'yes' if name == 'stopped' else 'no'}"
         for name, active, file, elapse in [
             ("on", "active", "enabled", "Sun 2026-11-22 02:00:00 UTC"),
             ("stopped", "inactive", "enabled", ""),
@@ -78,6 +79,7 @@ def test_timers_that_are_awake_or_will_elapse() -> None:
     )
     assert awake_units(shown) == ["on", "stopped", "disabled"]
     assert next_elapses(shown) == ["on", "disabled"]
+    assert unread_units(shown) == ["stopped"]
 
 
 def test_nearest_name() -> None:

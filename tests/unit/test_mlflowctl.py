@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from mlflow_host import gc as server_gc
 from mlflow_host.settings import SettingsError
-from mlflowctl import cli, config, fence, gc, lock, orphans, retention, verify
+from mlflowctl import cli, config, fence, gc, lock, orphans, restore, restored, retention, service, verify
 from mlflowctl.checker import Files, compare, compare_rows, walk
 from mlflowctl.errors import Busy, ControlError
 from mlflowctl.references import ANYTHING, Reference, Resolver
@@ -254,6 +256,29 @@ def test_status_names_what_is_overdue(tmp_path: Path) -> None:
         "drill": {"ok": False, "failure": {"at": "then", "error": "no room"}},
     }
     assert verify.status(instance, failed)["problems"] == ["the last drill failed at then: no room"]
+
+
+def test_the_services_environment_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
+    """Quotes are not part of a value; comments and empty lines are none."""
+    (tmp_path / "mlflow.env").write_text('# a comment\n\nPLAIN=a=b\nQUOTED="WARNING"\nSPACES="a \\"b\\" c"\n')
+    found = service.environment(replace(config.parse(settings(tmp_path), "x"), config_path=tmp_path))
+    assert found == {"PLAIN": "a=b", "QUOTED": "WARNING", "SPACES": 'a "b" c', "PATH": "/usr/bin:/bin"}
+
+
+@pytest.mark.parametrize("path", ["/plain/path", "/with [brackets]/x", "/star*/q?", "/back\\slash"])
+def test_a_path_is_no_pattern(path: str) -> None:
+    """restic's patterns are Go's, which escape as fnmatch's brackets do not: so compare what Go would match."""
+    escaped = restored.literal(path)
+    assert re.sub(r"\\(.)", r"\1", escaped) == path
+    assert not re.search(r"(?<!\\)[*?\[]", escaped)
+
+
+def test_options_that_exclude_each_other_are_refused() -> None:
+    """One part at a time; the order travels to the unit as it was given."""
+    order = restore.Order("latest", replace_live=True, model="wine/1")
+    assert order.arguments() == ["latest", "--replace-live", "--model", "wine/1"]
+    with pytest.raises(ControlError, match="--run and --model"):
+        restore.Order("latest", run="a", model="b")
 
 
 def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:

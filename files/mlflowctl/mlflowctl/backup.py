@@ -12,9 +12,10 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from mlflowctl import bundle, database, fence, lock, references, state
 from mlflowctl.checker import Files, Report, compare
@@ -27,6 +28,7 @@ SPARE_BYTES = 1 << 30
 ATTEMPTS = 2
 
 Say = Callable[[str], None]
+Result = TypeVar("Result")
 
 
 def take(config: Config, say: Say) -> dict[str, Any]:
@@ -51,27 +53,23 @@ def take(config: Config, say: Say) -> dict[str, Any]:
 
 
 def _take(config: Config, say: Say, started: float) -> dict[str, Any]:
-    repositories = [Restic(repository) for repository in config.repositories]
     say("looking whether a point can be taken")
     preflight(config)
-    for repository in repositories:
-        _prepare(config, repository)
+    # A repository that is away must not keep the point out of the others.
+    errors: list[str] = []
+    available = _each(map(Restic, config.repositories), partial(_prepare, config), errors)
+    if not available:
+        raise ControlError("; ".join(errors))
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     say(f"taking point {name}; deletions wait from now on")
     with fence.raised(config.fence_file) as raised:
         facts = stage(config, name, say)
-        reports: dict[Restic, Report] = {}
-        errors = []
-        for repository in repositories:
-            try:
-                reports[repository] = _store(config, repository, name, say)
-            except ControlError as error:
-                errors.append(str(error))
+        reports = _each(available, lambda repository: _store(config, repository, name, say), errors)
     say(f"deletions go on after {raised.seconds:.1f} s")
-    for repository in reports:
-        repository.mark(name, VERIFIED)
+    verified = [done.name for done in _each(reports, lambda repository: repository.mark(name, VERIFIED), errors)]
     if errors:
-        raise ControlError("; ".join(errors))
+        held = ", ".join(verified) or "no repository"
+        raise ControlError(f"point {name} is in {held}, and: {'; '.join(errors)}")
     worst = max(reports.values(), key=lambda report: report.exit_code)
     facts |= {
         "point": name,
@@ -82,10 +80,21 @@ def _take(config: Config, say: Say, started: float) -> dict[str, Any]:
         "references": worst.references,
         "lost": 0,
         "broken_at_source": len(worst.broken_at_source),
-        "repositories": [repository.name for repository in repositories],
+        "repositories": verified,
     }
     say(f"point {name} is verified: {worst.references} references, {worst.files} files, {facts['bytes']} bytes")
     return facts
+
+
+def _each(repositories: Iterable[Restic], deed: Callable[[Restic], Result], errors: list[str]) -> dict[Restic, Result]:
+    """Do it to each repository; what it gave, for those where it worked. The errors of the others are appended."""
+    done = {}
+    for repository in repositories:
+        try:
+            done[repository] = deed(repository)
+        except ControlError as error:
+            errors.append(str(error))
+    return done
 
 
 def _prepare(config: Config, repository: Restic) -> None:
@@ -95,10 +104,10 @@ def _prepare(config: Config, repository: Restic) -> None:
         ControlError: there was one, and now there is none.
     """
     used = state.read(config).get("backup", {}).get("success", {}).get("repositories", [])
-    if repository.name in used and not repository.exists():
+    if repository.name in used and (why := repository.absent()):
         raise ControlError(
-            f"repository {repository.name} is gone from {repository.location}: is its disk mounted? "
-            f"If it is lost for good: mlflowctl create-repository {repository.name}"
+            f"repository {repository.name} is gone from {repository.location}: is its disk mounted, its server up? "
+            f"If it is lost for good: mlflowctl create-repository {repository.name}. {why}"
         )
     repository.ensure()
     repository.unlock()
@@ -196,14 +205,16 @@ def stage(config: Config, name: str, say: Say) -> dict[str, Any]:
 def _store(config: Config, repository: Restic, name: str, say: Say) -> Report:
     """Put the stage and the store into a repository and compare what arrived with the manifest."""
     report = Report()
-    for attempt in range(1, ATTEMPTS + 1):
+    # An append-only repository would keep both under one name.
+    attempts = 1 if repository.append_only else ATTEMPTS
+    for attempt in range(1, attempts + 1):
         say(f"copying to repository {repository.name}")
         snapshot = repository.backup(name, [config.stage, config.store])
         report = reconcile(config, repository, snapshot)
         if not report.lost:
             return report
         repository.mark(name, INCOMPLETE)
-        if attempt < ATTEMPTS:
+        if attempt < attempts:
             say(f"{len(report.lost)} references are not in the copy; once more")
             repository.forget([repository.find(name).snapshot])
     raise ControlError(

@@ -12,6 +12,8 @@ from mlflowctl.process import run
 
 # Copied to the same path below this directory of the stage.
 NAME = "host"
+# Whoever opens one repository must not get into the others.
+LEFT_OUT = "repository_"
 
 
 def write(config: Config, facts: dict[str, Any]) -> None:
@@ -28,7 +30,7 @@ def write(config: Config, facts: dict[str, Any]) -> None:
     for name in config.files:
         source = Path(name)
         for file in sorted([source, *source.rglob("*")] if source.is_dir() else [source]):
-            if not file.is_file() or file.is_symlink():
+            if not file.is_file() or file.is_symlink() or file.name.startswith(LEFT_OUT):
                 continue
             target = root / file.relative_to("/")
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -23,12 +23,14 @@ class Repository:
         password_file: file with the repository's password.
         environment_file: file with ``NAME=value`` lines, the credentials of
             the storage; empty for none.
+        append_only: the storage refuses changes and deletions.
     """
 
     name: str
     location: str
     password_file: str
     environment_file: str = ""
+    append_only: bool = False
 
 
 @dataclass(frozen=True)

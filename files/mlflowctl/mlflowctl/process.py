@@ -13,6 +13,8 @@ def run(
     arguments: Sequence[str],
     environment: Mapping[str, str] | None = None,
     accept: Sequence[int] = (0,),
+    said: str = "",
+    timeout: float | None = None,
     **more: object,
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and return what it printed.
@@ -21,22 +23,28 @@ def run(
         arguments: program and arguments.
         environment: variables on top of ours; secrets go here as file names.
         accept: exit codes that are no failure.
+        said: what the program reads on its standard input.
+        timeout: seconds after which it is killed; never by default.
         more: further arguments of ``subprocess.run``.
 
     Raises:
-        ControlError: it is not installed, or ended with another code.
+        ControlError: it is not installed, took too long, or ended with another code.
     """
     try:
         done = subprocess.run(  # type: ignore[call-overload]
             list(arguments),
             env={**os.environ, **(environment or {})},
-            stdin=subprocess.DEVNULL,
+            input=said,
             capture_output=True,
             text=True,
             errors="backslashreplace",  # a damaged dump makes pg_restore print any bytes
             check=False,
+            timeout=timeout,
             **more,
         )
+    except subprocess.TimeoutExpired as error:
+        words = (error.stderr or b"it said nothing").decode(errors="backslashreplace").strip()[-500:]
+        raise ControlError(f"{' '.join(arguments[:2])} did not end within {timeout:g} s: {words}") from error
     except FileNotFoundError as error:
         raise ControlError(f"{arguments[0]} is not installed: run the playbook again") from error
     if done.returncode not in accept:

@@ -1,17 +1,20 @@
 """restic: the repository, its snapshots, and their tags.
 
 One restic snapshot is one recovery point. Our own tags name it, because
-restic gives a snapshot a new ID when its tags change.
+restic gives a snapshot a new ID when its tags change. An append-only
+repository refuses such a change; there a second, tiny snapshot says what the
+point's state is.
 
-Sources: restic manual, "Scripting" (JSON output, exit codes). Any exit code but
-0 is a failure here: 3 means that a file could not be read.
+Sources: restic manual, "Scripting" (JSON output, exit codes) and "Security
+considerations in append-only mode". Any exit code but 0 is a failure here: 3
+means that a file could not be read.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,9 @@ from mlflowctl.process import run
 
 # Constant, so that restic always finds its last snapshot and retention its own ones.
 HOST = "mlflow"
-TAG = "mlflow"
+# restic itself tries a server that does not answer for a quarter of an hour.
+ANSWER_SECONDS = 30
+TAG, MARK = "mlflow", "mlflow-mark"
 VERIFIED, UNVERIFIED, INCOMPLETE = "verified", "unverified", "incomplete"
 
 
@@ -60,36 +65,37 @@ class Restic:
     def __init__(self, repository: Repository) -> None:
         self.name = repository.name
         self.location = repository.location
+        self.append_only = repository.append_only
         self._environment = {
             "RESTIC_REPOSITORY": repository.location,
             "RESTIC_PASSWORD_FILE": repository.password_file,
             **_read_environment(repository.environment_file),
         }
 
-    def _run(self, *arguments: str) -> str:
+    def _run(self, *arguments: str, **more: Any) -> str:
         try:
-            return str(run(["restic", "--quiet", *arguments], self._environment).stdout)
+            return str(run(["restic", "--quiet", *arguments], self._environment, **more).stdout)
         except ControlError as error:
             raise ControlError(f"repository {self.name} ({self.location}): {error}") from error
 
-    def exists(self) -> bool:
-        """Whether there is a repository, and our password opens it.
+    def absent(self) -> str:
+        """Why there is no repository, in restic's words; empty if there is one and our password opens it.
 
         Raises:
-            ControlError: it cannot be reached, or the password is wrong.
+            ControlError: the password is wrong, nobody answers, or something else is wrong.
         """
         try:
-            self._run("cat", "config")
+            self._run("cat", "config", timeout=ANSWER_SECONDS)
         except ControlError as error:
-            # restic 0.14 has one exit code for all of these.
+            # restic 0.14 has one exit code for all of these, and an unreachable server reads the same.
             if any(sign in str(error) for sign in ("Is there a repository", "does not exist", "unable to open config")):
-                return False
+                return str(error)
             raise
-        return True
+        return ""
 
     def ensure(self) -> bool:
         """Create the repository if there is none; returns whether it was created."""
-        if self.exists():
+        if not self.absent():
             return False
         self._run("init")
         return True
@@ -119,14 +125,17 @@ class Restic:
 
     def points(self) -> list[Point]:
         """All recovery points, oldest first."""
-        found = []
-        for snapshot in json.loads(self._run("snapshots", "--json", f"--tag={TAG}")) or []:
+        found, marks = [], {}
+        listed = json.loads(self._run("snapshots", "--json", f"--tag={TAG}", f"--tag={MARK}")) or []
+        for snapshot in sorted(listed, key=lambda snapshot: _time(snapshot["time"])):
             tags = snapshot.get("tags") or []
-            names = [tag.removeprefix("point:") for tag in tags if tag.startswith("point:")]
-            if names:
-                state = next((tag for tag in (VERIFIED, INCOMPLETE) if tag in tags), UNVERIFIED)
-                found.append(Point(names[0], snapshot["id"], _time(snapshot["time"]), state, tuple(snapshot["paths"])))
-        return sorted(found, key=lambda point: point.time)
+            name = next((tag.removeprefix("point:") for tag in tags if tag.startswith("point:")), None)
+            state = next((tag for tag in (VERIFIED, INCOMPLETE) if tag in tags), UNVERIFIED)
+            if name and MARK in tags:
+                marks[name] = state
+            elif name:
+                found.append(Point(name, snapshot["id"], _time(snapshot["time"]), state, tuple(snapshot["paths"])))
+        return [replace(point, state=marks.get(point.name, point.state)) for point in found]
 
     def find(self, wanted: str) -> Point:
         """A point by name (or the beginning of it), by time (the newest at or before it), or ``latest``.
@@ -140,6 +149,10 @@ class Restic:
 
     def mark(self, point: str, state: str) -> None:
         """Give the point its state."""
+        if self.append_only:
+            tags = f"--tag={MARK},{state},point:{point}"
+            self._run("backup", "--stdin", "--stdin-filename=mark", f"--host={HOST}", tags, said=state)
+            return
         others = ",".join(tag for tag in (VERIFIED, UNVERIFIED, INCOMPLETE) if tag != state)
         self._run("tag", f"--tag=point:{point}", f"--add={state}")
         self._run("tag", f"--tag=point:{point}", f"--remove={others}")

@@ -80,6 +80,9 @@ def apply(config: Config, dry_run: bool, say: Say) -> dict[str, Any]:
     with lock.exclusive(config.state_path, "retention"):
         try:
             for repository in map(Restic, config.repositories):
+                if repository.append_only:
+                    say(f"repository {repository.name} is append-only: its own host removes old points")
+                    continue
                 if not dry_run:
                     repository.unlock()
                 stay, go = split(repository.points(), config.keep, datetime.now().astimezone(), config.stale_hours)

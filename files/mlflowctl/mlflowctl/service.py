@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import shlex
 import socket
 import time
 from collections.abc import Iterator
@@ -27,10 +28,13 @@ def user(config: Config) -> dict[str, Any]:
 
 
 def environment(config: Config) -> dict[str, str]:
-    """The environment file of the service, as a program of the release needs it."""
+    """The environment file of the service, as a program of the release needs it.
+
+    Values may be quoted, as in a shell (systemd.exec(5), ``EnvironmentFile=``).
+    """
     lines = [line.strip() for line in (config.config_path / "mlflow.env").read_text().splitlines()]
-    found = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    return found | {"PATH": "/usr/bin:/bin"}
+    pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
+    return {name: " ".join(shlex.split(value)) for name, value in pairs} | {"PATH": "/usr/bin:/bin"}
 
 
 def _services(config: Config) -> list[str]:

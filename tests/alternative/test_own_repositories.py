@@ -1,0 +1,106 @@
+"""Recovery points go to every repository that was named, and come back from each: disk, append-only REST, SFTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+SERVE = (
+    "systemd-run --quiet --unit=test-vault rclone serve restic --append-only --addr 127.0.0.1:8500"
+    " --user tracking --pass of-the-vault /srv/vault"
+)
+KEYS = """
+set -e
+mkdir -p /root/.ssh /srv/vault && chmod 700 /root/.ssh
+ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
+systemctl start ssh.service
+for host in localhost 127.0.0.1; do
+    echo "$host $(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)" >> /root/.ssh/known_hosts
+done
+"""
+
+
+def control(host: Any, arguments: str, expect: int = 0) -> Any:
+    """Run mlflowctl; returns what it printed, parsed."""
+    done = host.run(f"mlflowctl {arguments} --json")
+    assert done.rc == expect, f"{done.rc}: {done.stdout}\n{done.stderr}"
+    return json.loads(done.stdout or "null")
+
+
+@pytest.fixture(scope="module")
+def point(host: Any) -> Iterator[str]:
+    """A point in all three repositories, whose servers run while the tests do."""
+    host.check_output("DEBIAN_FRONTEND=noninteractive apt-get -qq install rclone openssh-server >/dev/null")
+    host.check_output(KEYS)
+    host.check_output(SERVE)
+    try:
+        yield control(host, "backup")["point"]
+    finally:
+        host.check_output("systemctl stop test-vault.service ssh.service")
+        host.check_output("apt-get -qq purge rclone openssh-server >/dev/null; rm -r /root/.ssh /srv/vault")
+
+
+@pytest.mark.parametrize("repository", ["disk", "vault", "neighbour"])
+def test_a_point_comes_back_from_each(host: Any, point: str, repository: str) -> None:
+    """It is verified there, and its restore works, under names and paths that are all the user's own."""
+    points = control(host, f"points --repository {repository}")
+    assert {"point": point, "state": "verified"}.items() <= points[-1].items()
+    assert control(host, f"drill {point} --repository {repository}")["lost"] == 0
+
+
+def test_a_restore_works_under_other_names(host: Any, point: str) -> None:
+    """Swapped in and back in service."""
+    said = control(host, f"restore {point} --repository neighbour --replace-live")
+    assert said["lost"] == 0
+    assert host.service("tracking.service").is_running
+    if said["put_aside"]:
+        control(host, f"leftovers delete {said['put_aside']}")
+
+
+def test_nobody_on_this_host_can_remove_a_point_from_the_vault(host: Any, point: str) -> None:
+    """Retention leaves it alone; the storage refuses to forget, even with the repository's password."""
+    for _ in range(3):
+        control(host, "backup")
+    removed = control(host, "prune")["removed"]
+    assert removed["disk"] == [point]
+    assert removed["neighbour"] == [point]
+    assert "vault" not in removed
+    listed = {found["point"]: found["state"] for found in control(host, "points --repository vault")}
+    assert len(listed) == 4
+    assert set(listed.values()) == {"verified"}
+    environment = (
+        "RESTIC_REPOSITORY=rest:http://tracking:of-the-vault@127.0.0.1:8500/ RESTIC_PASSWORD=an-append-only-repository"
+    )
+    assert host.run(f"{environment} restic forget --tag point:{point} --keep-last 0 --prune latest").rc != 0
+    assert point in {found["point"] for found in control(host, "points --repository vault")}
+    control(host, "check --full")
+
+
+def test_the_storages_password_is_kept_secret(host: Any, point: str) -> None:
+    """It is in one file that only root reads, in no message and in no argument."""
+    holders = host.check_output("grep -rlF of-the-vault /srv/tracking /etc/systemd/system || true").splitlines()
+    assert holders == ["/srv/tracking/settings/secrets/repository_vault.env"]
+    assert host.file(holders[0]).mode == 0o600
+    journal = host.check_output("journalctl --no-pager --boot --unit 'tracking-*'")
+    assert point in journal
+    assert "of-the-vault" not in journal
+
+
+def test_a_repository_that_is_away_is_named(host: Any, point: str) -> None:
+    """The point is in the others, verified; the failure names the one, and no password."""
+    before = len(control(host, "points --repository disk"))
+    host.check_output("systemctl stop test-vault.service")
+    try:
+        said = control(host, "backup", expect=2)["error"]
+    finally:
+        host.check_output(SERVE)
+    assert "repository vault" in said
+    assert "connection refused" in said
+    assert "of-the-vault" not in said
+    states = [found["state"] for found in control(host, "points --repository disk")]
+    assert len(states) == before + 1
+    assert states[-1] == "verified"
