@@ -20,10 +20,11 @@ def test_the_device_is_the_volume(host: Any) -> None:
     settings = variables(host)
     mount = host.mount_point(settings["mlflow_volume_path"])
     assert mount.exists
-    assert mount.filesystem == "ext4"
+    filesystem = settings["mlflow_volume_filesystem"]
+    assert mount.filesystem == filesystem
     assert {"nodev", "nosuid", "noexec"} <= set(mount.options)
     uuid = host.check_output("blkid --probe --match-tag UUID --output value %s", settings["mlflow_volume_device"])
-    assert f"UUID={uuid} {settings['mlflow_volume_path']} ext4" in host.file("/etc/fstab").content_string
+    assert f"UUID={uuid} {settings['mlflow_volume_path']} {filesystem}" in host.file("/etc/fstab").content_string
 
 
 def test_nothing_starts_while_the_volume_is_away(host: Any) -> None:

@@ -72,9 +72,7 @@ def test_nobody_on_this_host_can_remove_a_point_from_the_vault(host: Any, point:
     listed = {found["point"]: found["state"] for found in control(host, "points --repository vault")}
     assert len(listed) == 4
     assert set(listed.values()) == {"verified"}
-    environment = (
-        "RESTIC_REPOSITORY=rest:http://tracking:of-the-vault@127.0.0.1:8500/ RESTIC_PASSWORD=an-append-only-repository"
-    )
+    environment = "RESTIC_REPOSITORY=rest:http://tracking:of-the-vault@127.0.0.1:8500/ RESTIC_PASSWORD=a-long-password-of-an-append-only-repository"
     assert host.run(f"{environment} restic forget --tag point:{point} --keep-last 0 --prune latest").rc != 0
     assert point in {found["point"] for found in control(host, "points --repository vault")}
     control(host, "check --full")
@@ -104,3 +102,26 @@ def test_a_repository_that_is_away_is_named(host: Any, point: str) -> None:
     states = [found["state"] for found in control(host, "points --repository disk")]
     assert len(states) == before + 1
     assert states[-1] == "verified"
+
+
+def test_deletions_wait_for_the_file_systems_snapshot_only(host: Any, point: str) -> None:
+    """What is copied stands still, so deletions go on before it is copied; nothing of it stays."""
+    said = host.run("mlflowctl backup").stderr.splitlines()
+    steps = [line for line in said if "deletions" in line or line.startswith("copying to")]
+    assert "wait" in steps[0]
+    assert "go on" in steps[1]
+    assert steps[2] == "copying to repository disk"
+    assert not host.file("/srv/tracking/volume/.point").exists
+
+
+def test_what_a_killed_backup_leaves_is_removed(host: Any, point: str) -> None:
+    """Killed while the copy stands still, the next backup works and removes it."""
+    host.check_output("systemctl start --no-block tracking-backup.service")
+    for wanted in ("test -e /srv/tracking/volume/.point/store", "systemctl is-failed --quiet tracking-backup.service"):
+        host.check_output(f"timeout 60 sh -c 'until {wanted}; do sleep 0.1; done'")
+        host.run_test("systemctl kill -s KILL tracking-backup.service")
+    assert host.file("/srv/tracking/volume/.point").exists
+    assert not host.file("/run/tracking-backup/fence-deletes").exists
+    point = control(host, "backup")["point"]
+    assert not host.file("/srv/tracking/volume/.point").exists
+    assert control(host, f"verify {point}")["lost"] == []

@@ -225,7 +225,7 @@ def blank_device(prepared: Any) -> Iterator[Any]:
     [
         (f"mkfs.ext4 -q -F -L somebodys {DEVICE}", ["ext4,somebodys", "not blank", f"wipefs --all {DEVICE}"]),
         (f"mkswap {DEVICE}", ["swap,", "not blank"]),
-        (f"mkfs.ext4 -q -F -L mlflow-volume {DEVICE} && mount -o ro {DEVICE} /mnt", ["in use", "mounted at /mnt"]),
+        (f"mkfs.ext4 -q -F -L mlflow-store {DEVICE} && mount -o ro {DEVICE} /mnt", ["in use", "mounted at /mnt"]),
     ],
     ids=["another file system", "swap", "mounted elsewhere"],
 )

@@ -62,8 +62,12 @@ def new_host(name: str, taken: str) -> None:
         for here, bindings in container["HostConfig"]["PortBindings"].items()
         for there in bindings
     ]
-    hosts = json.dumps({"test_hosts": [{"name": name, "suite": suite, "ports": ports}]})
+    devices = [":".join(device.values()) for device in container["HostConfig"]["Devices"]]
+    hosts = json.dumps({"test_hosts": [{"name": name, "suite": suite, "ports": ports, "devices": devices}]})
     for playbook in ("stop.yml", "start.yml"):
+        if playbook == "start.yml":
+            # The volume is lost with the host.
+            subprocess.run(["wipefs", "--quiet", "--all", "--force", devices[0].split(":")[0]], check=True)
         command = ["ansible-playbook", "-i", "localhost,", str(ROOT / "tests" / "hosts" / playbook), "-e", hosts]
         environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
         subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=True)

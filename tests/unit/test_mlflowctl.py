@@ -223,6 +223,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
         "files": [],
         "keep": KEEP,
         "stale_hours": 26,
+        "snapshot": "none",
         "gc_older_than": "90d",
         "notify": {"command": [], "mail": "", "url": ""},
         "repositories": [{"name": "local", "location": "/r", "password_file": "/p"}],

@@ -13,11 +13,13 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
-from mlflowctl import bundle, database, fence, lock, references, state
+from mlflowctl import bundle, database, fence, frozen, lock, references, state
 from mlflowctl.checker import Files, Report, compare
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
@@ -62,10 +64,18 @@ def _take(config: Config, say: Say, started: float) -> dict[str, Any]:
         raise ControlError("; ".join(errors))
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     say(f"taking point {name}; deletions wait from now on")
-    with fence.raised(config.fence_file) as raised:
-        facts = stage(config, name, say)
+    with fence.raised(config.fence_file) as raised, ExitStack() as copy:
+
+        def freeze() -> None:
+            copy.enter_context(frozen.frozen(config))
+            if config.snapshot != "none":
+                raised.lower()
+                say(f"deletions go on after {raised.seconds:.1f} s; copying from what stands still")
+
+        facts = stage(config, name, say, freeze)
         reports = _each(available, lambda repository: _store(config, repository, name, say), errors)
-    say(f"deletions go on after {raised.seconds:.1f} s")
+    if config.snapshot == "none":
+        say(f"deletions go on after {raised.seconds:.1f} s")
     verified = [done.name for done in _each(reports, lambda repository: repository.mark(name, VERIFIED), errors)]
     if errors:
         held = ", ".join(verified) or "no repository"
@@ -103,14 +113,15 @@ def _prepare(config: Config, repository: Restic) -> None:
     Raises:
         ControlError: there was one, and now there is none.
     """
-    used = state.read(config).get("backup", {}).get("success", {}).get("repositories", [])
-    if repository.name in used and (why := repository.absent()):
+    why = repository.absent()
+    if not why:
+        return
+    if repository.name in state.read(config).get("backup", {}).get("success", {}).get("repositories", []):
         raise ControlError(
             f"repository {repository.name} is gone from {repository.location}: is its disk mounted, its server up? "
             f"If it is lost for good: mlflowctl create-repository {repository.name}. {why}"
         )
-    repository.ensure()
-    repository.unlock()
+    repository.create()
 
 
 def preflight(config: Config) -> None:
@@ -175,13 +186,22 @@ def release_head(config: Config) -> str:
         raise ControlError(f"{path} is missing or damaged: run the playbook again") from error
 
 
-def stage(config: Config, name: str, say: Say) -> dict[str, Any]:
-    """Dump and manifest out of one database snapshot, and the bundle, in the stage directory."""
+def stage(config: Config, name: str, say: Say, freeze: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Dump and manifest out of one database snapshot, and the bundle, in the stage directory.
+
+    Args:
+        config: the instance.
+        name: of the point.
+        say: progress.
+        freeze: called once the database's snapshot stands and before anything else.
+    """
     config.stage.mkdir(mode=0o700, exist_ok=True)
     for old in config.stage.glob("*.partial"):
         old.unlink()
     with database.snapshot(config) as (connection, snapshot):
-        count = references.write(references.strong(connection, config.store), config.stage / MANIFEST)
+        freeze()
+        source = frozen.source(config)
+        count = references.write(references.strong(connection, config.store, source), config.stage / MANIFEST)
         row = connection.execute("SELECT now(), pg_current_wal_lsn()::text").fetchone() or ("", "")
         facts: dict[str, Any] = {
             "name": name,
@@ -192,7 +212,7 @@ def stage(config: Config, name: str, say: Say) -> dict[str, Any]:
             "rows": database.tables(connection),
             "postgresql": connection.info.server_version // 10000,
             "release": os.readlink(config.root_path / "current").rsplit("/", 1)[-1],
-            "store": str(config.store),
+            "store": str(source),
         }
         say(f"dumping the database, {count} references")
         dump = database.dump(config, snapshot, config.stage / DUMP)
@@ -209,7 +229,7 @@ def _store(config: Config, repository: Restic, name: str, say: Say) -> Report:
     attempts = 1 if repository.append_only else ATTEMPTS
     for attempt in range(1, attempts + 1):
         say(f"copying to repository {repository.name}")
-        snapshot = repository.backup(name, [config.stage, config.store])
+        snapshot = repository.backup(name, [config.stage, frozen.source(config)], renewed=config.snapshot == "reflink")
         report = reconcile(config, repository, snapshot)
         if not report.lost:
             return report
@@ -225,12 +245,13 @@ def _store(config: Config, repository: Restic, name: str, say: Say) -> Report:
 
 def reconcile(config: Config, repository: Restic, snapshot: str) -> Report:
     """Compare a snapshot's listing with the manifest in the stage."""
-    return compare(references.read(config.stage / MANIFEST), listing(config, repository, snapshot))
+    found = listing(frozen.source(config), repository, snapshot)
+    return compare(references.read(config.stage / MANIFEST), found)
 
 
-def listing(config: Config, repository: Restic, snapshot: str) -> Files:
-    """The files of the store in a snapshot."""
-    prefix = f"{config.store}/"
+def listing(store: Path, repository: Restic, snapshot: str) -> Files:
+    """The files of a store in a snapshot of restic's."""
+    prefix = f"{store}/"
     return Files(
         (entry.path.removeprefix(prefix), entry.size)
         for entry in repository.entries(snapshot)

@@ -204,8 +204,12 @@ def orphans_quarantine(config: configuration.Config, output: Output, older_than:
 @click.argument("name")
 def create_repository(config: configuration.Config, output: Output, name: str) -> None:
     """Create repository NAME anew, after the old one is gone for good."""
-    created = Restic(config.repository(name)).ensure()
-    output.facts({"repository": name, "created": created})
+    repository = Restic(config.repository(name))
+    with lock.exclusive(config.state_path, "creation of a repository"):
+        missing = bool(repository.absent())
+        if missing:
+            repository.create()
+    output.facts({"repository": name, "created": missing})
 
 
 @command(main)

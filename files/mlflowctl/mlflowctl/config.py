@@ -53,6 +53,7 @@ class Config:
         fence_file: exists while deletions must wait.
         closed_file: exists while every request must wait.
         files: what a bare host needs besides database and artifacts.
+        snapshot: how the store is made to stand still while it is copied: ``none``, ``btrfs``, ``reflink``.
         keep: how many verified points to keep at each distance.
         stale_hours: age in hours at which the newest verified point is too old.
         gc_older_than: age of a deletion that `gc` makes final, such as ``90d``.
@@ -75,6 +76,7 @@ class Config:
     fence_file: Path
     closed_file: Path
     files: list[str]
+    snapshot: str
     keep: dict[str, int]
     stale_hours: float
     gc_older_than: str

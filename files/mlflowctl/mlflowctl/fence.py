@@ -15,9 +15,10 @@ from mlflowctl.errors import ControlError
 
 
 class Fence:
-    """Says how long it was up."""
+    """Can be lowered early, and says how long it was up."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._raised = time.monotonic()
         self._dropped: float | None = None
 
@@ -26,9 +27,10 @@ class Fence:
         """Seconds from raised to dropped, or to now."""
         return (self._dropped or time.monotonic()) - self._raised
 
-    def dropped(self) -> None:
-        """Note that the fence is down."""
-        self._dropped = time.monotonic()
+    def lower(self) -> None:
+        """Let deletions go on; harmless if they do."""
+        self._path.unlink(missing_ok=True)
+        self._dropped = self._dropped or time.monotonic()
 
 
 @contextmanager
@@ -44,14 +46,13 @@ def raised(path: Path) -> Iterator[Fence]:
         raise ControlError(
             f"cannot raise the delete fence {path} ({error.strerror}): start the backup by `mlflowctl backup`"
         ) from error
-    fence = Fence()
+    fence = Fence(path)
     try:
         # A deletion that passed nginx just before still removes its files now.
         time.sleep(SETTLE_SECONDS)
         yield fence
     finally:
-        path.unlink(missing_ok=True)
-        fence.dropped()
+        fence.lower()
 
 
 SETTLE_SECONDS = 1.0

@@ -53,9 +53,7 @@ def bring_back(config: Config, repository: Restic, place: restored.Place, part: 
     facts = restored.facts(config, repository, point, root)
     prefix = f"{path}/"
     wanted = {
-        name: size
-        for name, size in restored.listing(config, repository, point, facts).sizes.items()
-        if name.startswith(prefix)
+        name: size for name, size in restored.listing(repository, point, facts).sizes.items() if name.startswith(prefix)
     }
     if not wanted:
         raise ControlError(f"point {point.name} holds no artifacts of {part.kind} {part.name}: take another point")

@@ -96,13 +96,15 @@ def _inside(path: str) -> str | None:
     return None if ".." in parts else "/".join(parts)
 
 
-def strong(connection: psycopg.Connection[Any], store: Path) -> Iterator[Reference]:
+def strong(connection: psycopg.Connection[Any], store: Path, copy: Path | None = None) -> Iterator[Reference]:
     """Every strong reference of the database, in one pass of set queries.
 
     Args:
         connection: in the snapshot that the dump shares.
         store: the directory that ``mlflow-artifacts:/`` stands for.
+        copy: where to look whether files are there, if not in the store itself.
     """
+    place = copy or store
     fetch = connection.execute
     models = dict(fetch("SELECT model_id, artifact_location FROM logged_models").fetchall())
     runs = dict(fetch("SELECT run_uuid, artifact_uri FROM runs WHERE artifact_uri IS NOT NULL").fetchall())
@@ -116,7 +118,7 @@ def strong(connection: psycopg.Connection[Any], store: Path) -> Iterator[Referen
 
     def reference(kind: str, name: str, uri: str, need: str) -> Reference:
         path = resolver.path(uri) or ""
-        return Reference(kind, name, path, need, uri, bool(path) and _there(store / path, need))
+        return Reference(kind, name, path, need, uri, bool(path) and _there(place / path, need))
 
     # LoggedModelStatus.READY is 2 in the database.
     for name, uri in fetch(

@@ -81,11 +81,13 @@ class Restic:
     def absent(self) -> str:
         """Why there is no repository, in restic's words; empty if there is one and our password opens it.
 
+        Locks of processes that are gone are removed on the way, so call it only under our own lock.
+
         Raises:
             ControlError: the password is wrong, nobody answers, or something else is wrong.
         """
         try:
-            self._run("cat", "config", timeout=ANSWER_SECONDS)
+            self._run("unlock", timeout=ANSWER_SECONDS)
         except ControlError as error:
             # restic 0.14 has one exit code for all of these, and an unreachable server reads the same.
             if any(sign in str(error) for sign in ("Is there a repository", "does not exist", "unable to open config")):
@@ -93,26 +95,28 @@ class Restic:
             raise
         return ""
 
-    def ensure(self) -> bool:
-        """Create the repository if there is none; returns whether it was created."""
-        if not self.absent():
-            return False
+    def create(self) -> None:
+        """Create the repository."""
         self._run("init")
-        return True
 
     def unlock(self) -> None:
         """Remove locks of processes that are gone. Only under our own lock."""
         self._run("unlock")
 
-    def backup(self, point: str, paths: Sequence[Path]) -> str:
+    def backup(self, point: str, paths: Sequence[Path], renewed: bool = False) -> str:
         """Take a snapshot of the paths; returns restic's ID.
+
+        Args:
+            point: its name.
+            paths: what to copy.
+            renewed: files have new inodes each time, so size and time of change tell whether they are known.
 
         Raises:
             ControlError: anything could not be read, or a path is missing in it.
         """
         said = self._run(
             "backup", "--json", f"--host={HOST}", f"--tag={TAG},{UNVERIFIED},point:{point}",
-            "--exclude=.artifact.uploading.*", *map(str, paths),
+            "--exclude=.artifact.uploading.*", *["--ignore-inode", "--ignore-ctime"] * renewed, *map(str, paths),
         )  # fmt: skip
         summaries = [line for line in map(json.loads, said.splitlines()) if line.get("message_type") == "summary"]
         if not summaries:
@@ -153,9 +157,7 @@ class Restic:
             tags = f"--tag={MARK},{state},point:{point}"
             self._run("backup", "--stdin", "--stdin-filename=mark", f"--host={HOST}", tags, said=state)
             return
-        others = ",".join(tag for tag in (VERIFIED, UNVERIFIED, INCOMPLETE) if tag != state)
-        self._run("tag", f"--tag=point:{point}", f"--add={state}")
-        self._run("tag", f"--tag=point:{point}", f"--remove={others}")
+        self._run("tag", f"--tag=point:{point}", f"--set={TAG},{state},point:{point}")
 
     def entries(self, snapshot: str) -> Iterator[Entry]:
         """Every file and directory of a snapshot."""

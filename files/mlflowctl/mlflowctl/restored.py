@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def fetch(config: Config, repository: Restic, place: Place, say: Say, database_o
     # The small part first: it says whether the big one is worth fetching.
     copy = Copy(place, config, facts(config, repository, point, root), database_only)
     refuse_other_release(config, copy.facts)
-    files = listing(config, repository, point, copy.facts)
+    files = listing(repository, point, copy.facts)
     refuse_without_space(config, root, copy.facts["dump_bytes"] + (0 if database_only else files.size))
     dump = copy.stage / backup.DUMP
     if database.sha256(dump) != copy.facts["sha256"]:
@@ -109,9 +109,9 @@ def literal(path: str) -> str:
     return re.sub(r"([\\*?\[])", r"\\\1", path)
 
 
-def listing(config: Config, repository: Restic, point: Point, facts: dict[str, Any]) -> Files:
+def listing(repository: Restic, point: Point, facts: dict[str, Any]) -> Files:
     """The files of a point's store, wherever the volume was when it was taken."""
-    return backup.listing(replace(config, volume_path=Path(facts["store"]).parent), repository, point.snapshot)
+    return backup.listing(Path(facts["store"]), repository, point.snapshot)
 
 
 def refuse_without_space(config: Config, root: Path, need: int) -> None:
@@ -156,7 +156,7 @@ def refuse_other_release(config: Config, facts: dict[str, Any]) -> None:
 def check(copy: Copy, repository: Restic, say: Say) -> Report:
     """The checker over the whole copy: references, files, rows, revision."""
     say("checking the copy")
-    expected = None if copy.database_only else listing(copy.config, repository, copy.place.point, copy.facts)
+    expected = None if copy.database_only else listing(repository, copy.place.point, copy.facts)
     report = compare(references.read(copy.stage / backup.MANIFEST), Files(walk(copy.store)), expected)
     report.lost += check_database(copy)
     return report

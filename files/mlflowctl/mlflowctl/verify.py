@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,9 +31,10 @@ def run(config: Config, wanted: str | None, repository: str | None) -> Report:
     restic = Restic(config.repository(repository))
     point = restic.find(wanted)
     with TemporaryDirectory(dir=config.state_path) as folder:
-        manifest = f"{config.stage}/{backup.MANIFEST}"
-        restic.restore(point.snapshot, Path(folder), include=[manifest])
-        return compare(references.read(Path(folder + manifest)), backup.listing(config, restic, point.snapshot))
+        manifest, facts = (f"{config.stage}/{name}" for name in (backup.MANIFEST, backup.FACTS))
+        restic.restore(point.snapshot, Path(folder), include=[manifest, facts])
+        store = Path(json.loads(Path(folder + facts).read_text())["store"])
+        return compare(references.read(Path(folder + manifest)), backup.listing(store, restic, point.snapshot))
 
 
 def check_repositories(config: Config, full: bool, say: backup.Say) -> dict[str, Any]:
