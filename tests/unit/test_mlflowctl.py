@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from mlflow_host import gc as server_gc
 from mlflow_host.settings import SettingsError
-from mlflowctl import cli, config, fence, gc, lock, orphans, restore, restored, retention, service, verify
+from mlflowctl import cli, config, fence, frozen, gc, lock, orphans, restore, restored, retention, service, verify
 from mlflowctl.checker import Files, compare, compare_rows, walk
 from mlflowctl.errors import Busy, ControlError
 from mlflowctl.references import ANYTHING, Reference, Resolver
@@ -280,6 +282,27 @@ def test_options_that_exclude_each_other_are_refused() -> None:
     assert order.arguments() == ["latest", "--replace-live", "--model", "wine/1"]
     with pytest.raises(ControlError, match="--run and --model"):
         restore.Order("latest", run="a", model="b")
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "fine"),
+    [
+        (0, "", True),
+        (1, "cp: cannot stat '/v/store/1/.artifact.uploading.x': No such file or directory", True),
+        (1, "cp: cannot stat '/v/store/1/model.pkl': No such file or directory", False),
+        (1, "cp: failed to clone '/v/.point/store/a' from '/v/store/a': Operation not supported", False),
+        (1, "", False),
+    ],
+)
+def test_only_an_upload_may_vanish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, said: str, fine: bool
+) -> None:
+    """While the store is cloned, uploads are completed; anything else that cannot be cloned is an error."""
+    instance = config.parse(settings(tmp_path) | {"snapshot": "reflink"}, "x")
+    monkeypatch.setattr(frozen, "run", lambda *_, **__: subprocess.CompletedProcess([], code, "", said))
+    with nullcontext() if fine else pytest.raises(ControlError, match="Set it to none"), frozen.frozen(instance):
+        pass
+    assert not frozen.place(instance).exists()
 
 
 def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:

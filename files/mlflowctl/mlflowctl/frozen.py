@@ -10,10 +10,11 @@ Debian 10 (mkfs.xfs ``reflink=1`` is the default).
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlflowctl.checker import UPLOADING
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
 from mlflowctl.process import run
@@ -45,7 +46,9 @@ def frozen(config: Config) -> Iterator[Path]:
             _try(["btrfs", "subvolume", "snapshot", "-r", str(config.volume_path), str(place(config))], config)
         elif config.snapshot == "reflink":
             place(config).mkdir(mode=0o700)
-            _try(["cp", "--archive", "--reflink=always", str(config.store), str(place(config))], config)
+            # An upload in progress is renamed when it is complete: that it vanished meanwhile is no loss.
+            command = ["cp", "--archive", "--reflink=always", str(config.store), str(place(config))]
+            _try(command, config, forgive=lambda line: UPLOADING in line and "No such file or directory" in line)
         yield source(config)
     finally:
         remove(config)
@@ -63,11 +66,12 @@ def remove(config: Config) -> None:
         shutil.rmtree(path)
 
 
-def _try(command: list[str], config: Config) -> None:
-    try:
-        run(command)
-    except ControlError as error:
+def _try(command: list[str], config: Config, forgive: Callable[[str], bool] = lambda line: False) -> None:
+    done = run(command, {"LC_ALL": "C"}, accept=range(256))
+    words = [line for line in done.stderr.splitlines() if not forgive(line)]
+    if done.returncode and (words or not done.stderr):
+        said = " ".join(words)[-500:] or f"{command[0]} ended with {done.returncode}"
         raise ControlError(
-            f"backup_snapshot is {config.snapshot!r}, and {config.volume_path} cannot do that: {error}. "
+            f"backup_snapshot is {config.snapshot!r}, and {config.volume_path} cannot do that: {said}. "
             "Set it to none, or move the volume to btrfs or XFS"
-        ) from error
+        )
