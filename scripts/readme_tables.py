@@ -55,7 +55,7 @@ def figures() -> str:
     ]
     where = (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, a container as host, "
-        f"packages in the cache, {found['date']}; measured by `scripts/measure`, kept in "
+        f"packages in the cache, {found['date']}; measured by `scripts/measure_provisioning.py`, kept in "
         "`docs/results/provisioning.json`."
     )
     lines = [f"| {what} | {figure} |" for what, figure in rows]

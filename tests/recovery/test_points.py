@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +15,9 @@ import pytest
 HERE = Path(__file__).parent
 CLIENT_PYTHON = HERE.parents[1] / ".venv-client" / "bin" / "python"
 FENCE = "/run/mlflow-backup"
+# In `make soak`: so many points under load, each at a random moment, and so many kills.
+POINTS = int(os.environ.get("SOAK_POINTS", "1"))
+KILLS = [random.uniform(0.1, 4.0) for _ in range(20)] if os.environ.get("KILL_EVERY") else [0.4, 1.5, 3.0]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +35,8 @@ def test_timers_have_a_next_elapse(host: Any) -> None:
         assert host.check_output("systemctl show -p NextElapseUSecRealtime --value mlflow-%s.timer", deed)
 
 
-def test_nothing_acknowledged_is_lost(server: Any, control: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("time_of", range(POINTS))
+def test_nothing_acknowledged_is_lost(server: Any, control: Any, tmp_path: Path, time_of: int) -> None:
     """A point taken while eight threads write holds every write acknowledged before it; no client sees an error."""
     journal, stop = tmp_path / "journal", tmp_path / "stop"
     load = subprocess.Popen(
@@ -41,6 +47,8 @@ def test_nothing_acknowledged_is_lost(server: Any, control: Any, tmp_path: Path)
         while not journal.exists() or len(journal.read_text().splitlines()) < 100:
             assert load.poll() is None
             time.sleep(0.5)
+        if time_of:
+            time.sleep(random.uniform(0, 5))
         facts = control.run("backup")
         written = len(journal.read_text().splitlines())
     finally:
@@ -122,9 +130,9 @@ def test_the_check_sees_what_the_protocol_prevents(
 
 
 def test_a_killed_backup_leaves_nothing_behind(control: Any, host: Any) -> None:
-    """kill -9 at three moments: the fence falls, nothing is called verified, the next one works."""
+    """kill -9 at some moments: the fence falls, nothing is called verified, the next one works."""
     before = control.points()
-    for wait in (0.4, 1.5, 3.0):
+    for wait in KILLS:
         host.check_output("systemctl start --no-block mlflow-backup.service")
         time.sleep(wait)
         host.run_test("systemctl kill --signal=KILL --kill-whom=all mlflow-backup.service")
