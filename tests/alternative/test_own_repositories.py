@@ -125,3 +125,18 @@ def test_what_a_killed_backup_leaves_is_removed(host: Any, point: str) -> None:
     point = control(host, "backup")["point"]
     assert not host.file("/srv/tracking/volume/.point").exists
     assert control(host, f"verify {point}")["lost"] == []
+
+
+def test_a_restore_that_does_not_fit_is_refused(host: Any, point: str) -> None:
+    """The volume is too full for a second copy: said before anything is fetched, and what lives lives on."""
+    host.check_output(
+        "fallocate --length $(($(df --output=avail --block-size=1M /srv/tracking/volume | tail -n 1) - 150))M"
+        " /srv/tracking/volume/filler"
+    )
+    try:
+        said = control(host, "restore latest --replace-live", expect=2)["error"]
+    finally:
+        host.check_output("rm /srv/tracking/volume/filler")
+    assert "free some space" in said
+    assert host.service("tracking.service").is_running
+    assert host.run("ls -d /srv/tracking/volume/restore-*").rc != 0

@@ -259,6 +259,17 @@ except ControlError as error:
     control.run("backup")
 
 
+def test_no_room_for_the_dump_is_said_first(control: Any, host: Any) -> None:
+    """The disk where dumps are put together is too small: refused before the fence rises, and it works again after."""
+    host.check_output("mount -t tmpfs -o size=64m tmpfs /var/lib/mlflow-backup && mkdir /var/lib/mlflow-backup/metrics")
+    try:
+        assert "free some space" in control.run("backup", expect=2)["error"]
+        assert host.run("ls /var/lib/mlflow-backup/stage").rc != 0
+    finally:
+        host.check_output("umount /var/lib/mlflow-backup")
+    control.run("backup")
+
+
 def test_odd_files_survive(control: Any, host: Any, server: Any) -> None:
     """Names with line breaks, emoji and 255 bytes, empty and sparse files, links and pipes come back equal."""
     store = server["mlflow_volume_path"] + "/store"
