@@ -24,6 +24,19 @@ done
 """
 
 
+# Keeps the body of one POST.
+HOOK = """
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Hook(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        open("/run/hook", "wb").write(body)
+        self.send_response(200)
+        self.end_headers()
+HTTPServer(("127.0.0.1", 8501), Hook).handle_request()
+"""
+
+
 def control(host: Any, arguments: str, expect: int = 0) -> Any:
     """Run mlflowctl; returns what it printed, parsed."""
     done = host.run(f"mlflowctl {arguments} --json")
@@ -61,23 +74,6 @@ def test_a_restore_works_under_other_names(host: Any, point: str) -> None:
         control(host, f"leftovers delete {said['put_aside']}")
 
 
-def test_nobody_on_this_host_can_remove_a_point_from_the_vault(host: Any, point: str) -> None:
-    """Retention leaves it alone; the storage refuses to forget, even with the repository's password."""
-    for _ in range(3):
-        control(host, "backup")
-    removed = control(host, "prune")["removed"]
-    assert removed["disk"] == [point]
-    assert removed["neighbour"] == [point]
-    assert "vault" not in removed
-    listed = {found["point"]: found["state"] for found in control(host, "points --repository vault")}
-    assert len(listed) == 4
-    assert set(listed.values()) == {"verified"}
-    environment = "RESTIC_REPOSITORY=rest:http://tracking:of-the-vault@127.0.0.1:8500/ RESTIC_PASSWORD=a-long-password-of-an-append-only-repository"
-    assert host.run(f"{environment} restic forget --tag point:{point} --keep-last 0 --prune latest").rc != 0
-    assert point in {found["point"] for found in control(host, "points --repository vault")}
-    control(host, "check --full")
-
-
 def test_the_storages_password_is_kept_secret(host: Any, point: str) -> None:
     """It is in one file that only root reads, in no message and in no argument."""
     holders = host.check_output("grep -rlF of-the-vault /srv/tracking /etc/systemd/system || true").splitlines()
@@ -89,13 +85,27 @@ def test_the_storages_password_is_kept_secret(host: Any, point: str) -> None:
 
 
 def test_a_repository_that_is_away_is_named(host: Any, point: str) -> None:
-    """The point is in the others, verified; the failure names the one, and no password."""
+    """The point is in the others, verified; the operator hears of the one by command, mail and webhook; no password."""
+    host.check_output("systemd-run --quiet --unit=test-hook python3 -c %s", HOOK)
+    host.check_output("printf '#!/bin/sh\ncat >> /run/mail\n' > /usr/sbin/sendmail && chmod 755 /usr/sbin/sendmail")
     before = len(control(host, "points --repository disk"))
     host.check_output("systemctl stop test-vault.service")
     try:
         said = control(host, "backup", expect=2)["error"]
     finally:
         host.check_output(SERVE)
+    # The webhook comes last.
+    host.check_output("timeout 30 sh -c 'until test -s /run/hook; do sleep 0.2; done'")
+    heard = [
+        host.check_output("journalctl --no-pager --boot --identifier told-the-operator"),
+        host.check_output("cat /run/mail"),
+        host.check_output("cat /run/hook"),
+    ]
+    host.check_output("rm /usr/sbin/sendmail")
+    for words in heard:
+        assert "tracking-backup" in words
+        assert "repository vault" in words
+        assert "of-the-vault" not in words
     assert "repository vault" in said
     assert "connection refused" in said
     assert "of-the-vault" not in said
@@ -140,3 +150,20 @@ def test_a_restore_that_does_not_fit_is_refused(host: Any, point: str) -> None:
     assert "free some space" in said
     assert host.service("tracking.service").is_running
     assert host.run("ls -d /srv/tracking/volume/restore-*").rc != 0
+
+
+def test_nobody_on_this_host_can_remove_a_point_from_the_vault(host: Any, point: str) -> None:
+    """Retention leaves it alone; the storage refuses to forget, even with the repository's password."""
+    # Three verified points always stay.
+    while len([found for found in control(host, "points") if found["state"] == "verified"]) < 4:
+        control(host, "backup")
+    removed = control(host, "prune")["removed"]
+    assert point in removed["disk"]
+    assert point in removed["neighbour"]
+    assert "vault" not in removed
+    listed = {found["point"]: found["state"] for found in control(host, "points --repository vault")}
+    assert listed[point] == "verified"
+    environment = "RESTIC_REPOSITORY=rest:http://tracking:of-the-vault@127.0.0.1:8500/ RESTIC_PASSWORD=a-long-password-of-an-append-only-repository"
+    assert host.run(f"{environment} restic forget --tag point:{point} --keep-last 0 --prune latest").rc != 0
+    assert point in {found["point"] for found in control(host, "points --repository vault")}
+    control(host, "check --full")
