@@ -45,6 +45,10 @@ def test_a_killed_play_converges_when_run_again(host: Any) -> None:
     """Killed at each point in turn on one host, the play then completes, and once more changes nothing."""
     for point in kill_points():
         killed = run_playbook(environment=CALLBACK | {"KILL_AT": str(point)})
+        if killed.returncode == 0:
+            # A host that is nearly done needs fewer tasks than a bare one.
+            assert len(re.findall(r"^TASK-NUMBER ", killed.stdout, re.M)) < point
+            break
         assert killed.returncode == -9, f"point {point}: {killed.stdout[-2000:]}"
     done = run_playbook()
     assert done.returncode == 0, done.stdout[-4000:]
