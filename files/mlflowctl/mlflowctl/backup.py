@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -19,14 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlflowctl import bundle, database, fence, frozen, lock, references, state
+from mlflowctl import bundle, database, fence, frozen, lock, preflight, references, state
 from mlflowctl.checker import Files, Report, compare
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
 from mlflowctl.repository import INCOMPLETE, VERIFIED, Restic
 
 DUMP, MANIFEST, FACTS = "database.dump", "references.jsonl", "manifest.json"
-SPARE_BYTES = 1 << 30
 ATTEMPTS = 2
 
 Say = Callable[[str], None]
@@ -56,7 +54,7 @@ def take(config: Config, say: Say) -> dict[str, Any]:
 
 def _take(config: Config, say: Say, started: float) -> dict[str, Any]:
     say("looking whether a point can be taken")
-    preflight(config)
+    preflight.check(config)
     # A repository that is away must not keep the point out of the others.
     errors: list[str] = []
     available = _each(map(Restic, config.repositories), partial(_prepare, config), errors)
@@ -122,68 +120,6 @@ def _prepare(config: Config, repository: Restic) -> None:
             f"If it is lost for good: mlflowctl create-repository {repository.name}. {why}"
         )
     repository.create()
-
-
-def preflight(config: Config) -> None:
-    """Refuse before anything is touched.
-
-    Raises:
-        ControlError: the volume, the tools, the space, the clock or the
-            release do not allow a point.
-    """
-    check_volume(config)
-    server, client = database.server_major(config), database.tool_major("pg_dump")
-    if client < server:
-        raise ControlError(
-            f"pg_dump is of version {client} and PostgreSQL of {server}: install postgresql-client-{server}"
-        )
-    last = state.read(config).get("backup", {}).get("success", {})
-    need = int(1.3 * last.get("dump_bytes", 0)) + SPARE_BYTES
-    free = shutil.disk_usage(config.state_path).free
-    if free < need:
-        raise ControlError(
-            f"{config.state_path} has {free >> 20} MiB free and the dump may need {need >> 20} MiB: free some space"
-        )
-    if time.time() < last.get("time", 0):
-        raise ControlError(f"the clock is before the last backup ({last['at']}): set it right, or points get mixed up")
-    with database.connect(config) as connection:
-        found = database.revision(connection)
-    head = release_head(config)
-    if found != head:
-        raise ControlError(
-            f"the database has schema revision {found or 'none'} and the release {head}: is an upgrade unfinished?"
-        )
-
-
-def check_volume(config: Config) -> None:
-    """Refuse a volume that is missing or another one.
-
-    Raises:
-        ControlError: says what is wrong.
-    """
-    sentinel = config.volume_path / ".volume-id"
-    try:
-        found = sentinel.read_text().strip()
-        expected = (config.config_path / "volume-id").read_text().strip()
-    except OSError as error:
-        raise ControlError(
-            f"{error.filename} cannot be read ({error.strerror}): is the artifact volume mounted?"
-        ) from error
-    if found != expected:
-        raise ControlError(
-            f"{config.volume_path} is volume {found}, but this host serves {expected}: mount the right one"
-        )
-    if not config.store.is_dir():
-        raise ControlError(f"{config.store} is missing: run the playbook again")
-
-
-def release_head(config: Config) -> str:
-    """The schema revision of the installed release."""
-    path = config.root_path / "current" / "release.json"
-    try:
-        return str(json.loads(path.read_text())["schema_head"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ControlError(f"{path} is missing or damaged: run the playbook again") from error
 
 
 def stage(config: Config, name: str, say: Say, freeze: Callable[[], None] = lambda: None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from mlflowctl import backup, database, lock, references, service, state
+from mlflowctl import database, lock, preflight, references, service, state
 from mlflowctl.backup import Say
 from mlflowctl.checker import walk
 from mlflowctl.config import Config
@@ -59,7 +59,7 @@ def run(config: Config, older_than: str, dry_run: bool, say: Say) -> dict[str, A
     """
     before = int((time.time() - parse_age(older_than)) * 1000)
     with lock.exclusive(config.state_path, "gc"):
-        backup.check_volume(config)
+        preflight.check_volume(config)
         with database.snapshot(config) as (connection, _):
             found = doomed(connection, before)
             needed = list(references.strong(connection, config.store))

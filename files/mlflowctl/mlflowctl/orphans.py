@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from mlflowctl import backup, database, leftovers, lock
+from mlflowctl import database, leftovers, lock, preflight
 from mlflowctl.backup import Say
 from mlflowctl.checker import UPLOADING, walk
 from mlflowctl.config import Config
@@ -52,7 +52,7 @@ def find(config: Config) -> list[tuple[str, int]]:
     Raises:
         ControlError: the volume or the database is not there.
     """
-    backup.check_volume(config)
+    preflight.check_volume(config)
     # Files first: a run that appears in between then finds its row.
     files = list(walk(config.store))
     with database.snapshot(config) as (connection, _):

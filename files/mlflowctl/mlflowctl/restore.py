@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlflowctl import backup, database, leftovers, lock, partial, restored, service, state, swap
+from mlflowctl import database, leftovers, lock, partial, preflight, restored, service, state, swap
 from mlflowctl.backup import Say
 from mlflowctl.checker import Report, walk
 from mlflowctl.config import Config
@@ -115,7 +115,7 @@ def run(config: Config, order: Order, say: Say) -> dict[str, Any]:
 
 
 def _run(config: Config, order: Order, say: Say) -> dict[str, Any]:
-    backup.check_volume(config)
+    preflight.check_volume(config)
     repository = Restic(config.repository(order.repository))
     point = repository.find(order.point)
     if point.state != VERIFIED and not order.unverified:

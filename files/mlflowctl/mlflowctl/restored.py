@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import backup, bundle, database, references
+from mlflowctl import backup, bundle, database, preflight, references
 from mlflowctl.backup import Say
 from mlflowctl.checker import Files, Report, compare, compare_rows, walk
 from mlflowctl.config import Config
@@ -140,7 +140,7 @@ def refuse_other_release(config: Config, facts: dict[str, Any]) -> None:
     Raises:
         ControlError: another schema revision, or an older pg_restore.
     """
-    head = backup.release_head(config)
+    head = preflight.release_head(config)
     if facts["revision"] != head:
         raise Refused(
             f"the point needs release {facts['release']} (schema revision {facts['revision']}), and this host has "

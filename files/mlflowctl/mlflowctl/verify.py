@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mlflowctl import backup, database, lock, references, state
+from mlflowctl import backup, database, lock, preflight, references, state
 from mlflowctl.checker import Files, Report, compare, walk
 from mlflowctl.config import Config
 from mlflowctl.repository import Restic
@@ -24,7 +24,7 @@ def run(config: Config, wanted: str | None, repository: str | None) -> Report:
         ControlError: it cannot be read.
     """
     if wanted is None:
-        backup.check_volume(config)
+        preflight.check_volume(config)
         with database.snapshot(config) as (connection, _):
             found = list(references.strong(connection, config.store))
         return compare(found, Files(walk(config.store)))
