@@ -17,7 +17,7 @@ test: ## every test, from a fresh machine; under 45 minutes on two cores
 test-fast: ## the tests without containers, under a minute
 	@tests/run fast
 
-soak: ## the long proofs, two hours and more: kills everywhere, 100 points under load
+soak: ## the long proofs, for hours: kills everywhere, 100 points under load
 	@tests/run soak
 
 lint: ## ansible-lint, yamllint, ruff, mypy

@@ -305,6 +305,23 @@ def test_only_an_upload_may_vanish(
     assert not frozen.place(instance).exists()
 
 
+@pytest.mark.parametrize("pending", [False, True])
+def test_a_swap_that_is_still_to_be_undone_keeps_its_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pending: bool
+) -> None:
+    """If putting back failed too, `recover` needs the directory and the database that it puts the copy back to."""
+    instance = replace(config.parse(settings(tmp_path), "x"), state_path=tmp_path)
+    root, dropped = tmp_path / "restore-x", []
+    root.mkdir()
+    if pending:
+        (tmp_path / "swap.json").touch()
+    monkeypatch.setattr(restore.database, "drop", lambda _, name: dropped.append(name))
+    point = Point("x", "s", datetime.now(UTC), VERIFIED, ())
+    restore._clean(instance, restored.Place(point, root, "mlflow_restore"))
+    assert root.exists() == pending
+    assert dropped == ([] if pending else ["mlflow_restore"])
+
+
 def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
     """--json and --help everywhere; without a configuration the error is JSON and the exit code 2."""
     runner = CliRunner(env={"MLFLOWCTL_CONFIG": str(tmp_path / "none")})

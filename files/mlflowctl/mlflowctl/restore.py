@@ -133,10 +133,17 @@ def _run(config: Config, order: Order, say: Say) -> dict[str, Any]:
             return partial.bring_back(config, repository, place, order.part, say)
         return _whole(config, order, repository, place, say)
     finally:
-        shutil.rmtree(place.root, ignore_errors=True)
-        # What went wrong before is what the operator must read.
-        with suppress(ControlError):
-            database.drop(config, place.database)
+        _clean(config, place)
+
+
+def _clean(config: Config, place: restored.Place) -> None:
+    """Remove what is left of the copy, unless a swap is still to be undone: that needs the place of the copy."""
+    if swap.pending(config):
+        return
+    shutil.rmtree(place.root, ignore_errors=True)
+    # What went wrong before is what the operator must read.
+    with suppress(ControlError):
+        database.drop(config, place.database)
 
 
 def _whole(config: Config, order: Order, repository: Restic, place: restored.Place, say: Say) -> dict[str, Any]:

@@ -22,6 +22,11 @@ def _journal(config: Config) -> Path:
     return config.state_path / "swap.json"
 
 
+def pending(config: Config) -> bool:
+    """Whether a swap has begun that is neither finished nor undone."""
+    return _journal(config).exists()
+
+
 def _write_journal(config: Config, data: dict[str, Any]) -> None:
     partial = _journal(config).with_suffix(".partial")
     with partial.open("w") as file:
@@ -94,7 +99,7 @@ def undo(config: Config) -> None:
 
 def recover(config: Config, say: Say) -> bool:
     """Finish or undo a swap that was killed. Returns whether there was one."""
-    if not _journal(config).exists():
+    if not pending(config):
         return False
     if json.loads(_journal(config).read_text())["done"]:
         say("a restore was interrupted after its swap: starting MLflow on the restored data")
