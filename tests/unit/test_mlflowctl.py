@@ -16,7 +16,21 @@ import pytest
 from click.testing import CliRunner
 from mlflow_host import gc as server_gc
 from mlflow_host.settings import SettingsError
-from mlflowctl import cli, config, fence, frozen, gc, lock, orphans, restore, restored, retention, service, verify
+from mlflowctl import (
+    cli,
+    config,
+    database,
+    fence,
+    frozen,
+    gc,
+    lock,
+    orphans,
+    restore,
+    restored,
+    retention,
+    service,
+    verify,
+)
 from mlflowctl.checker import Files, compare, compare_rows, walk
 from mlflowctl.errors import Busy, ControlError
 from mlflowctl.references import ANYTHING, Reference, Resolver
@@ -315,7 +329,7 @@ def test_a_swap_that_is_still_to_be_undone_keeps_its_copy(
     root.mkdir()
     if pending:
         (tmp_path / "swap.json").touch()
-    monkeypatch.setattr(restore.database, "drop", lambda _, name: dropped.append(name))
+    monkeypatch.setattr(database, "drop", lambda _, name: dropped.append(name))
     point = Point("x", "s", datetime.now(UTC), VERIFIED, ())
     restore._clean(instance, restored.Place(point, root, "mlflow_restore"))
     assert root.exists() == pending
