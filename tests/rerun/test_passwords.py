@@ -1,8 +1,10 @@
-"""A password of a repository that does not open it is refused, before the one that does is gone."""
+"""A password or key that does not open what the host has is refused, before the one that does is gone."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import pytest
 
 from tests.hosts.playbook import run_playbook
 
@@ -23,3 +25,16 @@ def test_a_wrong_repository_password_replaces_nothing(host: Any) -> None:
     assert "the password of local does not open the repository" in done.stdout
     assert "another-password" not in done.stdout + done.stderr
     assert host.file(SECRET).content_string == before
+
+
+@pytest.mark.parametrize("name", ["kek_passphrase", "webhook_key"])
+def test_another_key_replaces_nothing(host: Any, name: str) -> None:
+    """What rows are encrypted with stays, and the variable is named."""
+    path = f"/etc/mlflow/secrets/{name}"
+    before = host.file(path).content_string
+    other = "b3RoZXItb3RoZXItb3RoZXItb3RoZXItb3RoZXItb3Q="
+    done = run_playbook({f"mlflow_{name}": other})
+    assert done.returncode != 0
+    assert f"mlflow_{name}: another value is on the host" in done.stdout
+    assert other not in done.stdout + done.stderr
+    assert host.file(path).content_string == before
