@@ -4,30 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def fresh() -> Iterator[None]:
-    """No demo before the first test, none after the last."""
-    make("demo-down")
-    yield
-    make("demo-down")
-
-
-def make(target: str) -> str:
-    """Run ``make <target>``; returns what it prints."""
-    done = subprocess.run(["make", target], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
-    return done.stdout
-
-
-def test_demo_ends_with_the_runs_url() -> None:
+def test_demo_ends_with_the_runs_url(make: Callable[[str], str]) -> None:
     """From nothing to a logged run; prints the URL, the user and what to do next."""
     said = make("demo")
     assert re.search(r"The run is at +https://localhost:8443/#/experiments/\d+/runs/[0-9a-f]{32}", said)
@@ -51,7 +34,7 @@ def test_demo_leaves_a_client_environment() -> None:
     assert int(runs.stdout.split()[-1]) == 1
 
 
-def test_a_second_demo_changes_nothing() -> None:
+def test_a_second_demo_changes_nothing(make: Callable[[str], str]) -> None:
     """Running the demo again converges the same container: changed=0 everywhere."""
     said = make("demo")
     counts = re.findall(r"changed=(\d+)", said)
