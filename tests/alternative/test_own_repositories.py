@@ -1,28 +1,14 @@
-"""Recovery points go to every repository that was named, and come back from each: disk, append-only REST, SFTP."""
+"""Recovery points go to every repository that was named, and come back from each: disk, append-only REST, SFTP, S3."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from email import message_from_string
+from email.policy import default
 from typing import Any
 
 import pytest
 
-SERVE = (
-    "systemd-run --quiet --unit=test-vault rclone serve restic --append-only --addr 127.0.0.1:8500"
-    " --user tracking --pass of-the-vault /srv/vault"
-)
-KEYS = """
-set -e
-mkdir -p /root/.ssh /srv/vault && chmod 700 /root/.ssh
-ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
-cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
-systemctl start ssh.service
-for host in localhost 127.0.0.1; do
-    echo "$host $(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)" >> /root/.ssh/known_hosts
-done
-"""
-
+from tests.alternative.conftest import SERVE, control
 
 # Keeps the body of one POST.
 HOOK = """
@@ -37,27 +23,7 @@ HTTPServer(("127.0.0.1", 8501), Hook).handle_request()
 """
 
 
-def control(host: Any, arguments: str, expect: int = 0) -> Any:
-    """Run mlflowctl; returns what it printed, parsed."""
-    done = host.run(f"mlflowctl {arguments} --json")
-    assert done.rc == expect, f"{done.rc}: {done.stdout}\n{done.stderr}"
-    return json.loads(done.stdout or "null")
-
-
-@pytest.fixture(scope="module")
-def point(host: Any) -> Iterator[str]:
-    """A point in all three repositories, whose servers run while the tests do."""
-    host.check_output("DEBIAN_FRONTEND=noninteractive apt-get -qq install rclone openssh-server >/dev/null")
-    host.check_output(KEYS)
-    host.check_output(SERVE)
-    try:
-        yield control(host, "backup")["point"]
-    finally:
-        host.check_output("systemctl stop test-vault.service ssh.service")
-        host.check_output("apt-get -qq purge rclone openssh-server >/dev/null; rm -r /root/.ssh /srv/vault")
-
-
-@pytest.mark.parametrize("repository", ["disk", "vault", "neighbour"])
+@pytest.mark.parametrize("repository", ["disk", "vault", "neighbour", "cloud"])
 def test_a_point_comes_back_from_each(host: Any, point: str, repository: str) -> None:
     """It is verified there, and its restore works, under names and paths that are all the user's own."""
     points = control(host, f"points --repository {repository}")
@@ -98,7 +64,7 @@ def test_a_repository_that_is_away_is_named(host: Any, point: str) -> None:
     host.check_output("timeout 30 sh -c 'until test -s /run/hook; do sleep 0.2; done'")
     heard = [
         host.check_output("journalctl --no-pager --boot --identifier told-the-operator"),
-        host.check_output("cat /run/mail"),
+        message_from_string(host.check_output("cat /run/mail"), policy=default).get_content(),
         host.check_output("cat /run/hook"),
     ]
     host.check_output("rm /usr/sbin/sendmail")

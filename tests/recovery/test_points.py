@@ -35,6 +35,16 @@ def test_timers_have_a_next_elapse(host: Any) -> None:
         assert host.check_output("systemctl show -p NextElapseUSecRealtime --value mlflow-%s.timer", deed)
 
 
+def test_a_terminal_gets_a_bar_and_a_pipe_plain_lines(host: Any) -> None:
+    """How far it is, for whoever watches; nothing but lines for a log."""
+    watched = host.check_output("TERM=xterm script --quiet --return --command 'mlflowctl backup' /dev/null")
+    assert "\u2501" in watched
+    assert "is verified" in watched
+    logged = host.run("mlflowctl backup")
+    assert "\x1b" not in logged.stdout + logged.stderr
+    assert "is verified" in logged.stderr
+
+
 @pytest.mark.parametrize("time_of", range(POINTS))
 def test_nothing_acknowledged_is_lost(server: Any, control: Any, tmp_path: Path, time_of: int) -> None:
     """A point taken while eight threads write holds every write acknowledged before it; no client sees an error."""

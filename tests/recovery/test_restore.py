@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,8 @@ def test_what_was_deleted_comes_back(control: Any, host: Any, point: str, http: 
 STEPS = ["service.stop", "database.rename", "os.chmod", "service.start"]
 if os.environ.get("KILL_EVERY"):
     STEPS += ["restored.own", "os.rename", "service.wait_ready"]
+# And at moments that nobody has chosen.
+MOMENTS = [random.uniform(0.1, 8) for _ in range(20)] if os.environ.get("KILL_EVERY") else [1.5]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -126,6 +129,28 @@ def test_a_killed_restore_harms_nothing(control: Any, point: str, http: Any, ser
         host.check_output("cp -p /run/mlflowctl.saved %s", wrapper)
     killed = host.check_output("systemctl show -p Result,ExecMainStatus mlflow-restore.service")
     assert "ExecMainStatus=9" in killed, killed
+    assert not host.file("/run/mlflow-restore/closed").exists
+    assert not host.file("/var/lib/mlflow-backup/swap.json").exists
+    for _ in range(60):
+        if http.get(server.url + "/ready").ok:
+            break
+        time.sleep(0.5)
+    assert counts(http, server) == before
+    assert control.run("verify")["lost"] == []
+
+
+@pytest.mark.parametrize("seconds", MOMENTS)
+def test_a_restore_that_is_killed_at_any_moment_harms_nothing(
+    control: Any, point: str, http: Any, server: Any, seconds: float
+) -> None:
+    """kill -9 of the whole unit after so many seconds: served as before, the fence gone, nothing half."""
+    host, before = control.host, counts(http, server)
+    host.check_output('echo \'["%s", "--replace-live"]\' > /var/lib/mlflow-backup/restore.arguments', point)
+    host.check_output("systemctl start --no-block mlflow-restore.service")
+    time.sleep(seconds)
+    host.run_test("systemctl kill --signal=KILL --kill-whom=all mlflow-restore.service")
+    state = "systemctl show --property=ActiveState --value mlflow-restore.service"
+    host.check_output(f"timeout 60 sh -c 'while {state} | grep --quiet ating; do sleep 0.1; done'")
     assert not host.file("/run/mlflow-restore/closed").exists
     assert not host.file("/var/lib/mlflow-backup/swap.json").exists
     for _ in range(60):

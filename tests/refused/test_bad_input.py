@@ -91,6 +91,21 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("workers", {"mlflow_workers": 0}, ["mlflow_workers", "0", "from 1 to 128"]),
     ("not a number", {"mlflow_workers": "many"}, ["mlflow_workers", "many"]),
     ("root as user", {"mlflow_user": "root"}, ["mlflow_user", "root", "user of its own"]),
+    (
+        "archive path",
+        {"postgres_wal_archive_path": "wal"},
+        ["postgres_wal_archive_path", "'wal'", "absolute path"],
+    ),
+    (
+        "weak archive password",
+        {"postgres_wal_archive_password": "hunter2"},
+        ["postgres_wal_archive_password", "7", "16 to 200"],
+    ),
+    (
+        "archive setting twice",
+        {"postgres_wal_archive_settings": {"repo1-path": "/x"}},
+        ["postgres_wal_archive_settings", "repo1-path", "variables of their own"],
+    ),
     ("database name", {"mlflow_database": "Bad-Name"}, ["postgres_database", "Bad-Name", "lower-case"]),
     ("weak key", {"mlflow_kek_passphrase": "short-kek"}, ["mlflow_kek_passphrase", "32 characters"]),
     # --- ports

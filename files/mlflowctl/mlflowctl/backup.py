@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlflowctl import bundle, database, fence, frozen, lock, preflight, references, state
+from mlflowctl import archive, bundle, database, fence, frozen, lock, preflight, progress, references, state
 from mlflowctl.checker import Files, Report, compare
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
@@ -74,6 +74,11 @@ def _take(config: Config, say: Say, started: float) -> dict[str, Any]:
         reports = _each(available, lambda repository: _store(config, repository, name, say), errors)
     if config.snapshot == "none":
         say(f"deletions go on after {raised.seconds:.1f} s")
+    if config.wal_archive:
+        try:
+            archive.flush(config)
+        except ControlError as error:
+            errors.append(str(error))
     verified = [done.name for done in _each(reports, lambda repository: repository.mark(name, VERIFIED), errors)]
     if errors:
         held = ", ".join(verified) or "no repository"
@@ -135,6 +140,9 @@ def stage(config: Config, name: str, say: Say, freeze: Callable[[], None] = lamb
     for old in config.stage.glob("*.partial"):
         old.unlink()
     with database.snapshot(config) as (connection, snapshot):
+        if config.wal_archive:
+            # Before the artifacts stand still: what the log knows by then is among them.
+            archive.name_point(config, name)
         freeze()
         source = frozen.source(config)
         count = references.write(references.strong(connection, config.store, source), config.stage / MANIFEST)
@@ -165,7 +173,10 @@ def _store(config: Config, repository: Restic, name: str, say: Say) -> Report:
     attempts = 1 if repository.append_only else ATTEMPTS
     for attempt in range(1, attempts + 1):
         say(f"copying to repository {repository.name}")
-        snapshot = repository.backup(name, [config.stage, frozen.source(config)], renewed=config.snapshot == "reflink")
+        tell = progress.teller(config, f"copying to {repository.name}")
+        paths = [config.stage, frozen.source(config)]
+        snapshot = repository.backup(name, paths, tell, renewed=config.snapshot == "reflink")
+        progress.forget(config)
         report = reconcile(config, repository, snapshot)
         if not report.lost:
             return report

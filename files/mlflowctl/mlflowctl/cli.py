@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from mlflowctl import __doc__ as about
+from mlflowctl import archive, lock, retention, state, swap, units
 from mlflowctl import backup as backups
 from mlflowctl import config as configuration
 from mlflowctl import drill as drills
 from mlflowctl import gc as garbage
 from mlflowctl import leftovers as leftover_data
-from mlflowctl import lock, retention, state, swap, units
 from mlflowctl import notify as notification
 from mlflowctl import orphans as orphan_files
 from mlflowctl import restore as restores
@@ -99,6 +99,12 @@ def _deed(
     return code
 
 
+@command(main, name="base-backup")
+def base_backup(config: configuration.Config, output: Output) -> int:
+    """Copy the database cluster into the WAL archive, as a base for replays."""
+    return _deed(config, output, "base-backup", [], lambda: archive.base_backup(config, output.say))
+
+
 REPOSITORY = click.option("--repository", metavar="NAME", help="Which repository; the first one if not given.")
 
 
@@ -110,15 +116,19 @@ def backup(config: configuration.Config, output: Output) -> int:
 
 @command(main)
 @REPOSITORY
-@click.argument("point", default="latest")
+@click.argument("point", required=False)
 @click.option("--replace-live", is_flag=True, help="Put aside what this host serves, and serve the point.")
 @click.option("--tls", is_flag=True, help="Also the certificates that nginx had, for a new host.")
 @click.option("--unverified", is_flag=True, help="Accept a point that was never verified, or missing artifacts.")
 @click.option("--run", metavar="ID", help="Only this run's artifacts, those that are missing.")
 @click.option("--model", metavar="NAME/VERSION|ID", help="Only this model's artifacts, those that are missing.")
 @click.option("--database-only", is_flag=True, help="Leave the artifacts as they are.")
+@click.option("--database-at", metavar="TIME|point", help="The database as of then, out of the WAL archive.")
 def restore(config: configuration.Config, output: Output, **wishes: Any) -> int:
-    """Restore POINT: latest, a name, or a time such as 2026-11-21T06:00."""
+    """Restore POINT: latest, a name, or a time such as 2026-11-21T06:00.
+
+    With --database-at and no POINT, artifacts come from the first point after that time.
+    """
     order = restores.Order(**wishes)
     return _deed(config, output, "restore", order.arguments(), lambda: restores.run(config, order, output.say))
 

@@ -53,6 +53,8 @@ class Config:
         fence_file: exists while deletions must wait.
         closed_file: exists while every request must wait.
         files: what a bare host needs besides database and artifacts.
+        wal_archive: whether pgBackRest keeps every change of the database.
+        timers: the units that start deeds by the calendar.
         snapshot: how the store is made to stand still while it is copied: ``none``, ``btrfs``, ``reflink``.
         keep: how many verified points to keep at each distance.
         stale_hours: age in hours at which the newest verified point is too old.
@@ -76,6 +78,8 @@ class Config:
     fence_file: Path
     closed_file: Path
     files: list[str]
+    wal_archive: bool
+    timers: list[str]
     snapshot: str
     keep: dict[str, int]
     stale_hours: float

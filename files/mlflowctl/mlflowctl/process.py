@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 
 from mlflowctl.errors import ControlError
 
@@ -48,6 +49,37 @@ def run(
     except FileNotFoundError as error:
         raise ControlError(f"{arguments[0]} is not installed: run the playbook again") from error
     if done.returncode not in accept:
-        words = (done.stderr.strip() or done.stdout.strip() or "it said nothing")[-2000:]
-        raise ControlError(f"{' '.join(arguments[:2])} ended with {done.returncode}: {words}")
+        raise _failure(arguments, done.returncode, done.stderr.strip() or done.stdout.strip())
     return done  # type: ignore[no-any-return]
+
+
+def lines(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Run a program and give what it prints line by line, as it comes.
+
+    Args:
+        arguments: program and arguments.
+        environment: variables on top of ours.
+
+    Raises:
+        ControlError: it is not installed, or ended with an error; after its last line.
+    """
+    with tempfile.TemporaryFile("w+", errors="backslashreplace") as errors:
+        try:
+            program = subprocess.Popen(
+                list(arguments), env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=errors, text=True, errors="backslashreplace",
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            raise ControlError(f"{arguments[0]} is not installed: run the playbook again") from error
+        last = ""
+        with program:
+            for line in program.stdout or ():
+                last = line
+                yield line
+        if program.returncode:
+            errors.seek(0)
+            raise _failure(arguments, program.returncode, errors.read().strip() or last.strip())
+
+
+def _failure(arguments: Sequence[str], code: int, words: str) -> ControlError:
+    return ControlError(f"{' '.join(arguments[:2])} ended with {code}: {(words or 'it said nothing')[-2000:]}")

@@ -21,7 +21,8 @@ from typing import Any
 
 from mlflowctl.config import Repository
 from mlflowctl.errors import ControlError
-from mlflowctl.process import run
+from mlflowctl.process import lines, run
+from mlflowctl.progress import Tell
 
 # Constant, so that restic always finds its last snapshot and retention its own ones.
 HOST = "mlflow"
@@ -69,12 +70,20 @@ class Restic:
         self._environment = {
             "RESTIC_REPOSITORY": repository.location,
             "RESTIC_PASSWORD_FILE": repository.password_file,
+            "RESTIC_PROGRESS_FPS": "1",
             **_read_environment(repository.environment_file),
         }
 
     def _run(self, *arguments: str, **more: Any) -> str:
         try:
             return str(run(["restic", "--quiet", *arguments], self._environment, **more).stdout)
+        except ControlError as error:
+            raise ControlError(f"repository {self.name} ({self.location}): {error}") from error
+
+    def _lines(self, *arguments: str) -> Iterator[dict[str, Any]]:
+        """What restic prints as JSON, object by object."""
+        try:
+            yield from map(json.loads, lines(["restic", *arguments, "--json"], self._environment))
         except ControlError as error:
             raise ControlError(f"repository {self.name} ({self.location}): {error}") from error
 
@@ -103,29 +112,35 @@ class Restic:
         """Remove locks of processes that are gone. Only under our own lock."""
         self._run("unlock")
 
-    def backup(self, point: str, paths: Sequence[Path], renewed: bool = False) -> str:
+    def backup(self, point: str, paths: Sequence[Path], tell: Tell = lambda _: None, renewed: bool = False) -> str:
         """Take a snapshot of the paths; returns restic's ID.
 
         Args:
             point: its name.
             paths: what to copy.
+            tell: hears which share is done, once a second.
             renewed: files have new inodes each time, so size and time of change tell whether they are known.
 
         Raises:
             ControlError: anything could not be read, or a path is missing in it.
         """
-        said = self._run(
-            "backup", "--json", f"--host={HOST}", f"--tag={TAG},{UNVERIFIED},point:{point}",
+        snapshot = ""
+        for line in self._lines(
+            "backup", f"--host={HOST}", f"--tag={TAG},{UNVERIFIED},point:{point}",
             "--exclude=.artifact.uploading.*", *["--ignore-inode", "--ignore-ctime"] * renewed, *map(str, paths),
-        )  # fmt: skip
-        summaries = [line for line in map(json.loads, said.splitlines()) if line.get("message_type") == "summary"]
-        if not summaries:
+        ):  # fmt: skip
+            match line.get("message_type"):
+                case "status":
+                    tell(line.get("percent_done", 0))
+                case "summary":
+                    snapshot = str(line["snapshot_id"])
+        if not snapshot:
             raise ControlError(f"restic did not report a snapshot for {point}")
         found = self.find(point)
         missing = {str(path) for path in paths} - set(found.paths)
         if missing:
             raise ControlError(f"restic left out {', '.join(sorted(missing))}: does it exist?")
-        return str(summaries[0]["snapshot_id"])
+        return snapshot
 
     def points(self) -> list[Point]:
         """All recovery points, oldest first."""
@@ -161,8 +176,7 @@ class Restic:
 
     def entries(self, snapshot: str) -> Iterator[Entry]:
         """Every file and directory of a snapshot."""
-        for line in self._run("ls", "--json", snapshot).splitlines():
-            node = json.loads(line)
+        for node in self._lines("ls", snapshot):
             if node.get("struct_type") == "node":
                 yield Entry(node["path"], node["type"] == "file", int(node.get("size", 0)))
 
@@ -215,6 +229,16 @@ def choose(points: Sequence[Point], wanted: str, repository: str) -> Point:
     if not before:
         raise ControlError(f"there is no verified recovery point at or before {moment:%Y-%m-%d %H:%M:%S %z}")
     return before[-1]
+
+
+def following(points: Sequence[Point], moment: datetime, repository: str) -> Point:
+    """The first verified point at or after a moment, whose artifacts are the nearest to it; otherwise the last one.
+
+    Raises:
+        ControlError: there is none at all.
+    """
+    after = [point for point in points if point.state == VERIFIED and point.time >= moment]
+    return after[0] if after else choose(points, "latest", repository)
 
 
 def _time(text: str) -> datetime:

@@ -11,12 +11,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlflowctl import database, leftovers, lock, partial, preflight, restored, service, state, swap
+from mlflowctl import archive, database, leftovers, lock, partial, preflight, restored, service, state, swap
 from mlflowctl.backup import Say
 from mlflowctl.checker import Report, walk
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError, Refused
-from mlflowctl.repository import VERIFIED, Restic
+from mlflowctl.repository import VERIFIED, Point, Restic, following
 
 WARNING = (
     "WARNING: only the database goes back. Runs and models of the point whose artifacts are gone by now will be "
@@ -31,21 +31,23 @@ class Order:
     """What the operator asks for.
 
     Attributes:
-        point: latest, a name or a time.
+        point: latest, a name or a time; if not given, the latest, or the first one after `database_at`.
         replace_live: put aside what the host serves.
         tls: also the certificates that nginx had, for a new host.
         unverified: accept a point that was never verified, or a database whose artifacts are not there.
         database_only: leave the live artifacts as they are.
+        database_at: take the database out of the WAL archive, as of this time; ``point``: the point's own moment.
         run: only the artifacts of the run of this ID.
         model: only the artifacts of this logged model, or ``NAME/VERSION`` of a registered one.
         repository: name of the repository, or the first one.
     """
 
-    point: str
+    point: str | None = None
     replace_live: bool = False
     tls: bool = False
     unverified: bool = False
     database_only: bool = False
+    database_at: str | None = None
     run: str | None = None
     model: str | None = None
     repository: str | None = None
@@ -55,6 +57,10 @@ class Order:
         chosen += ["--database-only"] * self.database_only
         if len(chosen) > 1:
             raise ControlError(f"{' and '.join(chosen)} exclude each other: give one")
+        if self.database_at and self.part:
+            raise ControlError(f"--database-at and {chosen[0]} exclude each other: give one")
+        if self.database_at == "point" and not self.point:
+            raise ControlError("--database-at point needs the name of a point")
 
     @property
     def part(self) -> partial.Part | None:
@@ -66,7 +72,7 @@ class Order:
 
     def arguments(self) -> list[str]:
         """As the command line takes it."""
-        words = [self.point]
+        words = [self.point] if self.point else []
         for name, value in asdict(self).items():
             option = f"--{name.replace('_', '-')}"
             if name != "point" and value:
@@ -117,7 +123,7 @@ def run(config: Config, order: Order, say: Say) -> dict[str, Any]:
 def _run(config: Config, order: Order, say: Say) -> dict[str, Any]:
     preflight.check_volume(config)
     repository = Restic(config.repository(order.repository))
-    point = repository.find(order.point)
+    point = _point(repository, order)
     if point.state != VERIFIED and not order.unverified:
         raise Refused(
             f"recovery point {point.name} is {point.state}: take a verified one, "
@@ -134,6 +140,17 @@ def _run(config: Config, order: Order, say: Say) -> dict[str, Any]:
         return _whole(config, order, repository, place, say)
     finally:
         _clean(config, place)
+
+
+def _point(repository: Restic, order: Order) -> Point:
+    """The point that is asked for.
+
+    Raises:
+        ControlError: there is none.
+    """
+    if order.point or not order.database_at:
+        return repository.find(order.point or "latest")
+    return following(repository.points(), archive.moment(order.database_at), repository.name)
 
 
 def _clean(config: Config, place: restored.Place) -> None:
@@ -157,7 +174,8 @@ def _whole(config: Config, order: Order, repository: Restic, place: restored.Pla
     if order.database_only:
         say(WARNING)
     say(f"restoring point {point.name}, beside what lives")
-    copy = restored.fetch(config, repository, place, say, order.database_only)
+    what = restored.Selection(order.database_only, order.database_at)
+    copy = restored.fetch(config, repository, place, say, what)
     report = restored.check(copy, repository, say)
     _refuse_losses(copy, report, order)
     if not order.database_only:
@@ -195,11 +213,12 @@ def _refuse_losses(copy: restored.Copy, report: Report, order: Order) -> None:
         Refused: artifacts that the database relies on are gone, and the operator has not accepted that.
         ControlError: the copy itself is not whole.
     """
-    damaged = restored.check_database(copy) if copy.database_only else report.lost
+    mixed = copy.database_only or order.database_at
+    damaged = restored.check_database(copy) if mixed else report.lost
     if damaged:
         raise ControlError(f"the copy lacks {len(damaged)} things, first: {damaged[0]}. Nothing live was changed")
     if report.lost and not order.unverified:
         raise Refused(
-            f"{len(report.lost)} things that the point's database relies on are not in the live artifacts, first: "
-            f"{report.lost[0]}. Restore the whole point, or accept that with --unverified"
+            f"{len(report.lost)} things that this database relies on are not among the artifacts, first: "
+            f"{report.lost[0]}. Restore a whole point, or accept that with --unverified"
         )

@@ -6,11 +6,12 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import backup, bundle, database, preflight, references
+from mlflowctl import archive, backup, bundle, database, preflight, references
 from mlflowctl.backup import Say
 from mlflowctl.checker import Files, Report, compare, compare_rows, walk
 from mlflowctl.config import Config
@@ -37,6 +38,22 @@ class Place:
     point: Point
     root: Path
     database: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a point is brought back.
+
+    Attributes:
+        database_only: no artifacts.
+        database_at: the database comes out of the WAL archive, as of this time; ``point``: the point's own moment.
+    """
+
+    database_only: bool = False
+    database_at: str | None = None
+
+
+WHOLE = Selection()
 
 
 @dataclass(frozen=True)
@@ -78,23 +95,33 @@ def facts(config: Config, repository: Restic, point: Point, root: Path) -> dict[
     return found
 
 
-def fetch(config: Config, repository: Restic, place: Place, say: Say, database_only: bool = False) -> Copy:
+def fetch(config: Config, repository: Restic, place: Place, say: Say, what: Selection = WHOLE) -> Copy:
     """Restore the files and the dump of a point to a place; what lies there is removed first.
 
+    Args:
+        config: the instance.
+        repository: where the point is.
+        place: where to.
+        say: progress.
+        what: all of it, or not.
+
     Raises:
+        Refused: the WAL archive does not hold that moment.
         ControlError: too little space, another release, a damaged dump.
     """
     point, root, name = place.point, place.root, place.database
     database.drop(config, name)
     # The small part first: it says whether the big one is worth fetching.
-    copy = Copy(place, config, facts(config, repository, point, root), database_only)
+    copy = Copy(place, config, facts(config, repository, point, root), what.database_only)
     refuse_other_release(config, copy.facts)
     files = listing(repository, point, copy.facts)
-    refuse_without_space(config, root, copy.facts["dump_bytes"] + (0 if database_only else files.size))
+    refuse_without_space(config, root, copy.facts["dump_bytes"] + (0 if what.database_only else files.size))
     dump = copy.stage / backup.DUMP
-    if database.sha256(dump) != copy.facts["sha256"]:
+    if what.database_at:
+        copy = rewind(copy, archive.target(config, what.database_at, point.name, taken(copy.facts)), say)
+    elif database.sha256(dump) != copy.facts["sha256"]:
         raise ControlError(f"the dump of point {point.name} is damaged: its SHA-256 differs. Take another point")
-    if not database_only:
+    if not what.database_only:
         say(f"restoring {len(files.sizes)} files, {files.size} bytes")
         repository.restore(point.snapshot, root, include=[literal(copy.facts["store"])])
         copy.store.mkdir(parents=True, exist_ok=True)
@@ -102,6 +129,36 @@ def fetch(config: Config, repository: Restic, place: Place, say: Say, database_o
     database.create(config, name)
     database.restore(config, dump, name)
     return copy
+
+
+def taken(facts: dict[str, Any]) -> datetime:
+    """The moment of a point: that of its database snapshot."""
+    return datetime.fromisoformat(facts["database_time"])
+
+
+def rewind(copy: Copy, wanted: archive.Target, say: Say) -> Copy:
+    """Put the database as of another moment in the place of the point's, with a manifest of its own.
+
+    What the point itself calls broken at source stays that; everything else
+    that this database relies on must be among the point's artifacts.
+    """
+    manifest = copy.stage / backup.MANIFEST
+    broken = {(old.kind, old.name) for old in references.read(manifest) if not old.present}
+    with (
+        archive.cluster(copy.config, wanted, say) as there,
+        database.snapshot(there) as (connection, snapshot),
+    ):
+        found = references.strong(connection, copy.config.store)
+        references.write((replace(new, present=(new.kind, new.name) not in broken) for new in found), manifest)
+        dump = database.dump(there, snapshot, copy.stage / backup.DUMP)
+        facts = copy.facts | {
+            "rows": database.tables(connection),
+            "revision": database.revision(connection),
+            "sha256": dump.sha256,
+            "dump_bytes": dump.size,
+        }
+    refuse_other_release(copy.config, facts)
+    return replace(copy, facts=facts)
 
 
 def literal(path: str) -> str:

@@ -12,10 +12,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Thread
+from typing import IO, TYPE_CHECKING
 
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from mlflowctl import progress
 from mlflowctl.config import Config
-from mlflowctl.errors import Busy
+from mlflowctl.errors import Busy, ControlError
 from mlflowctl.process import run
 
 if TYPE_CHECKING:
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
 # The journal is a moment behind the unit.
 JOURNAL_SECONDS = 0.5
+SHOW_SECONDS = 0.2
 
 
 def name(config: Config, deed: str) -> str:
@@ -70,12 +76,17 @@ def start(config: Config, deed: str, asked: list[str], output: Output) -> int:
         raise Busy(f"{unit} is running: wait for it, then repeat")
     _request(config, deed).write_text(json.dumps(asked))
     _result(config, deed).unlink(missing_ok=True)
+    progress.forget(config)
+    terminal = sys.stderr.isatty()
     journal = subprocess.Popen(
         ["journalctl", "--follow", "--lines=0", "--output=cat", f"--unit={unit}"],
-        stdout=sys.stderr, stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if terminal else sys.stderr, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     try:
-        subprocess.run(["systemctl", "start", unit], stderr=subprocess.DEVNULL, check=False)
+        starting = subprocess.Popen(["systemctl", "start", unit], stderr=subprocess.DEVNULL)
+        if terminal and journal.stdout:
+            _show(config, unit, journal.stdout, starting)
+        starting.wait()
         time.sleep(JOURNAL_SECONDS)
     finally:
         journal.terminate()
@@ -86,8 +97,25 @@ def start(config: Config, deed: str, asked: list[str], output: Output) -> int:
         output.facts(json.loads(_result(config, deed).read_text()))
     except FileNotFoundError:
         output.facts({"error": f"{unit} was ended ({result}): see journalctl -u {unit}"})
-        return code or 2
+        return ControlError.exit_code
     return code
+
+
+def _show(config: Config, unit: str, journal: IO[str], starting: subprocess.Popen[bytes]) -> None:
+    """Until the unit ends: its journal, and below it a bar of how far it is."""
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+
+        def follow() -> None:
+            for line in journal:
+                shown.console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+
+        Thread(target=follow, daemon=True).start()
+        bar = shown.add_task(unit, total=None)
+        while starting.poll() is None:
+            words, share = progress.told(config)
+            shown.update(bar, description=words or unit, total=None if share is None else 1, completed=share or 0)
+            time.sleep(SHOW_SECONDS)
 
 
 def leave_result(config: Config, deed: str, facts: object) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mlflowctl import backup, database, lock, preflight, references, state
+from mlflowctl import archive, backup, database, lock, preflight, references, state
 from mlflowctl.checker import Files, Report, compare, walk
 from mlflowctl.config import Config
+from mlflowctl.process import run as run_program
 from mlflowctl.repository import Restic
 
 DAYS = 7
@@ -74,7 +75,24 @@ def status(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
     for deed, entry in recorded.items():
         if not entry["ok"]:
             problems.append(f"the last {deed} failed at {entry['failure']['at']}: {entry['failure'].get('error')}")
+    if config.wal_archive and "base_backup" not in recorded:
+        problems.append("no base backup was ever taken, so nothing can be replayed: run mlflowctl base-backup")
+    problems += _silent(config)
+    if problem := archive.problem(config):
+        problems.append(problem)
     return {"problems": problems, "warnings": _warnings(config), **recorded}
+
+
+def _silent(config: Config) -> list[str]:
+    """Timers that do not run: nothing fails, and nothing happens."""
+    if not config.timers:
+        return []
+    states = run_program(["systemctl", "is-active", *config.timers], accept=(0, 3, 4)).stdout.split()
+    return [
+        f"{timer} does not run: systemctl start {timer}"
+        for timer, found in zip(config.timers, states, strict=True)
+        if found != "active"
+    ]
 
 
 def _warnings(config: Config) -> list[str]:

@@ -1,0 +1,95 @@
+"""Up to where the WAL archive is replayed, and which artifacts go with it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mlflowctl import archive
+from mlflowctl.errors import ControlError, Refused
+from mlflowctl.repository import INCOMPLETE, VERIFIED, Point, following
+from mlflowctl.restore import Order
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+CONFIG: Any = SimpleNamespace(wal_archive=True)
+
+
+def point(hours: float, state: str = VERIFIED) -> Point:
+    """A point of so many hours after noon."""
+    return Point(f"p{hours:g}", "s", NOON + timedelta(hours=hours), state, ())
+
+
+def test_a_time_and_a_point_are_targets() -> None:
+    """pgBackRest gets the time with its zone, or the name that the recovery point has in the log."""
+    at = archive.target(CONFIG, "2026-11-20T10:17:30+00:00", "p", NOON)
+    assert at.arguments()[:2] == ["--type=time", "--target=2026-11-20 10:17:30.000000+0000"]
+    named = archive.target(CONFIG, "point", "p", NOON)
+    assert named == archive.Target(NOON, "mlflow-p")
+    assert named.arguments()[:2] == ["--type=name", "--target=mlflow-p"]
+
+
+@pytest.mark.parametrize(("wanted", "words"), [("yesterday", "use a time such as"), ("2999-01-01", "still to come")])
+def test_other_words_are_refused(wanted: str, words: str) -> None:
+    """Before anything is done."""
+    with pytest.raises(Refused, match=words):
+        archive.moment(wanted)
+
+
+def test_without_an_archive_there_is_no_replay() -> None:
+    """The variable that makes one is named."""
+    with pytest.raises(Refused, match="postgres_wal_archive"):
+        archive.target(SimpleNamespace(wal_archive=False), "point", "p", NOON)  # type: ignore[arg-type]
+
+
+def test_artifacts_come_from_the_first_point_after_the_moment() -> None:
+    """It holds what was there then; without one, the last before it is the nearest."""
+    points = [point(-5), point(1, INCOMPLETE), point(2), point(4)]
+    assert following(points, NOON, "local").name == "p2"
+    assert following(points, NOON + timedelta(hours=5), "local").name == "p4"
+    with pytest.raises(ControlError, match="no verified recovery point"):
+        following([point(1, INCOMPLETE)], NOON, "local")
+
+
+def test_the_base_is_the_newest_from_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base backup that was still being taken at that moment cannot be replayed to it."""
+    stops = [
+        (name, {"stop": (NOON + timedelta(hours=hours)).timestamp()})
+        for name, hours in (("a", -9), ("b", -1), ("c", 1))
+    ]
+    monkeypatch.setattr(archive, "_backups", lambda: [{"label": name, "timestamp": stop} for name, stop in stops])
+    assert archive._base(archive.Target(NOON))["label"] == "b"
+    with pytest.raises(Refused, match="no base backup from before"):
+        archive._base(archive.Target(NOON - timedelta(days=1)))
+
+
+def test_an_archive_that_ends_too_early_is_no_riddle() -> None:
+    """PostgreSQL's own words are turned into what to do."""
+    said = archive._ended("FATAL:  recovery ended before configured recovery target was reached", archive.Target(NOON))
+    assert isinstance(said, Refused)
+    assert "ends before" in str(said)
+    assert "disk on fire" in str(archive._ended("LOG: x\nPANIC: disk on fire", archive.Target(NOON)))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"database_at": "2026-01-01", "run": "r"}, "--database-at and --run exclude"),
+        ({"database_at": "point"}, "needs the name of a point"),
+    ],
+)
+def test_orders_that_make_no_sense_are_refused(wishes: dict[str, Any], words: str) -> None:
+    """Before the unit starts."""
+    with pytest.raises(ControlError, match=words):
+        Order(**wishes)
+
+
+def test_an_order_survives_its_way_to_the_unit(tmp_path: Path) -> None:
+    """Without a point there is no word for it."""
+    assert Order(database_at="2026-01-01", replace_live=True).arguments() == [
+        "--replace-live",
+        "--database-at",
+        "2026-01-01",
+    ]
