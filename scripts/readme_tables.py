@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,45 @@ def figures() -> str:
     return "\n".join(["| what | figure |", "|---|---|", *lines, "", where])
 
 
+def recovery() -> str:
+    """A Markdown table of what recovery points cost and give, and the machine that it was measured on."""
+    found = json.loads((RESULTS / "recovery.json").read_text())
+    growth, latency, restore, machine = found["growth"], found["latency"], found["restore"], found["machine"]
+    middle = growth[1]
+    share = 100 * middle["next_with_1_percent_changed"]["bytes_added"] / middle["first"]["bytes_added"]
+    counts = " / ".join(f"{entry['count']:,}" for entry in growth)
+    rows = [
+        (
+            f"first recovery point of {counts} files of {found['file_bytes'] / 1000:.0f} kB",
+            _seconds(entry["first"]["seconds"] for entry in growth),
+        ),
+        (
+            "the next one, 1 % of the files changed",
+            _seconds(entry["next_with_1_percent_changed"]["seconds"] for entry in growth)
+            + f"; {share:.1f} % of the bytes at {middle['count']:,}",
+        ),
+        (
+            "logging a metric, 95th percentile, without and during a backup",
+            f"{latency['p95_ms']} and {latency['p95_ms_during_backup']} ms",
+        ),
+        (
+            f"restore onto a bare host: {restore['files']:,} files, {restore['bytes'] / 1e9:.1f} GB, 1,000,000 rows",
+            f"{restore['rto_seconds']:.0f} s, with installing everything {restore['with_provisioning_seconds']} s; "
+            f"{restore['lost']} lost",
+        ),
+    ]
+    where = (
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB, a container as host, {found['date']}; measured by "
+        "`scripts/measure_recovery.py`, kept in `docs/results/recovery.json`."
+    )
+    lines = [f"| {what} | {figure} |" for what, figure in rows]
+    return "\n".join(["| what | figure |", "|---|---|", *lines, "", where])
+
+
+def _seconds(values: Iterable[float]) -> str:
+    return " / ".join(f"{value:.0f}" for value in values) + " s"
+
+
 def render(readme: str, mark: str, text: str) -> str:
     """``readme`` with the text between ``<!-- mark -->`` and ``<!-- /mark -->`` replaced.
 
@@ -76,10 +116,10 @@ def render(readme: str, mark: str, text: str) -> str:
 
 def main() -> int:
     """Rewrite or check every README."""
-    wanted = {role / "README.md": ("variables", table(role)) for role in sorted((ROOT / "roles").iterdir())}
-    wanted[ROOT / "README.md"] = ("figures", figures())
+    wanted = [(role / "README.md", "variables", table(role)) for role in sorted((ROOT / "roles").iterdir())]
+    wanted += [(ROOT / "README.md", "figures", figures()), (ROOT / "README.md", "recovery", recovery())]
     stale = []
-    for readme, (mark, text) in wanted.items():
+    for readme, mark, text in wanted:
         rendered = render(readme.read_text(), mark, text)
         if rendered != readme.read_text():
             stale.append(str(readme.relative_to(ROOT)))

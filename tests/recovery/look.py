@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,7 +25,10 @@ def there(line: dict[str, object]) -> bool:
             case "metric":
                 return bool(abs(client.get_run(line["run"]).data.metrics.get(line["key"], 0) - line["value"]) < 1e-9)
             case "artifact" if line["path"] == "out/kept.txt":
-                return Path(client.download_artifacts(line["run"], line["path"])).read_text() == line["text"]
+                with tempfile.TemporaryDirectory() as folder:
+                    return (
+                        Path(client.download_artifacts(line["run"], line["path"], folder)).read_text() == line["text"]
+                    )
             case "model":
                 return client.get_logged_model(line["model"]).status.name == "READY" and any(
                     file.path == "MLmodel" for file in client.list_logged_model_artifacts(line["model"])
