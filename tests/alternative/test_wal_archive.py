@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.alternative.conftest import control
+from tests.hosts.playbook import run_playbook
 
 WAL = "/srv/tracking/wal"
 
@@ -86,6 +87,19 @@ def test_the_database_goes_back_to_a_moment(host: Any, history: dict[str, str]) 
     control(host, f"leftovers delete {said['put_aside']}")
 
 
+def test_another_password_replaces_nothing(host: Any) -> None:
+    """It would not open the archive; named, and the one that does stays."""
+    path = "/etc/pgbackrest/conf.d/password.conf"
+    before = host.file(path).content_string
+    done = run_playbook(
+        {"postgres_wal_archive_password": "another-password-of-some-length"}, arguments=("--tags", "postgres")
+    )
+    assert done.returncode != 0
+    assert "postgres_wal_archive_password is not the one" in done.stdout
+    assert "another-password" not in done.stdout + done.stderr
+    assert host.file(path).content_string == before
+
+
 def test_what_cannot_be_replayed_is_refused(host: Any, history: dict[str, str]) -> None:
     """A moment before the first base backup, and one that was never reached."""
     assert (
@@ -121,3 +135,19 @@ def test_an_archive_that_is_away_stops_nothing_and_is_told(host: Any, history: d
         "while mlflowctl status --json | grep --quiet 'the WAL archive does not take'; do sleep 1; done",
     )
     assert json.loads(host.check_output("runuser -u postgres -- pgbackrest --stanza=mlflow info --output=json"))
+
+
+def test_a_new_cluster_goes_on_where_the_lost_one_ended(host: Any, history: dict[str, str]) -> None:
+    """The database's disk died: a new cluster adds itself to the archive, and the old one's rows come out of it."""
+    version = host.check_output("ls /etc/postgresql")
+    host.check_output("systemctl stop tracking.target tracking.service tracking-asgi.service")
+    host.check_output(f"pg_dropcluster --stop {version} main && pg_createcluster {version} main")
+    done = run_playbook()
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "wal-before" not in names(host)
+    said = control(host, f"restore --database-at {history['moment']} --replace-live")
+    assert said["lost"] == 0
+    assert "wal-before" in names(host)
+    assert "wal-after" not in names(host)
+    assert control(host, "base-backup")["type"] == "full"
+    control(host, f"leftovers delete {said['put_aside']}")
