@@ -14,7 +14,7 @@ SERVE = (
     "systemd-run --quiet --unit=test-vault rclone serve restic --append-only --addr 127.0.0.1:8500"
     " --user tracking --pass of-the-vault /srv/vault"
 )
-WEED = Path(__file__).parents[2] / ".venv" / "bin" / "weed"
+WEED = Path(__file__).parents[2] / ".venv-cloud" / "bin" / "weed"
 CLOUD = """
 set -e
 mkdir -p /srv/cloud && cd /srv/cloud

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-VERSIONS = sorted(path.stem.removeprefix("mlflow-") for path in (ROOT / "tests/clients").glob("*.txt"))
+VERSIONS = sorted(path.stem.removeprefix("mlflow-") for path in (ROOT / "tests/locks").glob("mlflow-*.txt"))
 FENCE = "/run/mlflow-backup"
 LIMIT = 180  # seconds; a client that was told to come back waits for half a minute
 
