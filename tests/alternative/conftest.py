@@ -55,4 +55,4 @@ def point(host: Any) -> Iterator[str]:
     try:
         yield control(host, "backup")["point"]
     finally:
-        host.check_output("systemctl stop test-vault.service test-cloud.service ssh.service")
+        host.check_output("systemctl stop test-vault.service test-cloud.service ssh.service; rm /srv/cloud/s3.json")

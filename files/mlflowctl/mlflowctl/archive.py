@@ -180,7 +180,7 @@ def base_backup(config: Config, say: Any) -> dict[str, Any]:
             raise
         facts = {
             "label": last["label"],
-            "type": kind,
+            "type": last["type"],
             "seconds": round(time.monotonic() - started, 3),
             "bytes": last["info"]["repository"]["delta"],
         }
