@@ -44,8 +44,8 @@ def control(host: Any, arguments: str, expect: int = 0) -> Any:
 
 
 @pytest.fixture(scope="module")
-def point(host: Any) -> Iterator[str]:
-    """A point in all repositories, whose servers run while the tests do."""
+def servers(host: Any) -> Iterator[None]:
+    """The servers of the repositories run while the tests do."""
     host.check_output("DEBIAN_FRONTEND=noninteractive apt-get -qq install curl rclone openssh-server >/dev/null")
     name = host.ansible.get_variables()["inventory_hostname"]
     subprocess.run(["docker", "cp", WEED, f"{name}:/srv/weed"], check=True, capture_output=True)
@@ -53,6 +53,12 @@ def point(host: Any) -> Iterator[str]:
     host.check_output(KEYS)
     host.check_output(SERVE)
     try:
-        yield control(host, "backup")["point"]
+        yield
     finally:
         host.check_output("systemctl stop test-vault.service test-cloud.service ssh.service; rm /srv/cloud/s3.json")
+
+
+@pytest.fixture(scope="module")
+def point(host: Any, servers: None) -> str:
+    """A point in all repositories."""
+    return str(control(host, "backup")["point"])

@@ -38,7 +38,7 @@ def names(host: Any) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def history(host: Any, point: str) -> dict[str, str]:
+def history(host: Any, servers: None) -> dict[str, str]:
     """A base backup, an experiment, a moment, another experiment, a point, an experiment more."""
     control(host, "base-backup")
     moment = experiment(host, "wal-before")
