@@ -11,7 +11,7 @@ demo: ## a whole server in a container, proven by a training run
 demo-down: ## remove it
 	@scripts/demo-down
 
-test: ## every test, from a fresh machine; under 45 minutes on two cores
+test: ## every test, from a fresh machine; about 45 minutes on two cores, more on busy ones
 	@tests/run all
 
 test-fast: ## the tests without containers, under a minute
