@@ -89,6 +89,15 @@ def test_what_was_deleted_comes_back(control: Any, host: Any, point: str, http: 
     assert http.get(server.url + path).content == b"works"
 
 
+def wait_until_ready(http: Any, server: Any) -> None:
+    """A client's view: MLflow answers again, within half a minute."""
+    for _ in range(60):
+        if http.get(server.url + "/ready").ok:
+            return
+        time.sleep(0.5)
+    raise AssertionError("MLflow does not come back")
+
+
 # Steps of a restore; it is killed where each begins. All of them in `make soak`.
 STEPS = ["service.stop", "database.rename", "os.chmod", "service.start"]
 if os.environ.get("KILL_EVERY"):
@@ -131,10 +140,7 @@ def test_a_killed_restore_harms_nothing(control: Any, point: str, http: Any, ser
     assert "ExecMainStatus=9" in killed, killed
     assert not host.file("/run/mlflow-restore/closed").exists
     assert not host.file("/var/lib/mlflow-backup/swap.json").exists
-    for _ in range(60):
-        if http.get(server.url + "/ready").ok:
-            break
-        time.sleep(0.5)
+    wait_until_ready(http, server)
     assert counts(http, server) == before
     assert control.run("verify")["lost"] == []
 
@@ -153,10 +159,7 @@ def test_a_restore_that_is_killed_at_any_moment_harms_nothing(
     host.check_output(f"timeout 60 sh -c 'while {state} | grep --quiet ating; do sleep 0.1; done'")
     assert not host.file("/run/mlflow-restore/closed").exists
     assert not host.file("/var/lib/mlflow-backup/swap.json").exists
-    for _ in range(60):
-        if http.get(server.url + "/ready").ok:
-            break
-        time.sleep(0.5)
+    wait_until_ready(http, server)
     assert counts(http, server) == before
     assert control.run("verify")["lost"] == []
 
