@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.alternative.conftest import control
+from tests.hosts.control import control
 
 UNIT = "tracking-base-backup"
 DROP_IN = f"/run/systemd/system/{UNIT}.service.d"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.hosts.control import control
 
 SERVE = (
     "systemd-run --quiet --unit=test-vault rclone serve restic --append-only --addr 127.0.0.1:8500"
@@ -34,13 +35,6 @@ for host in localhost 127.0.0.1; do
     echo "$host $(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)" >> /root/.ssh/known_hosts
 done
 """
-
-
-def control(host: Any, arguments: str, expect: int = 0) -> Any:
-    """Run mlflowctl; returns what it printed, parsed."""
-    done = host.run(f"mlflowctl {arguments} --json")
-    assert done.rc == expect, f"{done.rc}: {done.stdout}\n{done.stderr}"
-    return json.loads(done.stdout or "null")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.alternative.conftest import control
+from tests.hosts.control import control
 from tests.hosts.playbook import run_playbook
 
 WAL = "/srv/tracking/wal"

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.alternative.conftest import SERVE, control
+from tests.hosts.control import control
+from tests.repositories.conftest import SERVE
 
 # Keeps the body of one POST.
 HOOK = """

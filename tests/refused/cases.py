@@ -1,0 +1,154 @@
+"""Bad input: what it is called, the variables, and words that the refusal must hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+GOOD = "correct-horse-battery"
+
+
+def user(name: str = "ada", **more: str) -> dict[str, str]:
+    """One user with a good password, unless told otherwise."""
+    return {"name": name, "password": GOOD} | more
+
+
+CASES: list[tuple[str, dict[str, Any], list[str]]] = [
+    # --- the public URL
+    (
+        "scheme",
+        {"mlflow_public_url": "http://mlflow.example.com"},
+        ["mlflow_public_url", "http://mlflow.example.com", "must begin with https://"],
+    ),
+    (
+        "port",
+        {"mlflow_public_url": "https://mlflow.example.com:99999"},
+        ["mlflow_public_url", ":99999", "from 1 to 65535"],
+    ),
+    ("path", {"mlflow_public_url": "https://mlflow.example.com/a//b"}, ["mlflow_public_url", "/a//b", "path"]),
+    ("query", {"mlflow_public_url": "https://mlflow.example.com/a?b"}, ["mlflow_public_url", "/a?b", "a query"]),
+    ("slash", {"mlflow_public_url": "https://mlflow.example.com/"}, ["mlflow_public_url", "closing slash"]),
+    (
+        "login in URL",
+        {"mlflow_public_url": "https://a:b@mlflow.example.com"},
+        ["mlflow_public_url", "user name or password"],
+    ),
+    ("host", {"mlflow_public_url": "https://ml_flow!/"}, ["mlflow_public_url", "DNS name"]),
+    ("empty URL", {"mlflow_public_url": ""}, ["mlflow_public_url", "https://"]),
+    # --- names of variables
+    ("unknown variable", {"mlflow_verison": "3"}, ["mlflow_verison", "Did you mean mlflow_version?"]),
+    # --- users; tests/unit/test_users.py has the rest
+    ("no users", {"mlflow_users": []}, ["mlflow_users", "empty"]),
+    ("twice", {"mlflow_users": [user(), user()]}, ["mlflow_users", "ada", "2 times", "keep one"]),
+    ("weak", {"mlflow_users": [user(password="hunter2")]}, ["mlflow_users", "ada", "weak", "12 or more"]),
+    (
+        "rule",
+        {"proxy_access_rules": {"editor": ["runs/delete"]}},
+        ["proxy_access_rules", "runs/delete", "is no endpoint"],
+    ),
+    (
+        "frame",
+        {"proxy_frame_ancestors": ["portal.example.com"]},
+        ["proxy_frame_ancestors", "portal.example.com", "https://name"],
+    ),
+    ("connections", {"proxy_connections_per_address": 0}, ["proxy_connections_per_address", "(0)", "1 or more"]),
+    # --- client certificates
+    ("no CA", {"proxy_client_certificates": "required"}, ["proxy_client_ca_file", "''", "PEM file"]),
+    (
+        "CA is none",
+        {"proxy_client_certificates": "required", "proxy_client_ca_file": "{certificates}/no.pem"},
+        ["proxy_client_ca_file", "no.pem", "PEM"],
+    ),
+    (
+        "ended revocation list",
+        {
+            "proxy_client_certificates": "alternative",
+            "proxy_client_ca_file": "{certificates}/good.crt",
+            "proxy_client_crl_file": "{certificates}/ended.crl",
+        },
+        ["proxy_client_crl_file", "ended.crl", "Fetch a new one"],
+    ),
+    # --- the volume
+    (
+        "volume in /home",
+        {"mlflow_volume_path": "/home/mlflow/artifacts"},
+        ["mlflow_volume_path", "/home/mlflow/artifacts", "/srv/mlflow"],
+    ),
+    ("volume is /", {"mlflow_volume_path": "/"}, ["mlflow_volume_path", "'/'", "two levels"]),
+    ("relative volume", {"mlflow_config_path": "etc/mlflow"}, ["mlflow_config_path", "etc/mlflow", "absolute"]),
+    (
+        "read-only volume",
+        {"mlflow_volume_path": "/mnt/read-only"},
+        ["mlflow_volume_path", "/mnt/read-only", "read-write"],
+    ),
+    (
+        "volume is a file",
+        {"mlflow_volume_path": "/srv/a-file"},
+        ["mlflow_volume_path", "/srv/a-file", "not a directory"],
+    ),
+    ("no device", {"mlflow_volume_device": "/dev/nothing"}, ["mlflow_volume_device", "/dev/nothing", "lsblk"]),
+    # --- the host
+    ("memory", {"mlflow_minimum_memory_mb": 99999999}, ["mlflow_minimum_memory_mb", "99999999", "more RAM"]),
+    ("disk", {"mlflow_minimum_disk_mb": 999999999}, ["mlflow_minimum_disk_mb", "999999999", "free some space"]),
+    # --- the release
+    ("no lock file", {"mlflow_version": "2.0.0"}, ["mlflow_version", "2.0.0", "Use one of 3.17.2"]),
+    # --- names and numbers
+    ("unit name", {"mlflow_unit": "My Flow"}, ["mlflow_unit", "My Flow", "lower-case"]),
+    ("workers", {"mlflow_workers": 0}, ["mlflow_workers", "0", "from 1 to 128"]),
+    ("not a number", {"mlflow_workers": "many"}, ["mlflow_workers", "many"]),
+    ("root as user", {"mlflow_user": "root"}, ["mlflow_user", "root", "user of its own"]),
+    (
+        "archive path",
+        {"postgres_wal_archive_path": "wal"},
+        ["postgres_wal_archive_path", "'wal'", "absolute path"],
+    ),
+    (
+        "weak archive password",
+        {"postgres_wal_archive_password": "hunter2"},
+        ["postgres_wal_archive_password", "7", "16 to 200"],
+    ),
+    (
+        "archive setting twice",
+        {"postgres_wal_archive_settings": {"repo1-path": "/x"}},
+        ["postgres_wal_archive_settings", "repo1-path", "variables of their own"],
+    ),
+    ("database name", {"mlflow_database": "Bad-Name"}, ["postgres_database", "Bad-Name", "lower-case"]),
+    ("weak key", {"mlflow_kek_passphrase": "short-kek"}, ["mlflow_kek_passphrase", "32 characters"]),
+    # --- ports
+    ("one port twice", {"proxy_http_port": 443}, ["proxy_http_port", "443", "another port"]),
+    ("port held", {"proxy_http_port": 7777}, ["proxy_http_port", "7777", "python3", "stop that program"]),
+    ("another instance", {"mlflow_unit": "second"}, ["443", "other.conf", "ports of its own"]),
+    # --- certificates
+    (
+        "half a certificate",
+        {"proxy_tls_certificate_file": "{certificates}/good.crt"},
+        ["proxy_tls_key_file", "go together"],
+    ),
+    (
+        "no such certificate",
+        {"proxy_tls_certificate_file": "/nowhere.crt", "proxy_tls_key_file": "/nowhere.key"},
+        ["proxy_tls_certificate_file", "/nowhere.crt", "PEM"],
+    ),
+    (
+        "other key",
+        {"proxy_tls_certificate_file": "{certificates}/good.crt", "proxy_tls_key_file": "{certificates}/other.key"},
+        ["proxy_tls_key_file", "other.key", "does not match"],
+    ),
+    (
+        "expired",
+        {
+            "proxy_tls_certificate_file": "{certificates}/expired.crt",
+            "proxy_tls_key_file": "{certificates}/expired.key",
+        },
+        ["proxy_tls_certificate_file", "expired.crt", "give a valid one"],
+    ),
+    (
+        "other name",
+        {"proxy_tls_certificate_file": "{certificates}/other.crt", "proxy_tls_key_file": "{certificates}/other.key"},
+        ["proxy_tls_certificate_file", "other.example", "does not", "cover"],
+    ),
+    (
+        "no PEM",
+        {"proxy_tls_certificate_file": "{certificates}/no.pem", "proxy_tls_key_file": "{certificates}/no.pem"},
+        ["proxy_tls_certificate_file", "no.pem", "PEM"],
+    ),
+]
