@@ -1,4 +1,4 @@
-"""What an installed release is: its version, schema head and ASGI-only routes.
+"""What an installed release is: its version, schema head, endpoints and ASGI-only routes.
 
 Written to ``release.json`` in the virtualenv as the last step of an
 installation, so its presence also says that the installation is complete.
@@ -30,11 +30,15 @@ class Release:
         schema_head: newest Alembic revision that this MLflow knows.
         asgi_routes: regular expressions of the URL paths that MLflow's Flask
             application lacks, sorted.
+        endpoints: ``METHOD /path`` of everything that answers, sorted;
+            parameters as ``<name>``, those that may hold slashes as
+            ``<path:name>``.
     """
 
     version: str
     schema_head: str
     asgi_routes: list[str]
+    endpoints: list[str]
 
 
 def read(path: Path = DESCRIPTION) -> Release:
@@ -98,6 +102,24 @@ def asgi_only(paths: dict[str, dict[str, Any]], flask_app: Any) -> list[str]:
     return sorted(routes)
 
 
+def all_endpoints(paths: dict[str, dict[str, Any]], flask_app: Any) -> list[str]:
+    """Everything that a request can reach, in both of MLflow's applications and in ours.
+
+    Args:
+        paths: as for :func:`asgi_only`.
+        flask_app: MLflow's Flask application.
+    """
+    found = {"GET /ready"}  # mlflow_host.ready
+    for rule in flask_app.url_map.iter_rules():
+        path = re.sub(r"<(?:(path:)|\w+:)?(\w+)>", r"<\1\2>", rule.rule)
+        found |= {f"{method} {path}" for method in rule.methods - {"HEAD", "OPTIONS"}}
+    for path, operations in paths.items():
+        # OpenAPI does not say which parameters may hold slashes.
+        spelt = re.sub(r"\{(\w+)\}", r"<path:\1>", path)
+        found |= {f"{method.upper()} {spelt}" for method in operations if method.upper() not in ("HEAD", "OPTIONS")}
+    return sorted(found)
+
+
 def describe() -> Release:
     """Inspect the MLflow of this virtualenv. Needs no database.
 
@@ -114,7 +136,7 @@ def describe() -> Release:
     if len(heads) != 1:
         raise ReleaseError(f"MLflow {VERSION} has {len(heads)} schema heads, expected one")
     paths = fastapi.app.openapi()["paths"]
-    return Release(VERSION, heads[0], asgi_only(paths, flask_app))
+    return Release(VERSION, heads[0], asgi_only(paths, flask_app), all_endpoints(paths, flask_app))
 
 
 def main() -> int:

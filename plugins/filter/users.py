@@ -1,7 +1,8 @@
-"""Users as a list of dictionaries: what is wrong with them, and their htpasswd file."""
+"""Users as a list of dictionaries: what is wrong with them, and the file that mlflowctl reads."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,9 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 # plain text, which nginx would take as well.
 HASH = re.compile(r"\$(6|5|y|2[aby])\$[./A-Za-z0-9$=,]{20,}")
 
+ROLES = ("viewer", "editor", "admin")
+STATES = ("present", "locked", "absent")
+
 # Cost of a hash: about 10 ms. Only the first request of a login pays it,
 # because nginx remembers the answer.
 ROUNDS = 20_000
@@ -25,7 +29,8 @@ def user_problems(users: Any, minimum_length: int) -> list[str]:
     """Everything that is wrong with a list of users, in plain sentences.
 
     Args:
-        users: entries with ``name`` and one of ``password`` and ``password_hash``.
+        users: entries with ``name``, one of ``password`` and ``password_hash``,
+            and perhaps ``role`` and ``state``.
         minimum_length: shortest password allowed, in characters.
 
     Returns:
@@ -38,6 +43,8 @@ def user_problems(users: Any, minimum_length: int) -> list[str]:
     problems: list[str] = []
     for user in users:
         problems += _problems_of_one(user, minimum_length)
+    if all(user.get("state", "present") != "present" for user in users):
+        problems.append("none of them is present, so nobody could log in: give at least one")
     counts = Counter(str(user.get("name", "")) for user in users)
     problems += [f"{name!r} stands there {count} times: keep one entry" for name, count in counts.items() if count > 1]
     return problems
@@ -50,9 +57,14 @@ def _problems_of_one(user: dict[str, Any], minimum_length: int) -> list[str]:
             f"the name {name!r} cannot be used: take 1 to 64 letters, digits and . _ @ -, "
             "beginning with a letter or digit (no colon, space or line break)"
         ]
-    unknown = sorted(set(user) - {"name", "password", "password_hash"})
+    unknown = sorted(set(user) - {"name", "password", "password_hash", "role", "state"})
     if unknown:
         return [f"{name!r} has the unknown key {', '.join(unknown)}"]
+    for key, values in (("role", ROLES), ("state", STATES)):
+        if user.get(key, values[0]) not in values:
+            return [f"the {key} of {name!r} is {user[key]!r}: use one of {', '.join(values)}"]
+    if user.get("state") == "absent":
+        return []
     if ("password" in user) == ("password_hash" in user):
         return [f"{name!r} needs exactly one of password and password_hash"]
     if "password_hash" in user:
@@ -71,8 +83,8 @@ def _problems_of_one(user: dict[str, Any], minimum_length: int) -> list[str]:
     return []
 
 
-def htpasswd(users: list[dict[str, Any]], present: str) -> str:
-    """The htpasswd file for ``users``, stable from run to run.
+def user_records(users: list[dict[str, Any]], present: str) -> str:
+    """The file of users that mlflowctl reads, stable from run to run.
 
     A hash that stands in ``present`` and still fits the password is kept, so
     an unchanged user gets no new salt and the file does not change.
@@ -82,15 +94,20 @@ def htpasswd(users: list[dict[str, Any]], present: str) -> str:
         present: the file as it is now; empty if there is none.
 
     Returns:
-        One line ``name:hash`` for each user, in the order given.
+        JSON: name, role, hash and state of each user that is not absent, in the order given.
     """
-    hashes = dict(line.split(":", 1) for line in present.splitlines() if ":" in line)
-    lines = []
-    for user in users:
-        name = str(user["name"])
-        value = user.get("password_hash") or _kept_or_new(str(user["password"]), hashes.get(name, ""))
-        lines.append(f"{name}:{value}\n")
-    return "".join(lines)
+    hashes = {user["name"]: user["hash"] for user in json.loads(present or "[]")}
+    records = [
+        {
+            "name": str(user["name"]),
+            "role": user.get("role", "editor"),
+            "hash": user.get("password_hash") or _kept_or_new(str(user["password"]), hashes.get(str(user["name"]), "")),
+            "state": user.get("state", "present"),
+        }
+        for user in users
+        if user.get("state") != "absent"
+    ]
+    return json.dumps(records, indent=1) + "\n"
 
 
 def _kept_or_new(password: str, present: str) -> str:
@@ -108,4 +125,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters of this file by name."""
-        return {"user_problems": user_problems, "htpasswd": htpasswd}
+        return {"user_problems": user_problems, "user_records": user_records}

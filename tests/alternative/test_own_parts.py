@@ -49,7 +49,7 @@ def test_nothing_starts_while_the_volume_is_away(host: Any) -> None:
 def test_the_users_certificate_is_served(host: Any) -> None:
     """nginx shows exactly the certificate that was given."""
     url = urlsplit(variables(host)["mlflow_public_url"])
-    own = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], ".cache", "certificates", f"{os.environ['SUITE']}.crt")
+    own = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], ".cache", "certificates", os.environ["SUITE"], "server.crt")
     served = ssl.get_server_certificate((str(url.hostname), url.port or 443), timeout=10)
     assert served.split() == own.read_text().split()
 

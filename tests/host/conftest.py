@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -31,6 +32,11 @@ class Server:
     def url(self) -> str:
         """The public URL."""
         return str(self["mlflow_public_url"])
+
+    @property
+    def origin(self) -> str:
+        """The public URL without its path."""
+        return self.url[: len(self.url) - len(urlsplit(self.url).path)]
 
     @property
     def unit(self) -> str:
@@ -103,12 +109,15 @@ def stranger(server: Server) -> Iterator[requests.Session]:
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> Callable[..., str]:
-    """Run Python code, or a script, as a real MLflow client; returns what it prints."""
+    """Run Python code, or a script, as a real MLflow client; returns what it prints.
 
-    def run(*arguments: str) -> str:
+    Further variables of the environment are keywords; an empty one is taken away.
+    """
+
+    def run(*arguments: str, **environment: str) -> str:
         done = subprocess.run(
             [CLIENT_PYTHON, "-W", "ignore", *arguments],
-            env=server.client_environment,
+            env={name: value for name, value in (server.client_environment | environment).items() if value},
             capture_output=True,
             text=True,
             timeout=300,

@@ -71,7 +71,7 @@ def test_plain_http_is_redirected_to_the_public_url(server: Any, stranger: Any) 
     address = urlsplit(server.url).hostname
     port = server["proxy_http_port"]
     answer = stranger.get(f"http://{address}:{port}/a?b=c", allow_redirects=False)
-    assert (answer.status_code, answer.headers["Location"]) == (308, server.url + "/a?b=c")
+    assert (answer.status_code, answer.headers["Location"]) == (308, server.origin + "/a?b=c")
     with pytest.raises(requests.ConnectionError):
         stranger.get(f"http://{address}:{port}/", headers={"Host": "evil.example"})
 
@@ -87,15 +87,17 @@ def test_other_origins_cannot_change_anything(server: Any, http: Any) -> None:
     url = server.url + "/ajax-api/2.0/mlflow/experiments/create"
     body = {"name": "from another site"}
     assert http.post(url, json=body, headers={"Origin": "https://evil.example"}).status_code == 403
-    assert http.post(url, json={}, headers={"Origin": server.url}).status_code == 400
+    assert http.post(url, json={}, headers={"Origin": server.origin}).status_code == 400
 
 
 def test_browser_headers(server: Any, http: Any) -> None:
-    """Each answer forbids framing by others, sniffing and plain HTTP, exactly once."""
+    """Each answer forbids framing by all but the named sites, sniffing and plain HTTP, exactly once."""
     raw = http.get(server.url + "/").raw.headers
     assert raw.getlist("Strict-Transport-Security") == ["max-age=31536000"]
     assert raw.getlist("X-Content-Type-Options") == ["nosniff"]
-    assert raw.getlist("Content-Security-Policy") == ["frame-ancestors 'self'"]
+    sites = server["proxy_frame_ancestors"]
+    assert raw.getlist("Content-Security-Policy") == [" ".join(["frame-ancestors 'self'", *sites])]
+    assert raw.getlist("X-Frame-Options") == ([] if sites else ["SAMEORIGIN"])
     assert raw["Server"] == "nginx"
 
 
@@ -148,7 +150,7 @@ def test_slow_clients_hold_nobody_up(server: Any, http: Any) -> None:
     context = ssl.create_default_context(cafile=server.ca)
     login = base64.b64encode(":".join(server.login).encode()).decode()
     head = (
-        f"POST /api/2.0/mlflow/runs/create HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Basic {login}\r\n"
+        f"POST {address.path}/api/2.0/mlflow/runs/create HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Basic {login}\r\n"
         "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
     )
     with ExitStack() as stack:

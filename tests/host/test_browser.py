@@ -44,7 +44,7 @@ def browser(server: Any, tmp_path: Path) -> Iterator[webdriver.Chrome]:
     name, password = (quote(part, safe="") for part in server.login)
     address = urlsplit(server.url)
     try:
-        driver.get(f"https://{name}:{password}@{address.netloc}/")
+        driver.get(f"https://{name}:{password}@{address.netloc}{address.path}/")
         yield driver
     finally:
         driver.quit()

@@ -40,6 +40,18 @@ back = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact
 print(json.dumps({name: (back / name).read_text() == ("" if name == "empty" else name) for name in names}))
 """
 
+DELETES = """
+import mlflow
+from mlflow.exceptions import MlflowException
+client = mlflow.MlflowClient()
+run = client.create_run(client.create_experiment("of an editor"))
+client.log_metric(run.info.run_id, "m", 1)
+try:
+    client.delete_run(run.info.run_id)
+except MlflowException as error:
+    print(error.error_code, error)
+"""
+
 PROMPT = """
 import mlflow
 mlflow.genai.register_prompt(name="greeting", template="Hello {{name}}")
@@ -110,3 +122,9 @@ def test_every_asgi_only_route_reaches_the_asgi_unit(server: Any, host: Any, htt
         # ASGI application speaks JSON for at least one.
         kinds = {answer.headers.get("Content-Type", "").split(";")[0] for answer in answers}
         assert "application/json" in kinds, (path, [answer.status_code for answer in answers])
+
+
+def test_a_refusal_is_readable(client: Callable[..., str]) -> None:
+    """MLflow's client shows who lacks which role."""
+    said = client("-c", DELETES, MLFLOW_TRACKING_USERNAME="eve", MLFLOW_TRACKING_PASSWORD="third-secret-word")
+    assert said.strip() == "PERMISSION_DENIED PERMISSION_DENIED: eve has the role editor, and this needs the role admin"

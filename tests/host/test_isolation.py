@@ -136,7 +136,9 @@ def secrets(server: Any, host: Any) -> list[str]:
     assert len(found) == 3 + len(repositories) + credentials
     # Credentials are NAME=value; the name of an account is no secret.
     found = [re.sub("^[A-Z_]+=", "", word) for word in found if not word.startswith("AWS_ACCESS_KEY_ID=")]
-    hashes = [line.split(":", 1)[1] for line in host.check_output(f"cat /etc/nginx/{server.unit}/htpasswd").split()]
+    files = f"cat /var/lib/{server.unit}-proxy/logins/passwords/*"
+    hashes = [line.split(":", 1)[1] for line in host.check_output(files).split()]
+    assert len(hashes) == len(server["mlflow_users"])
     passwords: list[str] = [user["password"] for user in server["mlflow_users"] if "password" in user]
     return [*found, *hashes, *passwords]
 
@@ -175,7 +177,9 @@ def test_processes_do_not_hold_secrets_in_their_environment(server: Any, host: A
         ("{mlflow_config_path}/secrets", 0o700, "root"),
         ("{mlflow_config_path}/secrets/kek_passphrase", 0o600, "root"),
         ("{mlflow_config_path}", 0o750, "root"),
-        ("/etc/nginx/{mlflow_unit}/htpasswd", 0o640, "root"),
+        ("{mlflow_config_path}/access/users.json", 0o600, "root"),
+        ("/var/lib/{mlflow_unit}-proxy", 0o750, "root"),
+        ("/var/lib/{mlflow_unit}-proxy/logins/passwords", 0o750, "root"),
         ("/etc/nginx/{mlflow_unit}/tls/server.key", 0o600, "root"),
     ],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.hosts.control import control
 from tests.hosts.playbook import ROOT, ask, run_playbook
 
 CLIENT_PYTHON = ROOT / ".venv-client" / "bin" / "python"
@@ -83,6 +85,8 @@ def test_a_bare_host_takes_the_place_of_a_lost_one(host: Any, tmp_path: Path) ->
     assert authority.ok
     ca = (Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent / "client" / f"{name}-ca.crt").read_text()
     user = host.check_output("id -u mlflow")
+    token = control(host, "token create ci --owner ada")["token"]
+    login = base64.b64decode(token).decode().split(":")
     host.check_output("mlflowctl backup")
     docker("cp", f"{name}:/var/backups/mlflow", str(tmp_path / "repository"))
 
@@ -97,6 +101,7 @@ def test_a_bare_host_takes_the_place_of_a_lost_one(host: Any, tmp_path: Path) ->
 
     assert docker("exec", name, "id", "-u", "mlflow").strip() != user
     assert client(host, "-c", READ_BACK) == before
+    assert ask(host, *login).ok
     # Clients need no new CA: the old host's certificates are back.
     assert (Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent / "client" / f"{name}-ca.crt").read_text() == ca
     assert client(host, str(ROOT / "examples" / "train.py")).startswith("https://")

@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
+import ssl
+from http.client import HTTPSConnection
 from typing import Any
 
 from tests.hosts.playbook import ask, run_playbook
 
-KEPT = {"name": "ada", "password": "correct-horse-battery"}
+KEPT = {"name": "ada", "password": "correct-horse-battery", "role": "admin"}
 LEAVING = {"name": "bob", "password": "second-secret-word"}
+LOCKED = {"name": "dan", "password": "fourth-secret-word"}
 NEW = {"name": "carol", "password": "third-secret-word"}
 
 
 def processes(host: Any) -> str:
-    """The main processes of what serves."""
-    return str(host.check_output("systemctl show -p MainPID --value mlflow.service nginx.service"))
+    """The processes of what serves, nginx's workers too."""
+    main = "systemctl show -p MainPID --value mlflow.service nginx.service"
+    return str(host.check_output(f"{main}; pgrep --parent $(cat /run/nginx.pid)"))
 
 
 def test_users_come_and_go_without_a_restart(host: Any) -> None:
-    """A removed user is shut out at once, though just seen; a new one gets in; a changed password counts at once.
+    """A removed or locked user is shut out at once, though just seen; a new one gets in; a changed password counts.
 
-    The proxy's part of the playbook is enough for that, and still knows MLflow's routes.
+    The playbook of the users is enough for that. It touches nothing else: a connection that was open before still
+    serves. The proxy's part of the big one still knows MLflow's routes.
     """
-    only = ("--tags", "proxy")
-    assert run_playbook({"mlflow_users": [KEPT, LEAVING]}, only).returncode == 0
-    assert ask(host, "ada", KEPT["password"]).status_code == 200
-    assert ask(host, "bob", LEAVING["password"]).status_code == 200
+    done = run_playbook({"mlflow_users": [KEPT, LEAVING, LOCKED]}, ("--tags", "proxy"))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "/v1/traces" in host.check_output("nginx -T 2>/dev/null | grep 'asgi;$'").replace("\\", "")
+    for user in (KEPT, LEAVING, LOCKED):
+        assert ask(host, user["name"], user["password"]).status_code == 200
     assert ask(host, "carol", NEW["password"]).status_code == 401
     before = processes(host)
+    address = host.ansible.get_variables()["mlflow_public_url"].removeprefix("https://")
+    open_before = HTTPSConnection(address, context=ssl._create_unverified_context(), timeout=120)  # noqa: S323
+    open_before.request("GET", "/health")
+    open_before.getresponse().read()
+    held = open_before.sock
 
-    changed = KEPT | {"password": "a-new-secret-for-ada"}
-    done = run_playbook({"mlflow_users": [changed, NEW]}, only)
+    changed = KEPT | {"password": "a-new-secret-for-ada", "role": "viewer"}
+    users = [changed, NEW, LOCKED | {"state": "locked"}]
+    done = run_playbook({"mlflow_users": users}, playbook="playbooks/users.yml")
     assert done.returncode == 0, done.stdout[-3000:]
     assert ask(host, "bob", LEAVING["password"]).status_code == 401
+    assert ask(host, "dan", LOCKED["password"]).status_code == 401
     assert ask(host, "carol", NEW["password"]).status_code == 200
     assert ask(host, "ada", KEPT["password"]).status_code == 401
     assert ask(host, "ada", changed["password"]).status_code == 200
+    assert ask(host, "ada", changed["password"], "/api/2.0/mlflow/webhooks").status_code == 403
     assert processes(host) == before
-    assert "/v1/traces" in host.check_output("nginx -T 2>/dev/null | grep 'asgi;$'").replace("\\", "")
+    open_before.request("GET", "/health")
+    assert open_before.getresponse().status == 200
+    assert open_before.sock is held
+
+    again = run_playbook({"mlflow_users": users}, playbook="playbooks/users.yml")
+    assert "changed=0" in again.stdout

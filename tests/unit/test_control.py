@@ -93,10 +93,18 @@ def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
         elif not command.hidden:
             names.append(name)
     assert {"backup", "restore", "drill", "verify", "status", "leftovers delete", "orphans list"} <= set(names)
-    needs_one = {"notify", "create-repository", "leftovers delete", "leftovers put-back"}
+    needs_one = {
+        "notify",
+        "create-repository",
+        "leftovers delete",
+        "leftovers put-back",
+        "token revoke",
+        "token rotate",
+    }
+    needs = {name: ["local"] for name in needs_one} | {"token create": ["ci", "--owner", "ada"]}
     for name in names:
         shown = runner.invoke(cli.main, [*name.split(), "--help"])
         assert "--json" in shown.output, name
-        done = runner.invoke(cli.main, [*name.split(), *["local"] * (name in needs_one), "--json"])
+        done = runner.invoke(cli.main, [*name.split(), *needs.get(name, []), "--json"])
         assert done.exit_code == 2, name
         assert "cannot read" in json.loads(done.stdout)["error"], name

@@ -6,23 +6,23 @@ import pytest
 from mlflow_host import gc as server_gc
 from mlflow_host.settings import SettingsError
 from mlflowctl import (
-    gc,
     orphans,
 )
+from mlflowctl.ages import parse_age
 from mlflowctl.errors import ControlError
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30d", 2592000), ("12h", 43200), ("0s", 0), ("5m", 300)])
 def test_ages(text: str, seconds: int) -> None:
     """A number and its unit."""
-    assert gc.parse_age(text) == seconds
+    assert parse_age(text, "--older-than") == seconds
 
 
 @pytest.mark.parametrize("text", ["", "d", "30", "-1d", "1.5d", "30 d", "1w"])
 def test_nonsense_is_no_age(text: str) -> None:
     """Refused, with the way to write it."""
     with pytest.raises(ControlError, match="such as 30d"):
-        gc.parse_age(text)
+        parse_age(text, "--older-than")
 
 
 def test_orphans_are_files_below_no_owner() -> None:

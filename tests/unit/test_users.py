@@ -1,13 +1,14 @@
-"""Users: what is refused, and an htpasswd file that is stable."""
+"""Users: what is refused, and a file of them that is stable."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from passlib.hash import sha512_crypt
 
-from plugins.filter.users import htpasswd, user_problems
+from plugins.filter.users import user_problems, user_records
 
 GOOD = "correct-horse-battery"
 HASH = sha512_crypt.using(rounds=5000).hash(GOOD)
@@ -32,7 +33,16 @@ HASH = sha512_crypt.using(rounds=5000).hash(GOOD)
         ([{"name": "ada", "password": GOOD + "\n"}], "control character"),
         ([{"name": "ada", "password_hash": "{PLAIN}" + GOOD}], "openssl passwd -6"),
         ([{"name": "ada", "password_hash": "$apr1$x$y"}], "openssl passwd -6"),
-        ([{"name": "ada", "password": GOOD, "role": "x"}], "unknown key role"),
+        ([{"name": "ada", "password": GOOD, "group": "x"}], "unknown key group"),
+        (
+            [{"name": "ada", "password": GOOD, "role": "root"}],
+            "the role of 'ada' is 'root': use one of viewer, editor, admin",
+        ),
+        ([{"name": "ada", "password": GOOD, "state": "gone"}], "use one of present, locked, absent"),
+        (
+            [{"name": "ada", "password": GOOD, "state": "locked"}, {"name": "bob", "state": "absent"}],
+            "nobody could log in",
+        ),
         ([{"name": "ada", "password": GOOD}] * 2, "2 times"),
     ],
 )
@@ -51,19 +61,29 @@ def test_good_users_have_no_problems() -> None:
 
 
 def test_the_file_is_stable_and_changes_only_where_it_must() -> None:
-    """A second run changes nothing; a new password changes one line; a removed user vanishes."""
-    users = [{"name": "ada", "password": GOOD}, {"name": "bob", "password": GOOD}]
-    first = htpasswd(users, "")
-    assert htpasswd(users, first) == first
-    ada, bob = first.splitlines()
-    assert ada.split(":")[1] != bob.split(":")[1]
-    assert sha512_crypt.verify(GOOD, ada.split(":", 1)[1])
-    changed = htpasswd([users[0], {"name": "bob", "password": GOOD + "2"}], first)
-    assert changed.splitlines()[0] == ada
-    assert changed.splitlines()[1] != bob
-    assert htpasswd(users[:1], first) == ada + "\n"
+    """A second run changes nothing; a new password changes one entry; a removed user vanishes."""
+    users = [{"name": "ada", "password": GOOD, "role": "admin"}, {"name": "bob", "password": GOOD}]
+    first = user_records(users, "")
+    assert user_records(users, first) == first
+    ada, bob = json.loads(first)
+    assert (ada["role"], bob["role"], bob["state"]) == ("admin", "editor", "present")
+    assert ada["hash"] != bob["hash"]
+    assert sha512_crypt.verify(GOOD, ada["hash"])
+    changed = json.loads(user_records([users[0], {"name": "bob", "password": GOOD + "2"}], first))
+    assert changed[0] == ada
+    assert changed[1]["hash"] != bob["hash"]
+    assert json.loads(user_records([users[0], users[1] | {"state": "absent"}], first)) == [ada]
+
+
+def test_a_locked_user_keeps_the_hash() -> None:
+    """So that unlocking asks nobody for a new password."""
+    users = [{"name": "bob", "password": GOOD}]
+    first = user_records(users, "")
+    (locked,) = json.loads(user_records([users[0] | {"state": "locked"}], first))
+    assert locked == json.loads(first)[0] | {"state": "locked"}
 
 
 def test_given_hashes_pass_through() -> None:
     """A ready hash is written as it is."""
-    assert htpasswd([{"name": "bob", "password_hash": HASH}], "bob:old\n") == f"bob:{HASH}\n"
+    (bob,) = json.loads(user_records([{"name": "bob", "password_hash": HASH}], ""))
+    assert bob["hash"] == HASH

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
-import sys
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import click
@@ -14,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mlflowctl import __doc__ as about
-from mlflowctl import archive, lock, retention, state, swap, units
+from mlflowctl import archive, cli_access, lock, retention, state, swap, units
 from mlflowctl import backup as backups
 from mlflowctl import config as configuration
 from mlflowctl import drill as drills
@@ -24,64 +21,18 @@ from mlflowctl import notify as notification
 from mlflowctl import orphans as orphan_files
 from mlflowctl import restore as restores
 from mlflowctl import verify as verification
+from mlflowctl.console import Facts, Output, command
 from mlflowctl.errors import ControlError
 from mlflowctl.repository import Restic
-
-Facts = dict[str, Any]
-
-
-class Output:
-    """Progress for people, facts for programs."""
-
-    def __init__(self, json: bool) -> None:
-        self.json = json
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-
-    def say(self, text: str) -> None:
-        """One line of progress: a spinner's place on a terminal, a line in the journal."""
-        self._console.print(text, markup=False)
-
-    def facts(self, facts: Facts | list[Facts]) -> None:
-        """The result; an error goes to standard error, unless a program reads it."""
-        if self.json:
-            click.echo(json_module.dumps(facts, indent=2, default=str))
-            return
-        for fact in facts if isinstance(facts, list) else [facts]:
-            for name, value in fact.items():
-                if name == "error":
-                    click.echo(f"mlflowctl: {value}", err=True)
-                elif isinstance(value, list):
-                    click.echo(f"{name}: {len(value) or 'none'}")
-                    for item in value:
-                        click.echo(f"  {item}")
-                elif not isinstance(value, dict):
-                    click.echo(f"{name}: {value}")
-
-
-def command(group: click.Group, **more: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command with ``--json``, our exit codes, and the configuration as its first argument."""
-
-    def decorate(function: Callable[..., Any]) -> click.Command:
-        @click.option("--json", is_flag=True, help="Print the result as JSON.")
-        @wraps(function)
-        def run(json: bool, **arguments: Any) -> None:
-            output = Output(json)
-            try:
-                code = function(configuration.load(), output, **arguments)
-            except ControlError as error:
-                output.facts({"error": str(error)})
-                sys.exit(error.exit_code)
-            sys.exit(code or 0)
-
-        return group.command(**more)(run)
-
-    return decorate
 
 
 @click.group(help=about, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """The group of all commands."""
     os.umask(0o077)
+
+
+main.commands.update(cli_access.top.commands)
 
 
 def _deed(
@@ -118,7 +69,7 @@ def backup(config: configuration.Config, output: Output) -> int:
 @REPOSITORY
 @click.argument("point", required=False)
 @click.option("--replace-live", is_flag=True, help="Put aside what this host serves, and serve the point.")
-@click.option("--tls", is_flag=True, help="Also the certificates that nginx had, for a new host.")
+@click.option("--tls", is_flag=True, help="Also the certificates that nginx had, and the tokens, for a new host.")
 @click.option("--unverified", is_flag=True, help="Accept a point that was never verified, or missing artifacts.")
 @click.option("--run", metavar="ID", help="Only this run's artifacts, those that are missing.")
 @click.option("--model", metavar="NAME/VERSION|ID", help="Only this model's artifacts, those that are missing.")

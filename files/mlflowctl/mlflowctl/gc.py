@@ -7,7 +7,6 @@ model still needs the files. This asks.
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -15,25 +14,12 @@ from typing import Any
 import psycopg
 
 from mlflowctl import database, lock, preflight, references, service, state
+from mlflowctl.ages import parse_age
 from mlflowctl.backup import Say
 from mlflowctl.checker import walk
 from mlflowctl.config import Config
-from mlflowctl.errors import ControlError, ProblemFound
+from mlflowctl.errors import ProblemFound
 from mlflowctl.process import run as run_program
-
-_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-
-
-def parse_age(text: str) -> int:
-    """Seconds of an age such as ``30d`` or ``12h``.
-
-    Raises:
-        ControlError: it is not one.
-    """
-    found = re.fullmatch(r"(\d+)([dhms])", text)
-    if found is None:
-        raise ControlError(f"--older-than is {text!r}: use a number and d, h, m or s, such as 30d")
-    return int(found[1]) * _UNITS[found[2]]
 
 
 def doomed(connection: psycopg.Connection[Any], before_ms: int) -> list[tuple[str, str, str]]:
@@ -57,7 +43,7 @@ def run(config: Config, older_than: str, dry_run: bool, say: Say) -> dict[str, A
         ProblemFound: a registered model relies on files that would go.
         ControlError: it cannot run.
     """
-    before = int((time.time() - parse_age(older_than)) * 1000)
+    before = int((time.time() - parse_age(older_than, "--older-than")) * 1000)
     with lock.exclusive(config.state_path, "gc"):
         preflight.check_volume(config)
         with database.snapshot(config) as (connection, _):

@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 
 from mlflowctl import database, leftovers, lock, preflight
+from mlflowctl.ages import parse_age
 from mlflowctl.backup import Say
 from mlflowctl.checker import UPLOADING, walk
 from mlflowctl.config import Config
-from mlflowctl.gc import parse_age
 from mlflowctl.references import Resolver
 
 ROOTS = """
@@ -79,7 +79,7 @@ def quarantine(config: Config, older_than: str, say: Say) -> dict[str, Any]:
         Busy: another transaction runs.
         ControlError: the age is none, or the volume or database is not there.
     """
-    before = time.time() - parse_age(older_than)
+    before = time.time() - parse_age(older_than, "--older-than")
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     with lock.exclusive(config.state_path, "quarantine"):
         found = [(path, size) for path, size in find(config) if (config.store / path).lstat().st_mtime < before]

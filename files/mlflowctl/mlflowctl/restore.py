@@ -33,7 +33,7 @@ class Order:
     Attributes:
         point: latest, a name or a time; if not given, the latest, or the first one after `database_at`.
         replace_live: put aside what the host serves.
-        tls: also the certificates that nginx had, for a new host.
+        tls: also the certificates that nginx had, and the tokens, for a new host.
         unverified: accept a point that was never verified, or a database whose artifacts are not there.
         database_only: leave the live artifacts as they are.
         database_at: take the database out of the WAL archive, as of this time; ``point``: the point's own moment.
@@ -188,6 +188,7 @@ def _whole(config: Config, order: Order, repository: Restic, place: restored.Pla
         service.wait_ready(config)
         if order.tls:
             restored.put_tls(copy)
+            restored.put_tokens(copy)
     swap_seconds = time.monotonic() - swap_started
     if lives:
         say(f"point {point.name} is live; what it replaced is kept: mlflowctl leftovers list, suffix {suffix}")

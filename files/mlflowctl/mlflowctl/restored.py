@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import archive, backup, bundle, database, preflight, references
+from mlflowctl import archive, backup, bundle, database, jsonfile, preflight, references
 from mlflowctl.backup import Say
 from mlflowctl.checker import Files, Report, compare, compare_rows, walk
 from mlflowctl.config import Config
@@ -265,3 +265,17 @@ def put_tls(copy: Copy) -> None:
         partial.chmod(int(mode, 8))
         partial.rename(target)
     run(["systemctl", "reload", "nginx.service"])
+
+
+def put_tokens(copy: Copy) -> None:
+    """Put back the tokens on a host that has none, and let them log in.
+
+    A host that has some keeps them: a token that was revoked since the point must not come back.
+    """
+    config = copy.config
+    target = config.config_path / "access" / "tokens.json"
+    bundled = copy.stage / bundle.NAME / str(target).lstrip("/")
+    if target.exists() or not bundled.is_file():
+        return
+    jsonfile.write(target, jsonfile.read(bundled, []))
+    run(["systemctl", "start", f"{config.unit}-access.service"])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
@@ -95,7 +95,7 @@ def get(config: Config, url: str, path: Path | str) -> bytes:
     """
     connection = _UnixConnection(str(path))
     try:
-        connection.request("GET", url, headers={"Host": config.public_url.split("://")[-1]})
+        connection.request("GET", url, headers={"Host": urlsplit(config.public_url).netloc})
         answer = connection.getresponse()
         said = answer.read()
     except OSError as error:

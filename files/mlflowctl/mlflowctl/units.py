@@ -24,7 +24,7 @@ from mlflowctl.errors import Busy, ControlError
 from mlflowctl.process import run
 
 if TYPE_CHECKING:
-    from mlflowctl.cli import Output
+    from mlflowctl.console import Output
 
 
 # The journal is a moment behind the unit.

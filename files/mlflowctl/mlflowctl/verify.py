@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mlflowctl import archive, backup, database, lock, preflight, references, state
+from mlflowctl import access, archive, backup, certificates, database, lock, preflight, references, state
 from mlflowctl.checker import Files, Report, compare, walk
 from mlflowctl.config import Config
 from mlflowctl.process import run as run_program
@@ -80,6 +80,8 @@ def status(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
     problems += _silent(config)
     if problem := archive.problem(config):
         problems.append(problem)
+    if access.settings().exists():
+        problems += certificates.problems(access.load(), datetime.now(UTC))
     return {"problems": problems, "warnings": _warnings(config), **recorded}
 
 

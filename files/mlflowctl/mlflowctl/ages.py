@@ -1,0 +1,21 @@
+"""Lengths of time as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from mlflowctl.errors import ControlError
+
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+def parse_age(text: str, option: str) -> int:
+    """Seconds of an age such as ``30d`` or ``12h``, which the user gave as ``option``.
+
+    Raises:
+        ControlError: it is not one.
+    """
+    found = re.fullmatch(r"(\d+)([dhms])", text)
+    if found is None:
+        raise ControlError(f"{option} is {text!r}: use a number and d, h, m or s, such as 30d")
+    return int(found[1]) * _UNITS[found[2]]

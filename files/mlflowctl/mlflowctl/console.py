@@ -1,0 +1,67 @@
+"""What all commands share: output, ``--json``, exit codes (0 fine, 1 problem found, 2 cannot run, 75 busy)."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+from rich.console import Console
+
+from mlflowctl import config as configuration
+from mlflowctl.errors import ControlError
+
+Facts = dict[str, Any]
+
+
+class Output:
+    """Progress for people, facts for programs."""
+
+    def __init__(self, json: bool) -> None:
+        self.json = json
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """One line of progress: a spinner's place on a terminal, a line in the journal."""
+        self._console.print(text, markup=False)
+
+    def facts(self, facts: Facts | list[Facts]) -> None:
+        """The result; an error goes to standard error, unless a program reads it."""
+        if self.json:
+            click.echo(json_module.dumps(facts, indent=2, default=str))
+            return
+        for fact in facts if isinstance(facts, list) else [facts]:
+            for name, value in fact.items():
+                if name == "error":
+                    click.echo(f"mlflowctl: {value}", err=True)
+                elif isinstance(value, list):
+                    click.echo(f"{name}: {len(value) or 'none'}")
+                    for item in value:
+                        click.echo(f"  {item}")
+                elif not isinstance(value, dict):
+                    click.echo(f"{name}: {value}")
+
+
+def command(
+    group: click.Group, load: Callable[[], Any] = configuration.load, **more: Any
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command with ``--json``, our exit codes, and what ``load`` returns as its first argument."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        @click.option("--json", is_flag=True, help="Print the result as JSON.")
+        @wraps(function)
+        def run(json: bool, **arguments: Any) -> None:
+            output = Output(json)
+            try:
+                code = function(load(), output, **arguments)
+            except ControlError as error:
+                output.facts({"error": str(error)})
+                sys.exit(error.exit_code)
+            sys.exit(code or 0)
+
+        return group.command(**more)(run)
+
+    return decorate

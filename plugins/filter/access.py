@@ -1,0 +1,106 @@
+"""Which role reaches which endpoint: the rules of the proxy against the endpoints of the installed release.
+
+An endpoint is ``METHOD /path`` with parameters as ``*``. A rule is the same,
+with ``{api}`` for any of MLflow's four prefixes. They fit if they are equal:
+no rule opens a path that it does not spell out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypedDict
+
+ROLES = ("viewer", "editor", "admin")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+PREFIX = re.compile(r"/(ajax-)?api/[23][.]0")
+RULE = re.compile(rf"({'|'.join(METHODS)}) (/|\{{api\}}/)[^ ]*")
+
+
+class Entry(TypedDict):
+    """An endpoint and the least role that reaches it."""
+
+    endpoint: str
+    role: str
+
+
+def _operation(endpoint: str) -> str:
+    return re.sub(r"<[^>]*>", "*", PREFIX.sub("{api}", endpoint, count=1))
+
+
+def access_problems(rules: Any) -> list[str]:
+    """Everything that is wrong with rules, in plain sentences."""
+    if not isinstance(rules, dict):
+        return ["give lists of endpoints, by role"]
+    problems = [
+        f"there is no role {role!r}: use viewer or editor; admins reach everything"
+        for role in set(rules) - {"viewer", "editor"}
+    ]
+    for role, endpoints in rules.items():
+        problems += [
+            f"{endpoint!r} of {role} is no endpoint: write method and path, such as 'POST {{api}}/mlflow/runs/delete'"
+            for endpoint in endpoints or []
+            if not RULE.fullmatch(str(endpoint))
+        ]
+    return problems
+
+
+def access_table(endpoints: list[str], rules: dict[str, list[str]], more: dict[str, list[str]]) -> list[Entry]:
+    """Each endpoint with the least role that reaches it.
+
+    Args:
+        endpoints: ``METHOD /path`` of the installed release, parameters as
+            ``<name>``, those that hold slashes as ``<path:name>``.
+        rules: endpoints by role; one that stands nowhere is the admins'.
+        more: as ``rules``; where both name an endpoint, this counts.
+
+    Returns:
+        In the order of ``endpoints``.
+    """
+    roles = {endpoint: role for source in (rules, more) for role in source for endpoint in source[role] or []}
+    return [{"endpoint": endpoint, "role": roles.get(_operation(endpoint), "admin")} for endpoint in endpoints]
+
+
+def access_map(table: list[Entry]) -> list[Entry]:
+    """The entries of nginx's ``map`` of ``METHOD /path`` to role.
+
+    Endpoints without parameters stand as they are, which nginx finds first,
+    by hashing. The others become one regular expression for each operation;
+    nginx takes the first that matches, so those that spell out more come
+    first. The admins' are among them: a parameter that may hold slashes would
+    otherwise open what lies below it.
+    """
+    exact = [entry for entry in table if "<" not in entry["endpoint"]]
+    grouped: dict[tuple[str, str, str], set[str]] = {}
+    for entry in table:
+        if "<" in entry["endpoint"]:
+            method, path = entry["endpoint"].split(" ")
+            found = PREFIX.match(path)
+            prefix = found.group() if found else ""
+            grouped.setdefault((method, path.removeprefix(prefix), entry["role"]), set()).add(re.escape(prefix))
+    patterns = sorted(grouped, key=lambda key: (-_spelt_out(key[1]), key))
+    return exact + [
+        {"endpoint": f"~^{key[0]} ({'|'.join(sorted(grouped[key]))}){_regex(key[1])}$", "role": key[2]}
+        for key in patterns
+    ]
+
+
+def _spelt_out(path: str) -> int:
+    """How many parts of a path are not parameters."""
+    return sum(1 for part in path.split("/") if part and not part.startswith("<"))
+
+
+def _regex(path: str) -> str:
+    pieces = re.split(r"(<[^>]*>)", path)
+    return "".join(
+        (".+" if piece.startswith("<path:") else "[^/]+") if piece.startswith("<") else re.escape(piece)
+        for piece in pieces
+    )
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters of this file by name."""
+        return {"access_problems": access_problems, "access_table": access_table, "access_map": access_map}

@@ -1,0 +1,49 @@
+"""Write the table of docs/access.md: every endpoint of the installed release, and the role that it needs.
+
+``ssh host cat /opt/mlflow/current/release.json | python -m scripts.access_table``
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import yaml
+
+from plugins.filter.access import PREFIX, Entry, access_table
+from scripts.readme_tables import render
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "access.md"
+RULES = ROOT / "roles" / "proxy" / "files" / "access-rules.yml"
+
+
+def endpoints_table(entries: list[Entry]) -> str:
+    """A Markdown table with a line for each operation, by path; ``under`` names the prefixes that it has."""
+    operations: dict[tuple[str, str, str], list[str]] = {}
+    for entry in entries:
+        method, path = entry["endpoint"].split(" ")
+        found = PREFIX.match(path)
+        prefix = found.group() if found else ""
+        key = (path.removeprefix(prefix), method, entry["role"])
+        operations.setdefault(key, []).append(prefix.strip("/"))
+    lines = ["| endpoint | role | under |", "|---|---|---|"]
+    for (path, method, role), prefixes in sorted(operations.items()):
+        lines.append(f"| `{method} {path}` | {role} | {', '.join(sorted(filter(None, prefixes)))} |")
+    return "\n".join(lines)
+
+
+def entries_of(endpoints: list[str]) -> list[Entry]:
+    """Each endpoint with its role, by the project's own rules."""
+    return access_table(endpoints, yaml.safe_load(RULES.read_text()), {})
+
+
+def main() -> None:
+    """Rewrite the page for the release whose description comes on standard input."""
+    entries = entries_of(json.load(sys.stdin)["endpoints"])
+    PAGE.write_text(render(PAGE.read_text(), "endpoints", endpoints_table(entries)))
+
+
+if __name__ == "__main__":
+    main()

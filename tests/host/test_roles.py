@@ -1,0 +1,134 @@
+"""What each role reaches: every endpoint of the installed release, for everybody who may knock."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from plugins.filter.access import ROLES, Entry
+from scripts.access_table import PAGE, endpoints_table, entries_of
+from scripts.readme_tables import render
+from tests.hosts.control import control
+
+
+@pytest.fixture(scope="module")
+def endpoints(server: Any, host: Any) -> list[Entry]:
+    """Each endpoint of the installed release with the role that it needs."""
+    description = json.loads(host.file(f"{server['mlflow_root_path']}/current/release.json").content_string)
+    return entries_of(description["endpoints"])
+
+
+@pytest.fixture(scope="module")
+def without_mlflow(server: Any, host: Any) -> Iterator[None]:
+    """MLflow is away: what the proxy lets pass is answered with 502, and nothing happens."""
+    units = [f"{server.unit}{kind}" for kind in (".socket", ".service", "-asgi.socket", "-asgi.service")]
+    host.check_output("systemctl stop " + " ".join(units))
+    yield
+    host.check_output("systemctl start " + " ".join(units))
+
+
+@pytest.fixture(scope="module")
+def logins(server: Any, host: Any) -> Iterator[dict[str, Any]]:
+    """Everybody who may knock: a person and a token for each role, and those who may not any more."""
+    found: dict[str, Any] = {"anonymous": None}
+    for user in server["mlflow_users"]:
+        found[user.get("role", "editor")] = (user["name"], user.get("password", "second-secret-word"))
+    wishes = {f"{role} by token": f"--role {role}" for role in ROLES}
+    wishes |= {"expired token": "--expires 1s", "revoked token": ""}
+    for number, (who, wish) in enumerate(wishes.items()):
+        made = control(host, f"token create matrix-{number} --owner {server.login[0]} {wish}")
+        found[who] = made["token"]
+    control(host, f"token revoke matrix-{len(wishes) - 1}")
+    # The timer does this twice a minute; test_tokens.py waits for it.
+    host.check_output("sleep 1; mlflowctl access apply")
+    yield found
+    for number in range(len(wishes) - 1):
+        control(host, f"token revoke matrix-{number}")
+
+
+def knock(server: Any, session: requests.Session, login: Any, method: str, path: str) -> requests.Response:
+    """A request of somebody: a name and password, a token, or nobody."""
+    headers = {"Authorization": f"Bearer {login}"} if isinstance(login, str) else {}
+    auth = login if isinstance(login, tuple) else None
+    return session.request(method, server.url + path, auth=auth, headers=headers, allow_redirects=False)
+
+
+def test_the_list_of_endpoints_is_the_installed_releases(endpoints: list[Entry]) -> None:
+    """An endpoint that a new release adds stands in docs/access.md before anybody relies on its role."""
+    text = PAGE.read_text()
+    assert render(text, "endpoints", endpoints_table(endpoints)) == text, endpoints_table(endpoints)
+
+
+@pytest.mark.parametrize(
+    "who", ["anonymous", "expired token", "revoked token", *ROLES, *(f"{role} by token" for role in ROLES)]
+)
+@pytest.mark.usefixtures("without_mlflow")
+def test_endpoints_by_role(
+    server: Any, stranger: Any, endpoints: list[Entry], logins: dict[str, Any], who: str
+) -> None:
+    """Everybody reaches exactly what their role reaches; 0 surprises among all endpoints."""
+    role = who.removesuffix(" by token")
+    reach = ROLES.index(role) if role in ROLES else -1
+    surprises = []
+    for endpoint in endpoints:
+        method, path = re.sub(r"<[^>]*>", "x", endpoint["endpoint"]).split(" ")
+        answer = knock(server, stranger, logins[who], method, path).status_code
+        allowed = ROLES.index(endpoint["role"]) <= reach
+        expected = 502 if path == "/health" or allowed else 401 if reach < 0 else 403
+        if answer != expected:
+            surprises.append((endpoint, answer, expected))
+    assert surprises == []
+    assert len(endpoints) > 400
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ("HEAD", "/api/2.0/mlflow/runs/get", "viewer"),
+        ("PROPFIND", "/", "admin"),
+        ("PATCH", "/api/2.0/mlflow/runs/search", "admin"),
+        ("POST", "/api/9.0/mlflow/runs/search", "admin"),
+        ("GET", "/docs", "admin"),
+        ("GET", "/openapi.json", "admin"),
+        # spelt so that nginx and MLflow could read it differently
+        ("POST", "/api/2.0/mlflow/runs/%73earch", "viewer"),
+        ("POST", "//api/2.0/mlflow/runs/delete", "admin"),
+        ("POST", "/api/2.0/mlflow/runs/search/", "admin"),
+        ("POST", "/api/2.0/mlflow/runs/search;x", "admin"),
+        ("POST", "/API/2.0/mlflow/runs/DELETE", "admin"),
+        ("POST", "/api/2.0/mlflow/runs%2fdelete", "admin"),
+    ],
+)
+@pytest.mark.usefixtures("without_mlflow")
+def test_odd_requests_need_a_role_too(
+    server: Any, stranger: Any, logins: dict[str, Any], odd: tuple[str, str, str]
+) -> None:
+    """What no rule covers is for admins, however it is spelt."""
+    method, path, role = odd
+    for who in ROLES:
+        expected = 502 if ROLES.index(role) <= ROLES.index(who) else 403
+        assert send_as_it_is(server, stranger, logins[who], method, path) == expected, who
+
+
+@pytest.mark.parametrize("step", ["..", "%2e%2e", "%2E.", ".%2e"])
+@pytest.mark.parametrize("slash", ["/", "%2f", "%2F"])
+@pytest.mark.usefixtures("without_mlflow")
+def test_no_way_around_by_parent_directories(
+    server: Any, stranger: Any, logins: dict[str, Any], step: str, slash: str
+) -> None:
+    """nginx would resolve them and MLflow would not, so they are refused: for everybody, before the login."""
+    path = f"/api/2.0/mlflow/runs/delete{slash}{step}{slash}search"
+    for who in ("viewer", "admin"):
+        assert send_as_it_is(server, stranger, logins[who], "POST", path) == 400
+
+
+def send_as_it_is(server: Any, session: requests.Session, login: Any, method: str, path: str) -> int:
+    """Send a path that the library would otherwise tidy up."""
+    request = session.prepare_request(requests.Request(method, server.url, auth=login))
+    request.url = server.url + path
+    return session.send(request, verify=server.ca, allow_redirects=False).status_code

@@ -1,0 +1,134 @@
+"""Named tokens on a host, used by unmodified clients."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.hosts.control import control
+
+LOGS = """
+import mlflow
+mlflow.set_experiment("by token")
+with mlflow.start_run() as run:
+    mlflow.log_metric("m", 1)
+    mlflow.log_text("text", "a.txt")
+print(mlflow.artifacts.load_text(run.info.artifact_uri + "/a.txt"), len(mlflow.search_runs()), run.info.run_id)
+"""
+
+# The timer comes twice a minute, and an end must be felt within a minute.
+EXPIRY_SECONDS = 61
+
+
+@pytest.fixture
+def create(server: Any, host: Any) -> Iterator[Callable[..., Any]]:
+    """Make a token of the first user; gone after the test."""
+    names = []
+
+    def make(name: str, more: str = "") -> Any:
+        names.append(name)
+        return control(host, f"token create {name} --owner {server.login[0]} {more}")
+
+    yield make
+    present = {entry["name"] for entry in control(host, "token list")}
+    for name in present.intersection(names):
+        control(host, f"token revoke {name}")
+
+
+def status(server: Any, session: Any, token: str, path: str = "/version") -> int:
+    """The answer to a request with a token."""
+    answer = session.get(server.url + path, headers={"Authorization": f"Bearer {token}"})
+    return int(answer.status_code)
+
+
+def test_a_client_works_with_a_token(
+    server: Any, host: Any, client: Callable[..., str], create: Callable[..., Any]
+) -> None:
+    """MLFLOW_TRACKING_TOKEN is enough to log, upload, download and search; the list tells when it was used."""
+    made = create("ci", "--role editor")
+    environment = {
+        "MLFLOW_TRACKING_TOKEN": made["token"],
+        "MLFLOW_TRACKING_USERNAME": "",
+        "MLFLOW_TRACKING_PASSWORD": "",
+    }
+    assert client("-c", LOGS, **environment).splitlines()[-1].startswith("text ")
+    (listed,) = [entry for entry in control(host, "token list") if entry["name"] == "ci"]
+    assert (listed["role"], listed["state"], listed["owner"]) == ("editor", "valid", server.login[0])
+    assert listed["last_used"].startswith("20")
+    assert made["token"] not in json.dumps(control(host, "token list"))
+
+
+def test_revoking_and_rotating_count_with_the_next_request(
+    server: Any, host: Any, stranger: Any, create: Callable[..., Any]
+) -> None:
+    """Although the login was remembered a moment ago."""
+    first = create("short")["token"]
+    assert [status(server, stranger, first) for _ in range(3)] == [200, 200, 200]
+    second = control(host, "token rotate short")["token"]
+    assert (status(server, stranger, first), status(server, stranger, second)) == (401, 200)
+    control(host, "token revoke short")
+    assert status(server, stranger, second) == 401
+
+
+def test_nginx_needs_no_reload(server: Any, host: Any, stranger: Any, create: Callable[..., Any]) -> None:
+    """No process is replaced, so no connection is dropped."""
+    workers = host.check_output("pgrep -P $(cat /run/nginx.pid)")
+    token = create("quiet")["token"]
+    assert status(server, stranger, token) == 200
+    assert host.check_output("pgrep -P $(cat /run/nginx.pid)") == workers
+
+
+def test_tokens_survive_a_restart(server: Any, host: Any, stranger: Any, create: Callable[..., Any]) -> None:
+    """Of nginx, with everything that it remembered."""
+    token = create("lasting")["token"]
+    host.check_output("systemctl restart nginx")
+    assert status(server, stranger, token) == 200
+
+
+def test_an_expired_token_ends_by_itself(server: Any, host: Any, stranger: Any, create: Callable[..., Any]) -> None:
+    """The timer ends it; nobody has to look."""
+    token = create("brief", "--expires 5s")["token"]
+    assert status(server, stranger, token) == 200
+    deadline = time.monotonic() + 5 + EXPIRY_SECONDS
+    while status(server, stranger, token) != 401:
+        assert time.monotonic() < deadline, host.check_output(f"systemctl status {server.unit}-access.timer")
+        time.sleep(1)
+    (listed,) = [entry for entry in control(host, "token list") if entry["name"] == "brief"]
+    assert listed["state"] == "expired"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("create x --owner nobody", "there is no user 'nobody' who may log in"),
+        ("create x --owner eve --role admin", "'eve' is editor: a token of theirs cannot be admin"),
+        ("create x --owner eve --role root", "there is no role 'root'"),
+        ("create ../x --owner eve", "cannot be used"),
+        ("create eve --owner eve", "is a user's name"),
+        ("revoke nothing", "there is no token 'nothing'"),
+    ],
+)
+def test_bad_input_is_refused(server: Any, host: Any, arguments: str, said: str) -> None:
+    """Exit code 2 and one sentence that says what to do; nothing changes."""
+    link = f"readlink /var/lib/{server.unit}-proxy/logins"
+    before = host.check_output(link)
+    done = host.run(f"mlflowctl token {arguments}")
+    assert (done.rc, said in done.stderr) == (2, True), done.stderr
+    assert host.check_output(link) == before
+
+
+def test_no_secret_can_be_read(server: Any, host: Any, create: Callable[..., Any]) -> None:
+    """Neither the token, nor its secret, nor a hash, by anybody but root and nginx."""
+    made = create("hidden")
+    secret = base64.b64decode(made["token"]).decode().split(":")[1]
+    settings, compiled = server["mlflow_config_path"], f"/var/lib/{server.unit}-proxy"
+    places = f"{settings} {compiled} /etc/nginx /var/log /run/{server.unit}-proxy"
+    assert host.run(f"grep -rlF -e {secret} -e {made['token']} {places}").stdout == ""
+    for path in (f"{settings}/access/tokens.json", f"{compiled}/logins/tokens/hidden"):
+        assert host.file(path).exists
+        assert host.run(f"runuser -u nobody -- cat {path}").rc != 0

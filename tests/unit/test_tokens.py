@@ -1,0 +1,225 @@
+"""Tokens, what nginx checks logins with, and the audit log."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflowctl import access, audit, certificates, issue, logins, uses
+from mlflowctl.errors import ControlError
+from passlib.hash import ldap_salted_sha1
+
+from tests.unit.helpers import NOW
+
+USERS = [
+    {"name": "ada", "role": "admin", "hash": "$6$a", "state": "present"},
+    {"name": "eve", "role": "editor", "hash": "$6$e", "state": "present"},
+    {"name": "leo", "role": "viewer", "hash": "$6$l", "state": "locked"},
+]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> access.Access:
+    """A host with three users."""
+    monkeypatch.setattr("shutil.chown", lambda *_args, **_more: None)
+    users(tmp_path, USERS)
+    return access.Access(
+        tmp_path, tmp_path / "logins", "www-data", tmp_path / "login.log", tmp_path / "audit.log", tmp_path, 21
+    )
+
+
+def users(path: Path, entries: list[dict[str, str]]) -> None:
+    """What the playbook writes."""
+    (path / "users.json").write_text(json.dumps(entries))
+
+
+def make(place: access.Access, name: str, owner: str, role: str | None, expires: str) -> dict[str, Any]:
+    """Make a token."""
+    return issue.create(place, issue.Wish(name, owner, role, expires), NOW)
+
+
+def reached(place: access.Access) -> dict[str, list[str]]:
+    """By name, the roles that nginx would find."""
+    names = {path.name for kind in ("passwords", "tokens") for path in (place.logins / kind).iterdir()}
+    return {name: [role for role in access.ROLES if (place.logins / role / name).exists()] for name in sorted(names)}
+
+
+def test_names_reach_their_role_and_those_below(place: access.Access) -> None:
+    """A locked user is not there at all; nobody has a file without a line; nginx's group reads, others do not."""
+    os.umask(0o077)  # as the command line sets it
+    assert logins.apply(place, NOW) == {"changed": True, "users": 2, "tokens": 0}
+    assert reached(place) == {"ada": ["viewer", "editor", "admin"], "eve": ["viewer", "editor"]}
+    assert (place.logins / "passwords" / "ada").read_text() == "ada:$6$a\n"
+    assert (place.logins / "nobody").read_text() == ""
+    modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in [place.logins, *place.logins.rglob("*")]}
+    assert modes == {True: 0o750, False: 0o640}
+
+
+def test_the_link_moves_only_when_something_changes(place: access.Access) -> None:
+    """nginx remembers logins by where the link points to. What is old goes."""
+    logins.apply(place, NOW)
+    first = place.logins.readlink()
+    assert logins.apply(place, NOW)["changed"] is False
+    users(place.path, USERS[1:])
+    assert logins.apply(place, NOW)["changed"] is True
+    assert place.logins.readlink() != first
+    assert [path.name for path in place.path.glob("logins.*")] == [place.logins.readlink().name]
+
+
+def test_a_run_that_was_killed_harms_nothing(place: access.Access) -> None:
+    """Half a directory from before is thrown away."""
+    (place.path / "logins.partial" / "admin").mkdir(parents=True)
+    (place.path / "logins.partial" / "admin" / "eve").touch()
+    logins.apply(place, NOW)
+    assert reached(place)["eve"] == ["viewer", "editor"]
+
+
+def test_a_token_logs_in_and_only_its_hash_is_kept(place: access.Access) -> None:
+    """By the scheme {SSHA}, which nginx knows."""
+    made = make(place, "ci", "ada", "editor", "90d")
+    name, secret = base64.b64decode(made["token"]).decode().split(":")
+    line = (place.logins / "tokens" / "ci").read_text().strip()
+    assert name == "ci"
+    assert ldap_salted_sha1.verify(secret, line.removeprefix("ci:"))
+    assert reached(place)["ci"] == ["viewer", "editor"]
+    assert made["expires"] == "2027-02-19T12:00:00+00:00"
+    assert secret not in "".join(path.read_text() for path in place.path.rglob("*") if path.is_file())
+    assert (place.path / "tokens.json").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"name": "a/b"}, "cannot be used"),
+        ({"name": ".."}, "cannot be used"),
+        ({"name": "ada"}, "is a user's name"),
+        ({"name": "leo"}, "is a user's name"),
+        ({"name": "old"}, "there is a token 'old'"),
+        ({"owner": "bob"}, "there is no user 'bob' who may log in: use one of ada, eve"),
+        ({"owner": "leo"}, "there is no user 'leo' who may log in"),
+        ({"role": "root"}, "there is no role 'root'"),
+        ({"role": "admin"}, "'eve' is editor: a token of theirs cannot be admin"),
+        ({"expires": "soon"}, "--expires is 'soon'"),
+        ({"expires": "0d"}, "at once"),
+    ],
+)
+def test_bad_wishes_are_refused(place: access.Access, asked: dict[str, str], said: str) -> None:
+    """Each with its reason, and nothing changes."""
+    make(place, "old", "eve", None, "never")
+    before = (place.path / "tokens.json").read_text()
+    with pytest.raises(ControlError, match=said):
+        make(place, **({"name": "ci", "owner": "eve", "role": "editor", "expires": "1d"} | asked))
+    assert (place.path / "tokens.json").read_text() == before
+
+
+def test_tokens_end_and_fall_with_their_owner(place: access.Access) -> None:
+    """Expired, revoked, demoted, locked, removed."""
+    make(place, "day", "ada", None, "1d")
+    make(place, "ever", "ada", None, "never")
+    logins.apply(place, NOW + timedelta(hours=23))
+    assert {"day", "ever"} <= reached(place).keys()
+    logins.apply(place, NOW + timedelta(days=1))
+    assert "day" not in reached(place)
+    assert [entry["state"] for entry in issue.listing(place, NOW + timedelta(days=1))] == ["expired", "valid"]
+
+    users(place.path, [USERS[0] | {"role": "viewer"}, USERS[1]])
+    logins.apply(place, NOW)
+    assert reached(place)["ever"] == ["viewer"]
+    users(place.path, [USERS[0] | {"state": "locked"}, USERS[1]])
+    logins.apply(place, NOW)
+    assert "ever" not in reached(place)
+    assert issue.listing(place, NOW)[1]["state"] == "owner cannot log in"
+
+    users(place.path, USERS)
+    issue.revoke(place, "ever", NOW)
+    assert "ever" not in reached(place)
+    with pytest.raises(ControlError, match="no token 'ever'"):
+        issue.revoke(place, "ever", NOW)
+
+
+def test_rotation_ends_the_old_secret(place: access.Access) -> None:
+    """A new secret, the same role and owner, the whole lifetime again."""
+    first = make(place, "ci", "eve", "viewer", "10d")
+    old = (place.logins / "tokens" / "ci").read_text()
+    second = issue.rotate(place, "ci", NOW + timedelta(days=9))
+    assert (place.logins / "tokens" / "ci").read_text() != old
+    assert (second["owner"], second["role"], second["expires"][:10]) == ("eve", "viewer", "2026-12-10")
+    assert first["token"] != second["token"]
+
+
+def test_a_user_with_the_name_of_a_token_is_refused(place: access.Access) -> None:
+    """Nobody can say which of the two would log in; what nginx has stays."""
+    make(place, "bob", "ada", None, "never")
+    before = place.logins.readlink()
+    users(place.path, [*USERS, {"name": "bob", "role": "viewer", "hash": "x", "state": "present"}])
+    with pytest.raises(ControlError, match="the name of a user and of a token"):
+        logins.apply(place, NOW)
+    assert place.logins.readlink() == before
+
+
+def test_the_last_use_survives_rotated_logs(place: access.Access) -> None:
+    """Read where reading stopped, also after the log was put aside; failed logins are no use."""
+
+    def line(name: str, hour: int, status: int = 200) -> str:
+        return json.dumps({"time": f"2026-11-21T{hour:02}:00:00+00:00", "name": name, "status": status}) + "\n"
+
+    place.login_log.write_text(line("ci", 1) + line("eve", 2, 403) + line("bob", 3, 401) + '{"cut')
+    assert {name: time[11:13] for name, time in uses.last(place).items()} == {"ci": "01", "eve": "02"}
+    with place.login_log.open("a") as log:
+        log.write("\n" + line("ci", 4))
+    place.login_log.rename(place.path / "login.log.1")
+    place.login_log.write_text(line("eve", 5))
+    assert {name: time[11:13] for name, time in uses.last(place).items()} == {"ci": "04", "eve": "05"}
+    place.login_log.unlink()
+    (place.path / "login.log.1").unlink()
+    assert {name: time[11:13] for name, time in uses.last(place).items()} == {"ci": "04", "eve": "05"}
+
+
+def test_the_audit_log_is_read_across_rotations(place: access.Access) -> None:
+    """Oldest first, by user and by time; half a line is passed over."""
+
+    def line(name: str, time: str) -> str:
+        return json.dumps({"time": time, "name": name}) + "\n"
+
+    with gzip.open(place.path / "audit.log.2.gz", "wt") as log:
+        log.write(line("ada", "2026-11-18T12:00:00+00:00"))
+    (place.path / "audit.log.1").write_text(line("eve", "2026-11-20T12:00:00+00:00") + "{half\n")
+    place.audit_log.write_text(line("ada", "2026-11-21T11:00:00+00:00"))
+
+    def days(user: str | None = None, since: str | None = None) -> list[Any]:
+        return [entry["time"][8:10] for entry in audit.read(place, user, since, NOW)]
+
+    assert days() == ["18", "20", "21"]
+    assert days(user="ada") == ["18", "21"]
+    assert days(since="2d") == ["20", "21"]
+    assert days(user="ada", since="2026-11-19T00:00:00+00:00") == ["21"]
+    for bad in ("yesterday", "2x"):
+        with pytest.raises(ControlError, match="--since"):
+            days(since=bad)
+
+
+def test_certificates_say_how_long_they_last(place: access.Access) -> None:
+    """One that ends within the limit is a problem; what is not there is none."""
+    assert certificates.read(place, NOW) == []
+    for name, days in (("server", 20), ("ca", 3650)):
+        command = (
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -subj /CN=x -keyout /dev/null"
+            f" -days {days} -out {place.tls / name}.crt"
+        )
+        subprocess.run(command.split(), check=True, capture_output=True)
+    now = datetime.now(UTC)
+    assert [(entry["name"], entry["days"]) for entry in certificates.read(place, now)] == [
+        ("the server's certificate", 19),
+        ("the server's own CA", 3649),
+    ]
+    (said,) = certificates.problems(place, now)
+    assert "the server's certificate ends in 19 days" in said
+    (said,) = certificates.problems(place, now + timedelta(days=30))
+    assert "has ended" in said
