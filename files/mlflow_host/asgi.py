@@ -5,10 +5,12 @@ nginx sends only the paths here that Flask lacks (``mlflow_host.release``).
 
 from __future__ import annotations
 
-from mlflow_host import settings
+from mlflow_host import confine, settings
 
 settings.apply()
 
 from mlflow.server.fastapi_app import app
+
+confine.apply()
 
 application = app

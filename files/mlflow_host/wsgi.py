@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from mlflow_host import settings
+from mlflow_host import confine, settings
 
 settings.apply()
 
 from mlflow.server import app
 
 from mlflow_host.ready import Ready
+
+confine.apply()
 
 application = Ready(app)

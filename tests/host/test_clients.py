@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -108,6 +109,44 @@ def test_artifact_paths_do_not_leave_the_store(server: Any, http: Any, path: str
         answer = http.send(request, verify=server.ca)
         assert answer.status_code in (400, 404), (method, answer.status_code)
         assert answer.status_code != 200
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/etc",
+        "file:/etc",
+        "file:///etc",
+        "file://localhost/etc",
+        "file:///etc/mlflow/../../etc",
+        "{mlflow_volume_path}/../../../../etc",
+        "file://{mlflow_volume_path}/elsewhere",
+        "file:///tmp/elsewhere",
+        "mlflow-artifacts:/../../../../../etc",
+        "mlflow-artifacts:/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc",
+        "mlflow-artifacts:/x/../../../../../../etc",
+    ],
+)
+def test_artifact_locations_do_not_leave_the_store(server: Any, host: Any, http: Any, location: str) -> None:
+    """An experiment that names a place of the server's lists and writes nothing there."""
+    api = server.url + "/api/2.0/mlflow"
+    wish = {
+        "name": f"{location} {time.time_ns()}",
+        "artifact_location": location.format(**server.settings),
+    }
+    made = http.post(api + "/experiments/create", json=wish)
+    if not made.ok:
+        assert made.status_code == 400
+        return
+    experiment = made.json()["experiment_id"]
+    run = http.post(api + "/runs/create", json={"experiment_id": experiment}).json()["run"]["info"]["run_id"]
+    listed = http.get(api + "/artifacts/list", params={"run_id": run})
+    upload = server.url + "/ajax-api/2.0/mlflow/upload-artifact"
+    written = http.post(upload, params={"run_uuid": run, "path": "written.txt"}, data=b"x")
+    assert not written.ok or location.startswith("mlflow-artifacts:")  # which begins at the store
+    assert not listed.ok or listed.json().get("files", []) == []
+    elsewhere = f"find / -xdev -path '*{run}*' -not -path '{server['mlflow_volume_path']}/store/*' 2>/dev/null"
+    assert host.run(elsewhere).stdout == ""
 
 
 def test_every_asgi_only_route_reaches_the_asgi_unit(server: Any, host: Any, http: Any) -> None:
