@@ -1,0 +1,47 @@
+"""An address that guesses is shut out; others are not; and the switch works both ways."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import requests
+
+from tests.hosts.playbook import ask, run_playbook
+
+GOOD = ("ada", "correct-horse-battery")
+SECONDS = 60
+
+
+def own_answer(host: Any) -> str:
+    """What the server answers to its own address, which is another one than ours."""
+    address = host.check_output("hostname --ip-address")
+    name = host.ansible.get_variables()["mlflow_public_url"].removeprefix("https://")
+    script = (
+        "import http.client, ssl, sys; c = http.client.HTTPSConnection(sys.argv[1], timeout=10,"
+        " context=ssl._create_unverified_context());"
+        " c.request('GET', '/health', headers={'Host': sys.argv[2]}); print(c.getresponse().status)"
+    )
+    return str(host.check_output("python3 -c %s %s %s", script, address, name))
+
+
+def test_a_guesser_is_banned_and_nobody_else(host: Any) -> None:
+    """After so many failures, by nftables, for a while; the play takes the switch back."""
+    done = run_playbook({"proxy_ban_enabled": True, "proxy_ban_failures": 5}, ("--tags", "proxy"))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert ask(host, *GOOD).ok
+    try:
+        with pytest.raises(requests.ConnectionError):
+            for number in range(SECONDS):
+                ask(host, "ada", f"wrong {number}")
+                time.sleep(1)
+        assert host.check_output("fail2ban-client get mlflow banip").strip()
+        assert own_answer(host) == "200"
+    finally:
+        host.run("fail2ban-client unban --all")
+    assert ask(host, *GOOD).ok
+
+    done = run_playbook(arguments=("--tags", "proxy"))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "mlflow" not in host.check_output("fail2ban-client status | grep 'Jail list'")
