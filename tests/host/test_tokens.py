@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -132,3 +133,18 @@ def test_no_secret_can_be_read(server: Any, host: Any, create: Callable[..., Any
     for path in (f"{settings}/access/tokens.json", f"{compiled}/logins/tokens/hidden"):
         assert host.file(path).exists
         assert host.run(f"runuser -u nobody -- cat {path}").rc != 0
+
+
+def test_whoami_says_as_whom_the_server_sees_a_login(server: Any, host: Any, stranger: Any) -> None:
+    """Name and role of whoever asks; mlflowctl asks as a client does."""
+    url = server.url + "/-/whoami"
+    assert stranger.get(url).status_code == 401
+    assert stranger.get(url, auth=("bob", "second-secret-word")).json() == {"name": "bob", "role": "viewer"}
+    bundle = f"/root/{time.time_ns()}.zip"
+    control(host, f"client-bundle eve --output {bundle}")
+    unpack = f"python3 -m zipfile -e {bundle} /root/bundle"
+    asked = "MLFLOW_TRACKING_PASSWORD=third-secret-word MLFLOW_TRACKING_USERNAME=eve mlflowctl whoami --json"
+    address = f"export MLFLOW_TRACKING_URI={server.url} MLFLOW_TRACKING_SERVER_CERT_PATH=/root/bundle/mlflow-eve/ca.crt"
+    reach = f"ip address add {urlsplit(server.url).hostname}/32 dev lo 2>/dev/null"
+    said = host.check_output(f"{unpack}; {reach}; {address}; {asked}; rm -r /root/bundle {bundle}")
+    assert json.loads(said) == {"name": "eve", "role": "editor"}

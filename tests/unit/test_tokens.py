@@ -31,7 +31,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> access.Access:
     monkeypatch.setattr("shutil.chown", lambda *_args, **_more: None)
     users(tmp_path, USERS)
     return access.Access(
-        tmp_path, tmp_path / "logins", "www-data", tmp_path / "login.log", tmp_path / "audit.log", tmp_path, 21
+        tmp_path,
+        tmp_path / "logins",
+        "www-data",
+        tmp_path / "login.log",
+        tmp_path / "audit.log",
+        tmp_path,
+        "https://m.example.com",
+        None,
+        21,
     )
 
 

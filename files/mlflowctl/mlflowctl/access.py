@@ -33,6 +33,8 @@ class Access:
         login_log: nginx's log of password and token checks.
         audit_log: nginx's log of requests that change something.
         tls: directory of nginx's certificates.
+        public_url: where clients reach the server.
+        ca: the certificate that clients verify it with; ``None`` if every client knows its CA.
         certificate_days: days left at which a certificate needs somebody.
     """
 
@@ -42,6 +44,8 @@ class Access:
     login_log: Path
     audit_log: Path
     tls: Path
+    public_url: str
+    ca: Path | None
     certificate_days: int
 
 
@@ -81,8 +85,17 @@ def load() -> Access:
     path = settings()
     try:
         data = tomllib.loads(path.read_text())
-        paths = {name: Path(data[name]) for name in ("path", "logins", "login_log", "audit_log", "tls")}
-        return Access(group=data["group"], certificate_days=data["certificate_days"], **paths)
+        return Access(
+            path=Path(data["path"]),
+            logins=Path(data["logins"]),
+            group=data["group"],
+            login_log=Path(data["login_log"]),
+            audit_log=Path(data["audit_log"]),
+            tls=Path(data["tls"]),
+            public_url=data["public_url"],
+            ca=Path(data["ca"]) if data["ca"] else None,
+            certificate_days=data["certificate_days"],
+        )
     except OSError as error:
         raise ControlError(f"cannot read {path}: {error.strerror}. Run as root, on the host of the proxy") from error
     except (tomllib.TOMLDecodeError, KeyError) as error:

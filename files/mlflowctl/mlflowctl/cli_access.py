@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from rich.table import Table
 from mlflowctl import access as accesses
 from mlflowctl import audit as trail
 from mlflowctl import certificates as ends
-from mlflowctl import issue, logins, uses
+from mlflowctl import client, issue, logins, uses
 from mlflowctl.console import Output, command
 
 # What is in here becomes a part of the main group.
@@ -88,6 +89,20 @@ def certificates(config: accesses.Access, output: Output) -> int:
     for problem in problems:
         output.say(problem)
     return 1 if problems else 0
+
+
+@command(top, accesses.load, name="client-bundle")
+@click.argument("name")
+@click.option("--output", "where", metavar="FILE", help="The archive; mlflow-NAME.zip here if not given.")
+def client_bundle(config: accesses.Access, output: Output, name: str, where: str | None) -> None:
+    """Write an archive that gets a client of user or token NAME going. No secret is in it."""
+    output.facts(client.bundle(config, name, Path(where or f"mlflow-{name}.zip")))
+
+
+@command(top, lambda: None, name="whoami")
+def whoami(_: None, output: Output) -> None:
+    """As whom the server sees the login of the environment (MLFLOW_TRACKING_...)."""
+    output.facts(client.whoami())
 
 
 def _table(output: Output, rows: list[dict[str, object]], columns: tuple[str, ...] = ()) -> None:
