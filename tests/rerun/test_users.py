@@ -56,3 +56,15 @@ def test_users_come_and_go_without_a_restart(host: Any) -> None:
 
     again = run_playbook({"mlflow_users": users}, playbook="playbooks/users.yml")
     assert "changed=0" in again.stdout
+
+
+def test_a_client_machine_knows_the_server(host: Any) -> None:
+    """A login shell has the address, and the certificate verifies what the server shows. A second run changes nothing."""
+    done = run_playbook(playbook="playbooks/clients.yml")
+    assert done.returncode == 0, done.stdout[-3000:]
+    url = host.ansible.get_variables()["mlflow_public_url"]
+    shell = "bash --login -c 'env; cat $MLFLOW_TRACKING_SERVER_CERT_PATH'"
+    said = host.check_output(f"runuser --user nobody -- {shell}")
+    assert f"MLFLOW_TRACKING_URI={url}\n" in said
+    assert host.file("/etc/nginx/mlflow/tls/ca.crt").content_string.strip() in said
+    assert "changed=0" in run_playbook(playbook="playbooks/clients.yml").stdout
