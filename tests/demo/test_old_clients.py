@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -15,9 +16,12 @@ FENCE = "/run/mlflow-backup"
 LIMIT = 180  # seconds; a client that was told to come back waits for half a minute
 
 
-def start(version: str, ready: Path) -> subprocess.Popen[str]:
-    """Start a client of that version, with verification on."""
+def start(version: str, ready: Path, token: str = "") -> subprocess.Popen[str]:
+    """Start a client of that version, with verification on; by password, or by token."""
     given = dict(re.findall(r"^export (\w+)=(.*)$", (ROOT / ".demo/client.env").read_text(), re.M))
+    if token:
+        del given["MLFLOW_TRACKING_USERNAME"], given["MLFLOW_TRACKING_PASSWORD"]
+        given["MLFLOW_TRACKING_TOKEN"] = token
     return subprocess.Popen(
         [ROOT / f".venv-client-{version}/bin/python", "-W", "ignore", ROOT / "tests/clients/use.py", ready],
         env={**os.environ, **given, "MLFLOW_DISABLE_TELEMETRY": "true"},
@@ -35,9 +39,10 @@ def wait_until(done: Callable[[], bool]) -> bool:
     return True
 
 
-def on_host(command: str) -> None:
-    """Run it in the demo's container."""
-    subprocess.run(["docker", "exec", "mlflow-demo", "sh", "-c", command], check=True)
+def on_host(command: str) -> str:
+    """Run it in the demo's container; returns what it prints."""
+    done = subprocess.run(["docker", "exec", "mlflow-demo", "sh", "-c", command], check=True, capture_output=True)
+    return done.stdout.decode()
 
 
 def test_old_clients_work_and_only_deletions_wait(tmp_path: Path) -> None:
@@ -58,3 +63,15 @@ def test_old_clients_work_and_only_deletions_wait(tmp_path: Path) -> None:
         said, _ = clients[version].communicate(timeout=LIMIT)
         assert clients[version].returncode == 0, said[-3000:]
         assert f"MLflow {version}." in said
+
+
+def test_old_clients_work_with_a_token(tmp_path: Path) -> None:
+    """The same, by MLFLOW_TRACKING_TOKEN alone."""
+    made = json.loads(on_host("mlflowctl token create old-clients --owner demo --json"))
+    clients = {version: start(version, tmp_path / version, made["token"]) for version in VERSIONS}
+    for version, client in clients.items():
+        said, _ = client.communicate(timeout=LIMIT)
+        assert client.returncode == 0, said[-3000:]
+        assert f"MLflow {version}." in said
+    changed = on_host("mlflowctl audit --user old-clients --json")
+    assert len(json.loads(changed)) > 10 * len(VERSIONS)

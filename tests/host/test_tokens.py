@@ -148,3 +148,18 @@ def test_whoami_says_as_whom_the_server_sees_a_login(server: Any, host: Any, str
     reach = f"ip address add {urlsplit(server.url).hostname}/32 dev lo 2>/dev/null"
     said = host.check_output(f"{unpack}; {reach}; {address}; {asked}; rm -r /root/bundle {bundle}")
     assert json.loads(said) == {"name": "eve", "role": "editor"}
+
+
+def test_status_names_what_would_keep_tokens_alive(server: Any, host: Any) -> None:
+    """A file that is damaged, and a timer that does not run; what nginx has stays in service."""
+    users = f"{server['mlflow_config_path']}/access/users.json"
+    access = f"{server.unit}-access"
+    host.check_output(f"systemctl stop {access}.timer; cp -p {users} {users}.kept; echo '{{' > {users}")
+    try:
+        assert host.run(f"systemctl start {access}.service").rc != 0
+        problems = json.loads(host.run("mlflowctl status --json").stdout)["problems"]
+    finally:
+        host.check_output(f"mv {users}.kept {users}; systemctl start {access}.service {access}.timer")
+    assert f"{access}.timer does not run: systemctl start {access}.timer" in problems
+    assert f"{access}.service failed: journalctl -u {access}.service" in problems
+    assert host.run("mlflowctl status --json | grep access").stdout == ""

@@ -39,6 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> access.Access:
         tmp_path,
         "https://m.example.com",
         None,
+        [],
         21,
     )
 

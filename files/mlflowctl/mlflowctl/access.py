@@ -35,6 +35,7 @@ class Access:
         tls: directory of nginx's certificates.
         public_url: where clients reach the server.
         ca: the certificate that clients verify it with; ``None`` if every client knows its CA.
+        timers: the units that end tokens and look at certificates by the calendar.
         certificate_days: days left at which a certificate needs somebody.
     """
 
@@ -46,6 +47,7 @@ class Access:
     tls: Path
     public_url: str
     ca: Path | None
+    timers: list[str]
     certificate_days: int
 
 
@@ -94,6 +96,7 @@ def load() -> Access:
             tls=Path(data["tls"]),
             public_url=data["public_url"],
             ca=Path(data["ca"]) if data["ca"] else None,
+            timers=data["timers"],
             certificate_days=data["certificate_days"],
         )
     except OSError as error:

@@ -77,23 +77,35 @@ def status(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
             problems.append(f"the last {deed} failed at {entry['failure']['at']}: {entry['failure'].get('error')}")
     if config.wal_archive and "base_backup" not in recorded:
         problems.append("no base backup was ever taken, so nothing can be replayed: run mlflowctl base-backup")
-    problems += _silent(config)
+    problems += _silent(config.timers)
     if problem := archive.problem(config):
         problems.append(problem)
     if access.settings().exists():
-        problems += certificates.problems(access.load(), datetime.now(UTC))
+        proxy = access.load()
+        problems += certificates.problems(proxy, datetime.now(UTC)) + _silent(proxy.timers) + _failed(proxy.timers)
     return {"problems": problems, "warnings": _warnings(config), **recorded}
 
 
-def _silent(config: Config) -> list[str]:
+def _silent(timers: list[str]) -> list[str]:
     """Timers that do not run: nothing fails, and nothing happens."""
-    if not config.timers:
+    if not timers:
         return []
-    states = run_program(["systemctl", "is-active", *config.timers], accept=(0, 3, 4)).stdout.split()
+    states = run_program(["systemctl", "is-active", *timers], accept=(0, 3, 4)).stdout.split()
     return [
         f"{timer} does not run: systemctl start {timer}"
-        for timer, found in zip(config.timers, states, strict=True)
+        for timer, found in zip(timers, states, strict=True)
         if found != "active"
+    ]
+
+
+def _failed(timers: list[str]) -> list[str]:
+    """What timers started last and failed, without a record of its own."""
+    services = [timer.replace(".timer", ".service") for timer in timers]
+    states = run_program(["systemctl", "is-failed", *services], accept=(0, 1, 3, 4)).stdout.split()
+    return [
+        f"{service} failed: journalctl -u {service}"
+        for service, found in zip(services, states, strict=True)
+        if found == "failed"
     ]
 
 
