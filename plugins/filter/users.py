@@ -91,12 +91,15 @@ def user_records(users: list[dict[str, Any]], present: str) -> str:
 
     Args:
         users: as for :func:`user_problems`, already found to be fine.
-        present: the file as it is now; empty if there is none.
+        present: the file as it is now; empty if there is none, anything if it is damaged.
 
     Returns:
         JSON: name, role, hash and state of each user that is not absent, in the order given.
     """
-    hashes = {user["name"]: user["hash"] for user in json.loads(present or "[]")}
+    try:
+        hashes = {user["name"]: user["hash"] for user in json.loads(present or "[]")}
+    except (ValueError, TypeError, KeyError):
+        hashes = {}  # damaged, and about to be written anew
     records = [
         {
             "name": str(user["name"]),

@@ -83,6 +83,13 @@ def test_a_locked_user_keeps_the_hash() -> None:
     assert locked == json.loads(first)[0] | {"state": "locked"}
 
 
+@pytest.mark.parametrize("present", ["", "{", "[1]", '[{"name": "bob"}]', "null"])
+def test_a_damaged_file_is_written_anew(present: str) -> None:
+    """So that running the playbook is the cure."""
+    (bob,) = json.loads(user_records([{"name": "bob", "password": GOOD}], present))
+    assert sha512_crypt.verify(GOOD, bob["hash"])
+
+
 def test_given_hashes_pass_through() -> None:
     """A ready hash is written as it is."""
     (bob,) = json.loads(user_records([{"name": "bob", "password_hash": HASH}], ""))
