@@ -30,19 +30,19 @@ GUESSES_PER_SECOND = 20
 # The same routes without a login, for this measurement only.
 OPEN = """
 server {
-    listen 8444 ssl;
+    listen 18443 ssl;
     include /etc/nginx/mlflow/tls.conf;
     keepalive_requests 100000;
     access_log off;
     location / { include /etc/nginx/mlflow/upstream.conf; }
 }
 """
-# On the host: guess a name's password, from another address than the client's. Arguments: Host, name, per second.
+# On the host: guess a name's password, from another address than the client's. Arguments: Host, name, per second, port.
 GUESS = """
 import base64, http.client, secrets, ssl, sys, time
 context = ssl._create_unverified_context()
 while True:
-    connection = http.client.HTTPSConnection("127.0.0.1", 443, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", int(sys.argv[4]), context=context)
     for _ in range(100):
         login = base64.b64encode(f"{sys.argv[2]}:{secrets.token_hex(8)}".encode()).decode()
         start = time.monotonic()
@@ -110,8 +110,8 @@ def main() -> None:
         headers = {"Host": url.netloc}
         known = Client(str(url.hostname), port, context, headers | {"Authorization": f"Basic {login}"})
         # Both over the container's own address: what differs is the login alone.
-        direct = Client(address, 443, loose, headers | {"Authorization": f"Basic {login}"})
-        opened = Client(address, 8444, loose, headers)
+        direct = Client(address, port, loose, headers | {"Authorization": f"Basic {login}"})
+        opened = Client(address, 18443, loose, headers)
         ratios = []
         for client in (known, direct, opened):
             client.times(REQUESTS)
@@ -121,9 +121,8 @@ def main() -> None:
         calm, guessed = [], []
         for _ in range(ROUNDS):
             calm.append(known.times(REQUESTS))
-            guesser = subprocess.Popen(
-                ["docker", "exec", container, "python3", "-c", GUESS, url.netloc, name, str(GUESSES_PER_SECOND)]
-            )
+            arguments = [url.netloc, name, str(GUESSES_PER_SECOND), str(port)]
+            guesser = subprocess.Popen(["docker", "exec", container, "python3", "-c", GUESS, *arguments])
             time.sleep(2)
             guessed.append(known.times(REQUESTS))
             docker("exec", container, "pkill", "--full", "token_hex")

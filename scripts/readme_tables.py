@@ -98,6 +98,30 @@ def recovery() -> str:
     return "\n".join(["| what | figure |", "|---|---|", *lines, "", where])
 
 
+def access() -> str:
+    """A Markdown table of what a login costs, and the machine that it was measured on."""
+    found = json.loads((RESULTS / "access.json").read_text())
+    machine, cost = found["machine"], found["with_login_to_without"]
+    middle, p95 = found["median_while_guessed_to_calm"], found["p95_while_guessed_to_calm"]
+    rows = [
+        (
+            f"{found['requests']:,} requests of `{found['route']}` with a login, to as many without",
+            f"{cost['median']:.2f} × the time ({cost['min']:.2f}–{cost['max']:.2f})",
+        ),
+        (
+            "a client's latency while somebody elsewhere guesses its password "
+            f"{found['guesses_per_second']} times a second",
+            f"median {middle['median']:.2f} ×, 95th percentile {p95['median']:.2f} ×; no error",
+        ),
+    ]
+    where = (
+        f"{machine['processor']}, {machine['cores']} cores, medians of {found['rounds']} rounds, one connection that "
+        f"stays open, {found['date']}; measured by `scripts/measure_access.py`, kept in `docs/results/access.json`."
+    )
+    lines = [f"| {what} | {figure} |" for what, figure in rows]
+    return "\n".join(["| what | figure |", "|---|---|", *lines, "", where])
+
+
 def _seconds(values: Iterable[float]) -> str:
     return " / ".join(f"{value:.0f}" for value in values) + " s"
 
@@ -118,6 +142,7 @@ def main() -> int:
     """Rewrite or check every README."""
     wanted = [(role / "README.md", "variables", table(role)) for role in sorted((ROOT / "roles").iterdir())]
     wanted += [(ROOT / "README.md", "figures", figures()), (ROOT / "README.md", "recovery", recovery())]
+    wanted += [(ROOT / "docs" / "access.md", "figures", access())]
     stale = []
     for readme, mark, text in wanted:
         rendered = render(readme.read_text(), mark, text)

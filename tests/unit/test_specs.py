@@ -55,6 +55,8 @@ def test_figures_are_those_of_the_committed_results() -> None:
     text = (ROOT / "README.md").read_text()
     assert readme_tables.render(text, "figures", readme_tables.figures()) == text, "run `make readme`"
     assert readme_tables.render(text, "recovery", readme_tables.recovery()) == text, "run `make readme`"
+    text = (ROOT / "docs" / "access.md").read_text()
+    assert readme_tables.render(text, "figures", readme_tables.access()) == text, "run `make readme`"
 
 
 def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
