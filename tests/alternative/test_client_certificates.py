@@ -37,6 +37,15 @@ def test_a_certificate_is_its_users_login(host: Any, file: str, reads: int, dele
     assert ask(host, file, "/api/2.0/mlflow/runs/delete", "POST") == deletes
 
 
+def test_a_certificate_with_the_name_of_a_token_is_nobodys(host: Any) -> None:
+    """A token is used by whoever knows its secret, and by nobody else."""
+    control(host, "token create certified --owner bob")
+    try:
+        assert ask(host, "token") == 401
+    finally:
+        control(host, "token revoke certified")
+
+
 def test_a_login_that_is_sent_counts_instead(host: Any) -> None:
     """A wrong one is refused although the certificate is right."""
     assert ask(host, "bob", auth=("eve", "third-secret-word")) == 200

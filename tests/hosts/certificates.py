@@ -25,6 +25,7 @@ CLIENTS = [
     ("spoof", "bob", "x,CN=eve"),
     ("revoked", "eve", "team"),
     ("nobody", "nobody", "team"),
+    ("token", "certified", "team"),
 ]
 
 
