@@ -5,12 +5,14 @@ nginx sends only the paths here that Flask lacks (``mlflow_host.release``).
 
 from __future__ import annotations
 
-from mlflow_host import confine, settings
+from mlflow_host import confine, memory, ping, settings
 
 settings.apply()
 
 from mlflow.server.fastapi_app import app
 
 confine.apply()
+ping.apply()
+memory.settle()
 
 application = app

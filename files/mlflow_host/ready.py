@@ -11,11 +11,11 @@ import logging
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from mlflow_host import volume
 from mlflow_host.settings import required
 
-Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Check = Callable[[], None]
 
 _logger = logging.getLogger(__name__)
@@ -65,11 +65,11 @@ class Ready:
     not to the client.
     """
 
-    def __init__(self, application: Application, checks: dict[str, Check] | None = None) -> None:
+    def __init__(self, application: WSGIApplication, checks: dict[str, Check] | None = None) -> None:
         self._application = application
         self._checks = checks or {"database": database, "volume": artifact_volume}
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("PATH_INFO") != "/ready":
             return self._application(environ, start_response)
         results = {name: self._run(name, check) for name, check in self._checks.items()}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from mlflow_host import confine, settings
+from mlflow_host import compact, confine, ping, settings
 
 settings.apply()
 
 from mlflow.server import app
 
+from mlflow_host.body import ReadToTheEnd
 from mlflow_host.ready import Ready
 
 confine.apply()
+compact.apply()
+ping.apply()
 
-application = Ready(app)
+application = ReadToTheEnd(Ready(app))

@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+
+# Not remembered by nginx, as /health and /version are.
+ANSWERED_BY_MLFLOW = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 
 
 def ready(server: Any, http: Any, seconds: int = 60) -> bool:
@@ -33,7 +38,7 @@ def test_a_restart_refuses_nobody(server: Any, host: Any, http: Any) -> None:
 
     def ask() -> None:
         while not stop.is_set():
-            codes.append(http.get(server.url + "/version").status_code)
+            codes.append(http.get(server.url + ANSWERED_BY_MLFLOW).status_code)
 
     thread = threading.Thread(target=ask)
     thread.start()
@@ -46,8 +51,27 @@ def test_a_restart_refuses_nobody(server: Any, host: Any, http: Any) -> None:
     assert set(codes) == {200}
 
 
+def test_a_refusal_harms_no_later_request(server: Any, http: Any) -> None:
+    """MLflow refuses a name unread; what comes next on the same connection to it is answered as always."""
+
+    def refused_then_accepted(number: int) -> set[tuple[str, int]]:
+        directory = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/0/{uuid.uuid4().hex}"
+        return {(name, http.put(f"{directory}/{name}", data=b"content").status_code) for name in ("a%23b", "a%24b")}
+
+    with ThreadPoolExecutor(6) as clients:
+        answers = set().union(*clients.map(refused_then_accepted, range(1000)))
+    assert answers == {("a%23b", 400), ("a%24b", 200)}
+
+
 def test_database_outage_is_told_and_survived(server: Any, host: Any, http: Any) -> None:
     """Without its database the server says 503 and why, and recovers without hands."""
+
+    def answers() -> set[int]:
+        # At once, so that every process has connections in its pool.
+        with ThreadPoolExecutor(8) as clients:
+            return {*clients.map(lambda _: http.get(server.url + ANSWERED_BY_MLFLOW).status_code, range(80))}
+
+    assert answers() == {200}
     cluster = host.check_output("systemctl list-units --plain --no-legend 'postgresql@*' | cut -d' ' -f1")
     assert host.run(f"systemctl stop {cluster}").rc == 0
     try:
@@ -58,6 +82,8 @@ def test_database_outage_is_told_and_survived(server: Any, host: Any, http: Any)
     finally:
         assert host.run(f"systemctl start {cluster}").rc == 0
     assert ready(server, http)
+    # Each connection that died is replaced before a request meets it.
+    assert answers() == {200}
     assert host.service(f"{server.unit}.service").is_running
 
 
@@ -136,3 +162,10 @@ def test_idle_memory(server: Any, host: Any, http: Any, with_asgi: bool, limit: 
         total += pss(host, f"{server.unit}-asgi.service")
     print(f"{total:.0f} MB")
     assert total <= limit
+
+
+def test_answers_hold_no_spaces_for_readers(server: Any, http: Any) -> None:
+    """JSON comes without indentation: less to encode, less to send."""
+    text = http.post(server.url + "/api/2.0/mlflow/experiments/search", json={"max_results": 10}).text
+    assert text.startswith('{"experiments":[{"experiment_id":"')
+    assert "\n" not in text

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow_host import ready, settings, volume
+from mlflow_host import body, ping, ready, settings, volume
 
 
 @pytest.fixture
@@ -92,8 +94,12 @@ def ask(checks: dict[str, Any], path: str = "/ready") -> tuple[str, dict[str, st
     """Status, headers and body of a request to the middleware."""
     seen: list[Any] = []
     application = ready.Ready(lambda environ, start: [b"mlflow"], checks)
-    body = b"".join(application({"PATH_INFO": path}, lambda status, headers: seen.extend((status, dict(headers)))))
-    return (seen[0], seen[1], body) if seen else ("", {}, body)
+
+    def start(status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
+        seen.extend((status, dict(headers)))
+
+    content = b"".join(application({"PATH_INFO": path}, start))
+    return (seen[0], seen[1], content) if seen else ("", {}, content)
 
 
 def test_ready_and_not_ready() -> None:
@@ -103,13 +109,62 @@ def test_ready_and_not_ready() -> None:
         raise RuntimeError("password=hunter2")
 
     assert ask({"database": lambda: None})[0] == "200 OK"
-    status, headers, body = ask({"database": broken, "volume": lambda: None})
+    status, headers, content = ask({"database": broken, "volume": lambda: None})
     assert status.startswith("503")
     assert headers["Retry-After"] == "5"
-    assert json.loads(body) == {"ready": False, "checks": {"database": "failed", "volume": "ok"}}
-    assert b"hunter2" not in body
+    assert json.loads(content) == {"ready": False, "checks": {"database": "failed", "volume": "ok"}}
+    assert b"hunter2" not in content
 
 
 def test_other_paths_go_to_mlflow() -> None:
     """Only /ready is ours."""
     assert ask({}, "/ready/x")[2] == b"mlflow"
+
+
+def test_a_right_volume_opens_it_to_nginx(disk: volume.Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only with the right volume, and only where systemd has made a runtime directory for it."""
+    monkeypatch.setenv("MLFLOW_VOLUME_PATH", str(disk.path))
+    monkeypatch.setenv("MLFLOW_VOLUME_ID_FILE", str(disk.id_file))
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+    assert volume.main() == 0
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(runtime))
+    (disk.path / ".volume-id").write_text("other")
+    assert volume.main() == 1
+    assert list(runtime.iterdir()) == []
+    (disk.path / ".volume-id").write_text("abc")
+    assert volume.main() == 0
+    assert [path.name for path in runtime.iterdir()] == [volume.RIGHT]
+
+
+@pytest.mark.parametrize("size", [0, 7, 3 * body.PIECE_BYTES + 1])
+def test_a_request_is_read_before_it_is_answered(size: int) -> None:
+    """Also when MLflow refuses it unread: no byte of it may be left on the connection."""
+    sent = io.BytesIO(b"x" * size)
+    application: Any = body.ReadToTheEnd(lambda environ, start: [b"refused"])
+    assert application({"wsgi.input": sent}, None) == [b"refused"]
+    assert sent.tell() == size
+
+
+class Connection:
+    """What psycopg2 shows of a connection."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.closed = 0
+        self.fileno = end.fileno
+
+
+def test_a_connection_that_heard_something_is_not_used() -> None:
+    """A word of goodbye, a closed socket, or one that we have closed: the pool makes a new one."""
+    ours, servers = socket.socketpair()
+    connection = Connection(ours)
+    assert ping.alive(None, connection)
+    servers.send(b"terminating connection due to administrator command")
+    assert not ping.alive(None, connection)
+    ours.recv(100)
+    assert ping.alive(None, connection)
+    servers.close()
+    assert not ping.alive(None, connection)
+    connection.closed = 1
+    ours.close()
+    assert not ping.alive(None, connection)
