@@ -1,6 +1,6 @@
 # make help lists what can be made.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-fast soak lint locks readme
+.PHONY: help demo demo-down test test-fast soak bench lint locks readme
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ test-fast: ## the tests without containers, under a minute
 
 soak: ## the long proofs, for hours: kills everywhere, 100 points under load
 	@tests/run soak
+
+bench: ## how fast it is, against stock MLflow on this machine; an hour on an idle one
+	@scripts/bench
 
 lint: ## ansible-lint, yamllint, ruff, mypy
 	@tests/run lint

@@ -1,0 +1,50 @@
+"""A first visit to the UI in headless Chromium, with nothing cached."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from urllib.parse import quote, urlsplit
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support import expected_conditions
+from selenium.webdriver.support.wait import WebDriverWait
+
+from bench.servers import LOGIN, OURS, Server
+
+WAIT = 120  # seconds until the list must be there
+
+
+def cold_load(server: Server) -> dict[str, float]:
+    """Megabytes (10^6 bytes) that were sent, and seconds until the list of experiments is shown."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = "/usr/bin/chromium"
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    with tempfile.TemporaryDirectory() as folder:
+        for argument in (
+            *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
+            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+            *("--ignore-certificate-errors", "--no-proxy-server", f"--user-data-dir={folder}"),
+        ):
+            options.add_argument(argument)
+        driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
+        try:
+            url = urlsplit(server.url)
+            login = f"{LOGIN[0]}:{quote(LOGIN[1])}@" if server is OURS else ""
+            start = time.monotonic()
+            driver.get(f"{url.scheme}://{login}{url.netloc}/#/experiments")
+            shown = (By.XPATH, "//*[contains(normalize-space(text()), 'other-')]")
+            WebDriverWait(driver, WAIT, 0.05).until(expected_conditions.visibility_of_element_located(shown))
+            seconds = time.monotonic() - start
+            # What the page goes on to load belongs to the visit.
+            time.sleep(3)
+            sent = 0
+            for entry in driver.get_log("performance"):  # type: ignore[no-untyped-call]
+                message = json.loads(entry["message"])["message"]
+                if message["method"] == "Network.loadingFinished":
+                    sent += message["params"]["encodedDataLength"]
+        finally:
+            driver.quit()
+    return {"megabytes": sent / 1e6, "seconds": seconds}

@@ -1,0 +1,72 @@
+"""Load on one server at a time, from the host itself, so that the network is in nobody's way."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.servers import Server, on_host
+
+SCRIPT = (Path(__file__).parent / "wrk" / "requests.lua").read_text()
+FOLDER = "/root/bench"
+# Microseconds, of which each measurement takes one second's for itself, and lasts
+# longer: no counter meets another's, also not those of a later run. 16 digits,
+# exact in Lua, whose numbers are doubles.
+_seeds = itertools.count(int(time.time()) * 1_000_000, 1_000_000)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One kind of request; the place-holders are those of wrk/requests.lua.
+
+    Attributes:
+        path: with ``{artifacts}`` for where the server keeps artifacts.
+        body: name of a file in the folder on the host, or ``-`` for none.
+        runs: the same, of a list of runs.
+        type: content type of the body.
+    """
+
+    method: str
+    path: str
+    body: str = "-"
+    runs: str = "-"
+    type: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What wrk has seen: requests per second, and the 95th percentile of the latency in seconds."""
+
+    rate: float
+    p95: float
+
+
+def put(name: str, content: str) -> None:
+    """Lay a file into the folder on the host."""
+    on_host("mkdir", "--parents", FOLDER)
+    on_host("tee", f"{FOLDER}/{name}", said=content)
+
+
+def load(server: Server, request: Request, clients: int, seconds: int) -> Result:
+    """Send one kind of request over so many connections.
+
+    Raises:
+        SystemExit: more than one request in a hundred failed.
+    """
+    headers = server.headers | ({"Content-Type": request.type} if request.body != "-" else {})
+    if request.type.endswith("protobuf"):
+        headers |= {"x-mlflow-experiment-id": on_host("cat", f"{FOLDER}/{server.name}-experiment").strip()}
+    threads = min(clients, 8)
+    answer = on_host(
+        *("wrk", f"--threads={threads}", f"--connections={clients}", f"--duration={seconds}s", "--timeout=60s"),
+        *("--script", f"{FOLDER}/requests.lua", server.url, "--", str(next(_seeds)), request.method),
+        request.path.replace("{artifacts}", server.artifacts),
+        *(here if here == "-" else f"{FOLDER}/{server.name}-{here}" for here in (request.body, request.runs)),
+        *(f"{name}: {value}" for name, value in headers.items()),
+    )
+    requests, errors, took, p95 = answer.split("RESULT ")[1].split()
+    if int(errors) > int(requests) / 100:
+        raise SystemExit(f"{server.name}: {errors} of {requests} failed: {request.method} {request.path}\n{answer}")
+    return Result(int(requests) / float(took), float(p95))

@@ -1,0 +1,52 @@
+"""What `make bench` writes, without measuring."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.__main__ import entry, say
+from bench.table import markdown
+from bench.works import works
+
+MACHINE = {"mlflow": "3", "processor": "P", "cores": 2, "memory_gib": 4, "host": "a container"}
+
+
+def test_a_row_holds_medians_and_their_ratio() -> None:
+    """Least and most besides; a server that was not measured is null."""
+    row = entry("log-metric", 8, "requests/s", "higher", {"ours": [300.0, 100.0, 200.0], "stock": [50.0]})
+    assert row == {
+        "work": "log-metric",
+        "clients": 8,
+        "unit": "requests/s",
+        "better": "higher",
+        "ours": {"median": 200.0, "min": 100.0, "max": 300.0},
+        "stock": {"median": 50.0, "min": 50.0, "max": 50.0},
+        "limit": None,
+        "ratio": 4.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("better", "goal", "missed"), [("higher", 3, False), ("higher", 5, True), ("lower", 5, False), ("lower", 3, True)]
+)
+def test_a_missed_goal_is_said(capsys: pytest.CaptureFixture[str], better: str, goal: float, missed: bool) -> None:
+    """Less than hoped for, or more where less is better."""
+    row = entry("work", 1, "s", better, {"ours": [4.0], "stock": [1.0]})
+    say(row | {"goal": goal, "limit_goal": None})
+    assert (f"goal {goal}" in capsys.readouterr().out) is missed
+
+
+def test_the_table_tells_what_was_measured() -> None:
+    """Figures with their spread, nothing where nothing was measured, and the machine."""
+    row = entry("log-metric", 8, "requests/s", "higher", {"ours": [300.0, 100.0, 200.0], "limit": [1500.0]})
+    text = markdown({"machine": MACHINE, "date": "2026-11-21", "rounds": 3, "rows": [row]})
+    assert "| log-metric | 8 | requests/s | 200 (100–300) |  |  | 1,500 |" in text
+    assert "2 cores, 4 GiB, a container, 2026-11-21" in text
+
+
+def test_every_goal_can_be_judged() -> None:
+    """A goal needs both of the servers that it compares."""
+    for work in works():
+        names = {server.name for server in work.on}
+        assert work.goal is None or {"ours", "stock"} <= names, work.work
+        assert work.limit_goal is None or {"ours", "limit"} <= names, work.work
