@@ -1,4 +1,4 @@
-"""What an installed release is: its version, schema head, endpoints and ASGI-only routes.
+"""What an installed release is: its version, schema head, endpoints, ASGI-only routes, UI and content types.
 
 Written to ``release.json`` in the virtualenv as the last step of an
 installation, so its presence also says that the installation is complete.
@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,17 @@ class Release:
         endpoints: ``METHOD /path`` of everything that answers, sorted;
             parameters as ``<name>``, those that may hold slashes as
             ``<path:name>``.
+        ui_path: directory of the UI's files, below the virtualenv.
+        content_types: what MLflow calls a file whose name ends so, as
+            :func:`content_types`. All others are ``application/octet-stream``.
     """
 
     version: str
     schema_head: str
     asgi_routes: list[str]
     endpoints: list[str]
+    ui_path: str
+    content_types: dict[str, str]
 
 
 def read(path: Path = DESCRIPTION) -> Release:
@@ -48,8 +53,10 @@ def read(path: Path = DESCRIPTION) -> Release:
         ReleaseError: there is none: the installation did not finish.
     """
     try:
-        return Release(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        described = json.loads(path.read_text())
+        # Our code of a later version may have described more.
+        return Release(**{field.name: described[field.name] for field in fields(Release)})
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ReleaseError(f"{path} is missing or damaged: run the playbook again") from error
 
 
@@ -120,6 +127,30 @@ def all_endpoints(paths: dict[str, dict[str, Any]], flask_app: Any) -> list[str]
     return sorted(found)
 
 
+def content_types() -> dict[str, str]:
+    """What MLflow calls an artifact's content, by the ending of its name.
+
+    The ending is what stands behind the last dot, in small letters, and for
+    compressed tables, texts and archives also the one before (``csv.gz``).
+    ``/name`` is a file with this name and no ending.
+    """
+    import mimetypes
+
+    from mlflow.utils.mime_type_utils import _guess_mime_type, get_text_extensions
+
+    mimetypes.init()
+    texts = get_text_extensions()
+    known = {ending.lstrip(".") for ending in [*mimetypes.types_map, *mimetypes.suffix_map]} | set(texts)
+    packed = {f"{inner}{outer}" for inner in [*texts, "tar"] for outer in mimetypes.encodings_map}
+    types = {ending: _guess_mime_type(f"x.{ending}") for ending in known | packed}
+    types |= {f"/{name}": _guess_mime_type(name) for name in texts}
+    return {
+        ending.lower(): kind
+        for ending, kind in sorted(types.items())
+        if kind != "application/octet-stream" and re.fullmatch(r"/?[A-Za-z0-9.+_-]+", ending)
+    }
+
+
 def describe() -> Release:
     """Inspect the MLflow of this virtualenv. Needs no database.
 
@@ -136,7 +167,14 @@ def describe() -> Release:
     if len(heads) != 1:
         raise ReleaseError(f"MLflow {VERSION} has {len(heads)} schema heads, expected one")
     paths = fastapi.app.openapi()["paths"]
-    return Release(VERSION, heads[0], asgi_only(paths, flask_app), all_endpoints(paths, flask_app))
+    return Release(
+        version=VERSION,
+        schema_head=heads[0],
+        asgi_routes=asgi_only(paths, flask_app),
+        endpoints=all_endpoints(paths, flask_app),
+        ui_path=str(Path(flask_app.static_folder).resolve().relative_to(Path(sys.prefix).resolve())),
+        content_types=content_types(),
+    )
 
 
 def main() -> int:

@@ -3,6 +3,10 @@
 The volume carries a sentinel, ``.volume-id``; the host remembers its value.
 If the volume is not mounted, the directory below its mount point has no
 sentinel, and the service must not start and fill the wrong disk.
+
+nginx also reads and writes the volume. While the service runs, a file in its
+runtime directory says that the volume is right; systemd removes it with the
+service, however that ends.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from pathlib import Path
 from mlflow_host.settings import SettingsError, required
 
 SENTINEL = ".volume-id"
+RIGHT = "volume-is-right"
 
 
 class VolumeError(RuntimeError):
@@ -74,6 +79,8 @@ def main() -> int:
     """Exit 0 if the volume is fine, else 1 with the reason on standard error."""
     try:
         check(from_environment())
+        if directory := os.environ.get("RUNTIME_DIRECTORY"):
+            (Path(directory) / RIGHT).touch()
     except (SettingsError, VolumeError) as error:
         print(f"refusing to start: {error}", file=sys.stderr)
         return 1

@@ -13,7 +13,7 @@ import requests
 from tests.hosts.control import control
 from tests.hosts.playbook import ROOT
 
-CERTIFICATES = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], ".cache", "certificates", os.environ["SUITE"])
+CERTIFICATES = Path(os.environ["CERTIFICATES"])
 READS = "import mlflow; print(mlflow.search_experiments(max_results=1) is not None)"
 
 

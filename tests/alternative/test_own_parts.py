@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
+
 
 def variables(host: Any) -> dict[str, Any]:
     """What the scenario's inventory says about the host."""
@@ -49,7 +51,7 @@ def test_nothing_starts_while_the_volume_is_away(host: Any) -> None:
 def test_the_users_certificate_is_served(host: Any) -> None:
     """nginx shows exactly the certificate that was given."""
     url = urlsplit(variables(host)["mlflow_public_url"])
-    own = Path(os.environ["MOLECULE_PROJECT_DIRECTORY"], ".cache", "certificates", os.environ["SUITE"], "server.crt")
+    own = Path(os.environ["CERTIFICATES"], "server.crt")
     served = ssl.get_server_certificate((str(url.hostname), url.port or 443), timeout=10)
     assert served.split() == own.read_text().split()
 
@@ -70,3 +72,24 @@ def test_further_settings_reach_the_process(host: Any) -> None:
     assert "MLFLOW_LOGGING_LEVEL=WARNING" in environment
     shown = host.check_output("runuser -u postgres -- psql -qAt -c 'show work_mem'")
     assert shown == "5MB"
+
+
+def test_a_full_volume_takes_nothing(host: Any) -> None:
+    """An upload that does not fit is refused and leaves nothing, neither below its name nor beside; with room it works."""
+    settings = variables(host)
+    volume = settings["mlflow_volume_path"]
+    own = Path(os.environ["CERTIFICATES"], "server.crt")
+    user = settings["mlflow_users"][0]
+    address = f"{settings['mlflow_public_url']}/api/2.0/mlflow-artifacts/artifacts/full/file"
+    with requests.Session() as session:
+        session.trust_env, session.verify, session.auth = False, str(own), (user["name"], user["password"])
+        assert session.put(address, data=b"before").status_code == 201
+        host.run("dd if=/dev/zero of=%s/fill bs=1M status=none", volume)
+        try:
+            assert session.put(address, data=b"x" * 50_000_000).status_code in (500, 507)
+            assert session.get(address).content == b"before"
+            assert host.check_output("find %s/incoming -type f", volume) == ""
+        finally:
+            host.check_output("rm %s/fill && sync", volume)
+        assert session.put(address, data=b"x" * 50_000_000).status_code == 204
+        assert session.delete(address).ok

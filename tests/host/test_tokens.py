@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -101,6 +105,25 @@ def test_an_expired_token_ends_by_itself(server: Any, host: Any, stranger: Any, 
         time.sleep(1)
     (listed,) = [entry for entry in control(host, "token list") if entry["name"] == "brief"]
     assert listed["state"] == "expired"
+
+
+def test_many_at_once_are_one_login(server: Any, create: Callable[..., Any]) -> None:
+    """When logins are forgotten, a user's many programs ask all at once: that is no guessing."""
+    url = urlsplit(server.url)
+    login = base64.b64encode(":".join(server.login).encode()).decode()
+    together = threading.Barrier(64, timeout=60)
+
+    def ask(_: int) -> int:
+        connection = HTTPSConnection(url.netloc, context=ssl.create_default_context(cafile=server.ca), timeout=60)
+        connection.connect()
+        together.wait()
+        connection.request("GET", f"{url.path}/version", headers={"Authorization": f"Basic {login}"})
+        return connection.getresponse().status
+
+    for number in range(3):
+        create(f"newcomer{number}")  # any change of a login forgets what was remembered
+        with ThreadPoolExecutor(64) as clients:
+            assert {*clients.map(ask, range(64))} == {200}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.hosts.uploads import half_an_upload
+
 ROOT = Path(__file__).parents[2]
 DATABASES = "runuser -u postgres -- psql -qAtc 'SELECT datname FROM pg_database ORDER BY 1'"
 
@@ -74,7 +76,13 @@ def test_what_was_deleted_comes_back(control: Any, host: Any, point: str, http: 
     ).raise_for_status()
     assert control.run("verify", expect=1)["broken_at_source"]
 
-    facts = control.run(f"restore {point} --replace-live")
+    late = "/api/2.0/mlflow-artifacts/artifacts/late.txt"
+    with half_an_upload(server, http, server.url + late) as upload:
+        facts = control.run(f"restore {point} --replace-live")
+        upload.sendall(b"x" * 5_000_000)
+        # Begun before the restore, it must not end after it.
+        assert upload.recv(1000).startswith(b"HTTP/1.1 500 ")
+    assert http.get(server.url + late).status_code == 404
     assert facts["lost"] == 0
     assert counts(http, server) == before
     assert control.run("verify")["lost"] == []

@@ -6,6 +6,7 @@ import ssl
 from http.client import HTTPSConnection
 from typing import Any
 
+from tests.hosts.control import control
 from tests.hosts.playbook import ask, run_playbook
 
 KEPT = {"name": "ada", "password": "correct-horse-battery", "role": "admin"}
@@ -56,6 +57,20 @@ def test_users_come_and_go_without_a_restart(host: Any) -> None:
 
     again = run_playbook({"mlflow_users": users}, playbook="playbooks/users.yml")
     assert "changed=0" in again.stdout
+
+
+def test_a_user_with_the_name_of_a_token_is_refused_first(host: Any) -> None:
+    """Nothing is written: the list stays as it was."""
+    control(host, "token create robot --owner ada")
+    users = "sha256sum /etc/mlflow/access/users.json"
+    before = host.check_output(users)
+    try:
+        done = run_playbook({"mlflow_users": [KEPT, NEW | {"name": "robot"}]}, playbook="playbooks/users.yml")
+        assert done.returncode != 0
+        assert "mlflow_users: robot is the name of a token" in " ".join(done.stdout.split())
+        assert host.check_output(users) == before
+    finally:
+        control(host, "token revoke robot")
 
 
 def test_a_client_machine_knows_the_server(host: Any) -> None:

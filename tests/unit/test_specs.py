@@ -87,3 +87,10 @@ def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
     processes = defaults["mlflow_workers"] + defaults["mlflow_asgi_workers"]
     pool = defaults["mlflow_database_pool_size"] + defaults["mlflow_database_pool_overflow"]
     assert wired["postgres_client_connections"] == processes * 3 * pool
+
+
+def test_published_facts_are_known_names() -> None:
+    """restore.yml reads the variables' names once more, and then a fact of the role mlflow is one of them."""
+    publish = load(ROOT / "roles" / "mlflow" / "tasks" / "routes.yml")[-1]
+    known = load(ROOT / "playbooks" / "tasks" / "check_names.yml")[0]["ansible.builtin.set_fact"]["__site_known_names"]
+    assert [name for name in publish["ansible.builtin.set_fact"] if f"'{name}'" not in known] == []

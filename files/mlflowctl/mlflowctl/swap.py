@@ -54,6 +54,7 @@ def swap(copy: restored.Copy, suffix: str) -> None:
         database.rename(config, config.database, old)
         database.rename(config, copy.place.database, config.database)
         if not copy.database_only:
+            _drop_uploads(config)
             os.rename(config.store, aside)
             os.rename(copy.store, config.store)
         for name in restored.SECRETS:
@@ -67,6 +68,16 @@ def swap(copy: restored.Copy, suffix: str) -> None:
     _write_journal(config, journal | {"done": True})
     service.start(config)
     _journal(config).unlink()
+
+
+def _drop_uploads(config: Config) -> None:
+    """Forget the uploads that nginx is still collecting, so that none of them ends up in the restored store.
+
+    nginx renames one into the store when it is whole; with nothing to rename
+    it answers 500, and the client begins again.
+    """
+    for path in (config.volume_path / "incoming").glob("*"):
+        path.unlink(missing_ok=True)
 
 
 def _put_back(config: Config) -> None:

@@ -1,0 +1,288 @@
+"""Artifacts that nginx reads and writes itself: the same for a client as through MLflow."""
+
+from __future__ import annotations
+
+import string
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.hosts.uploads import half_an_upload
+
+API = "/api/2.0/mlflow-artifacts/artifacts"
+NAMES = [f"a{character}b.txt" for character in string.printable[:95] if character != "/"] + [
+    "MLmodel",
+    "json",
+    "conda.yaml",
+    "model.tar.gz",
+    "table.csv.gz",
+    "picture.png",
+    "UPPER.TXT",
+    ".hidden",
+    "...",
+    "two.dots..txt",
+    " spaces ",
+    "ünïcödé-日本語.txt",
+    "%41%2f%2e%2e",
+    "b" * 255,
+    "c" * 256,
+    ".artifact.uploading.x",
+    "~",
+    "-",
+    "deep/" * 60 + "end.bin",
+    "a//b",
+    "a/./b",
+    "C:/windows",
+    "file:/etc",
+]
+
+
+@pytest.fixture
+def root(server: Any) -> str:
+    """Address of a directory that no other test writes to."""
+    return f"{server.url}{API}/0/{uuid.uuid4().hex}/artifacts"
+
+
+@pytest.fixture
+def through_mlflow(host: Any, server: Any) -> Any:
+    """A context in which nginx leaves every artifact to MLflow."""
+    ready = f"/run/{server.unit}-service/volume-is-right"
+
+    @contextmanager
+    def switched() -> Iterator[None]:
+        host.check_output(f"mv {ready} {ready}.aside")
+        try:
+            yield
+        finally:
+            host.check_output(f"mv {ready}.aside {ready}")
+
+    return switched
+
+
+def listing(http: Any, server: Any, root: str) -> dict[str, Any]:
+    """What MLflow lists: size and kind by name."""
+    path = root.removeprefix(f"{server.url}{API}/")
+    answer = http.get(f"{server.url}{API}", params={"path": path})
+    return {file["path"]: (file["is_dir"], file.get("file_size")) for file in answer.json().get("files", [])}
+
+
+def written(http: Any, root: str, name: str) -> bool:
+    """Write a file whose content is its name; whether that was accepted."""
+    answer = http.put(f"{root}/{quote(name)}", data=name.encode())
+    assert answer.status_code < 300 or answer.status_code in (400, 500), (name, answer.status_code, answer.text)
+    return bool(answer.ok)
+
+
+def read(http: Any, root: str, name: str) -> tuple[int, bytes, dict[str, str | None]]:
+    """Status, content and what a client learns from the headers."""
+    answer = http.get(f"{root}/{quote(name)}")
+    told = ("Content-Type", "Content-Length", "Content-Disposition", "X-Content-Type-Options", "Cache-Control")
+    content = answer.content if answer.ok else b""  # a refusal names the path
+    return answer.status_code, content, {header: answer.headers.get(header) for header in told if answer.ok}
+
+
+def test_nginx_writes_and_reads(host: Any, server: Any, http: Any, root: str, through_mlflow: Any) -> None:
+    """The ways differ: a file belongs to who has written it. Both are there for the other one to read."""
+    written(http, root, "by/nginx.txt")
+    with through_mlflow():
+        written(http, root, "by/mlflow.txt")
+        assert read(http, root, "by/nginx.txt")[1] == b"by/nginx.txt"
+    assert read(http, root, "by/mlflow.txt")[1] == b"by/mlflow.txt"
+    folder = f"{server['mlflow_volume_path']}/store{root.removeprefix(server.url + API)}/by"
+    assert host.file(f"{folder}/nginx.txt").user == "www-data"
+    assert host.file(f"{folder}/mlflow.txt").user == server["mlflow_user"]
+    assert listing(http, server, f"{root}/by") == {"nginx.txt": (False, 12), "mlflow.txt": (False, 13)}
+
+
+def test_every_name_comes_out_alike(server: Any, http: Any, root: str, through_mlflow: Any) -> None:
+    """Whatever a file is called: accepted or refused, read, named, typed and listed alike on both ways."""
+    here, there = f"{root}/nginx", f"{root}/mlflow"
+    accepted = {name: written(http, here, name) for name in NAMES}
+    with through_mlflow():
+        assert {name: written(http, there, name) for name in NAMES} == accepted
+        slow = {name: (read(http, here, name), read(http, there, name)) for name in NAMES}
+    fast = {name: (read(http, here, name), read(http, there, name)) for name in NAMES}
+    for name in NAMES:
+        assert slow[name][0] == slow[name][1], name
+        assert fast[name] == slow[name], name
+    assert accepted["b" * 255]
+    assert not accepted["c" * 256]
+    assert listing(http, server, here) == listing(http, server, there)
+
+
+def chunks(*parts: bytes) -> Iterator[bytes]:
+    """A body whose length nobody knows beforehand."""
+    yield from parts
+
+
+@pytest.mark.parametrize(
+    "body",
+    [lambda: b"", lambda: b"x" * 3_000_000, lambda: chunks(b"one", b"two"), chunks, lambda: None],
+    ids=["empty", "long", "chunked", "chunked-empty", "none"],
+)
+def test_every_kind_of_body_arrives(http: Any, root: str, through_mlflow: Any, body: Callable[[], Any]) -> None:
+    """Empty, long, chunked: the file is what was sent, and what was there before is gone."""
+    http.put(f"{root}/file", data=b"before")
+    assert http.put(f"{root}/file", data=body()).ok
+    fast = read(http, root, "file")
+    with through_mlflow():
+        assert http.put(f"{root}/file", data=body()).ok
+        assert read(http, root, "file") == fast
+    assert fast[1] == b"".join([body() or b""] if not hasattr(body(), "__next__") else body())
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Range": "bytes=2-5"},
+        {"Range": "bytes=-3"},
+        {"Range": "bytes=7-"},
+        {"Range": "bytes=100-"},
+        {"If-Modified-Since": "Thu, 01 Jan 2099 00:00:00 GMT"},
+        {"If-None-Match": '"other"'},
+        {"If-Match": '"other"'},
+        {"If-Unmodified-Since": "Thu, 01 Jan 1970 00:00:01 GMT"},
+        {"Range": "bytes=2-5", "If-Range": '"other"'},
+        {"Accept-Encoding": "gzip, br"},
+    ],
+    ids=lambda headers: "; ".join(f"{name}: {value}" for name, value in headers.items()),
+)
+def test_parts_and_conditions_are_answered_alike(
+    http: Any, root: str, through_mlflow: Any, headers: dict[str, str]
+) -> None:
+    """A part of a file, or nothing if it has not changed."""
+    http.put(f"{root}/file", data=b"0123456789")
+
+    def answer(method: str) -> tuple[Any, ...]:
+        got = http.request(method, f"{root}/file", headers=headers)
+        content = got.content if got.ok else b""
+        return got.status_code, content, got.headers.get("Content-Range"), got.headers.get("Content-Encoding")
+
+    fast = answer("GET"), answer("HEAD")
+    with through_mlflow():
+        assert fast == (answer("GET"), answer("HEAD"))
+
+
+def test_what_one_way_told_is_understood_by_it(http: Any, root: str) -> None:
+    """The mark of a file (ETag) stays until the file changes."""
+    http.put(f"{root}/file", data=b"0123456789")
+    mark = http.get(f"{root}/file").headers["ETag"]
+    assert http.get(f"{root}/file", headers={"If-None-Match": mark}).status_code == 304
+    assert http.get(f"{root}/file", headers={"Range": "bytes=0-1", "If-Range": mark}).status_code == 206
+    http.put(f"{root}/file", data=b"0123456789a")
+    assert http.get(f"{root}/file", headers={"If-None-Match": mark}).status_code == 200
+
+
+def test_directories_and_files_do_not_replace_each_other(
+    http: Any, server: Any, root: str, through_mlflow: Any
+) -> None:
+    """A directory stays one, and so does a file."""
+    http.put(f"{root}/folder/file", data=b"1")
+
+    def answers() -> tuple[Any, ...]:
+        over_directory = http.put(f"{root}/folder", data=b"2").ok
+        below_file = http.put(f"{root}/folder/file/below", data=b"2").ok
+        slash = http.put(f"{root}/folder/slash/", data=b"2").ok
+        return (
+            over_directory,
+            below_file,
+            slash,
+            http.get(f"{root}/folder").status_code,
+            read(http, root, "folder/file"),
+        )
+
+    fast = answers()
+    with through_mlflow():
+        assert answers() == fast
+    assert fast[:2] == (False, False)
+    assert listing(http, server, f"{root}/folder")["file"] == (False, 1)
+
+
+def test_what_is_not_there_is_said_alike(http: Any, root: str, through_mlflow: Any) -> None:
+    """A missing file is MLflow's to answer."""
+    fast = http.get(f"{root}/missing")
+    with through_mlflow():
+        slow = http.get(f"{root}/missing")
+    assert (fast.status_code, fast.json()) == (slow.status_code, slow.json()) == (404, fast.json())
+
+
+def test_mlflow_deletes_what_nginx_has_written(http: Any, server: Any, root: str) -> None:
+    """One file, then a whole directory."""
+    for name in ("keep", "one", "folder/two", "folder/deeper/three"):
+        written(http, root, name)
+    assert http.delete(f"{root}/one").ok
+    assert http.delete(f"{root}/folder").ok
+    assert http.get(f"{root}/one").status_code == 404
+    assert list(listing(http, server, root)) == ["keep"]
+
+
+def test_a_download_stays_whole_while_it_is_overwritten(http: Any, root: str) -> None:
+    """Whoever has begun to read gets the old file to its end; the next one gets the new."""
+    old, new = b"o" * 40_000_000, b"n" * 100
+    http.put(f"{root}/file", data=old)
+    with http.get(f"{root}/file", stream=True) as download:
+        parts = download.iter_content(1_000_000)
+        begun = next(parts)
+        http.put(f"{root}/file", data=new)
+        assert begun + b"".join(parts) == old
+    assert http.get(f"{root}/file").content == new
+
+
+def test_a_killed_upload_leaves_nothing(host: Any, server: Any, http: Any, root: str) -> None:
+    """Half a file is nowhere: not below its name, and not in the way."""
+    incoming = f"find {server['mlflow_volume_path']}/incoming -type f"
+    http.put(f"{root}/old", data=b"old")
+    with half_an_upload(server, http, f"{root}/new"), half_an_upload(server, http, f"{root}/old"):
+        assert len(host.check_output(incoming).splitlines()) == 2
+        assert list(listing(http, server, root)) == ["old"]
+    deadline = time.monotonic() + 20
+    while host.check_output(incoming) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert host.check_output(incoming) == ""
+    assert listing(http, server, root) == {"old": (False, 3)}
+    assert http.get(f"{root}/old").content == b"old"
+
+
+def test_an_upload_that_waited_to_be_asked_arrives(server: Any, http: Any, root: str) -> None:
+    """Expect: 100-continue is answered, and then the file."""
+    with half_an_upload(server, http, f"{root}/file") as connection:
+        connection.sendall(b"y" * 5_000_000)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 201 ")
+    assert http.get(f"{root}/file").content == b"x" * 5_000_000 + b"y" * 5_000_000
+
+
+def test_nothing_is_written_past_the_rules(host: Any, server: Any, http: Any, stranger: Any, root: str) -> None:
+    """Strangers, viewers, and requests for nginx's own addresses change nothing and see nothing."""
+    http.put(f"{root}/file", data=b"mine")
+    viewer = (server["mlflow_users"][1]["name"], "second-secret-word")
+    path = root.removeprefix(server.url + API)
+    assert stranger.put(f"{root}/file", data=b"theirs").status_code == 401
+    assert stranger.get(f"{root}/file").status_code == 401
+    assert stranger.put(f"{root}/file", data=b"theirs", auth=viewer).status_code == 403
+    assert stranger.get(f"{root}/file", auth=viewer).content == b"mine"
+    for own in ("/-/write", "/-/read", "/%2d/write", "/-/./write"):
+        for method in ("PUT", "GET"):
+            assert http.request(method, f"{server.url}{own}{path}/file", data=b"theirs").status_code in (400, 404, 405)
+    for trick in ("/../x", "/%2e%2e/x", "/..%2fx", "/%252e%252e/x"):
+        http.put(f"{server.url}{API}{trick}", data=b"theirs")
+    assert http.get(f"{root}/file").content == b"mine"
+    volume = server["mlflow_volume_path"]
+    assert host.run(f"find {volume} -newer {volume}/store{path}/file -name x").stdout == ""
+
+
+def test_everybody_waits_for_a_restore(host: Any, server: Any, http: Any, root: str) -> None:
+    """While a recovery point is swapped in, nginx touches no artifact either."""
+    http.put(f"{root}/file", data=b"1")
+    closed = f"/run/{server.unit}-restore/closed"
+    host.check_output(f"mkdir -p {closed.rpartition('/')[0]} && touch {closed}")
+    try:
+        assert http.get(f"{root}/file").status_code == 429
+        assert http.put(f"{root}/file", data=b"2").status_code == 429
+    finally:
+        host.check_output(f"rm {closed}")
+    assert http.get(f"{root}/file").content == b"1"
