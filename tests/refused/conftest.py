@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -36,10 +37,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
         (folder / f"{name}.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
-    host: list[x509.GeneralName] = [
-        x509.IPAddress(ip_address("127.0.0.12")),
-        x509.IPAddress(ip_address("127.0.0.13")),
-    ]
+    host: list[x509.GeneralName] = [x509.IPAddress(ip_address(os.environ["ADDRESS"]))]
     make("good", host, -1, 30)
     make("other", [x509.DNSName("other.example")], -1, 30)
     make("expired", host, -30, -1)
