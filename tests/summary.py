@@ -1,4 +1,4 @@
-"""Add up the JUnit files of a test run: ``summary.py <failed stages>``."""
+"""Add up the JUnit files of a test run, and say again what failed: ``summary.py <failed stages>``."""
 
 from __future__ import annotations
 
@@ -7,27 +7,40 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 RESULTS = Path(".results")
+# Of what a failed test said: the last lines name the assertion.
+SAID_LINES = 25
 
 
-def totals() -> tuple[int, int]:
-    """Tests that passed and tests that did not, over all stages that ran tests."""
+def totals() -> tuple[int, int, list[str]]:
+    """Tests that passed, tests that did not, and what those said, over all stages that ran tests."""
     passed = failed = 0
+    said = []
     for path in sorted(RESULTS.glob("*.xml")):
         for suite in ElementTree.parse(path).getroot().iter("testsuite"):
             bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
             skipped = int(suite.get("skipped", 0))
             failed += bad
             passed += int(suite.get("tests", 0)) - bad - skipped
-    return passed, failed
+            said += [failure(path.stem, case) for case in suite.iter("testcase")]
+    return passed, failed, [text for text in said if text]
+
+
+def failure(stage: str, case: ElementTree.Element) -> str:
+    """What a failed test said at its end; nothing for one that passed."""
+    for kind in ("failure", "error"):
+        if (found := case.find(kind)) is not None:
+            lines = (found.text or "").splitlines()[-SAID_LINES:]
+            return "\n".join([f"-- {stage}: {case.get('classname')}::{case.get('name')}", *lines])
+    return ""
 
 
 def main() -> int:
-    """Print the closing line; exit 1 if a test or a stage failed."""
+    """Print failures and the closing line; exit 1 if a test or a stage failed."""
     stages = int(sys.argv[1])
-    passed, failed = totals()
+    passed, failed, said = totals()
     # A stage that broke before its tests ran is a failure of its own.
     failed = max(failed, stages)
-    print(f"{passed} passed, {failed} failed")
+    print(*said, f"{passed} passed, {failed} failed", sep="\n")
     return 1 if failed else 0
 
 
