@@ -1,6 +1,6 @@
 # make help lists what can be made.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-fast soak bench lint locks readme
+.PHONY: help demo demo-down test test-fast soak bench figures lint locks readme
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,12 @@ soak: ## the long proofs, for hours: kills everywhere, 100 points under load
 
 bench: ## how fast it is, against stock MLflow on this machine; an hour on an idle one
 	@scripts/bench
+
+figures: ## measure again what README.md and docs/access.md say; an hour on an idle machine
+	@scripts/setup controller client engine
+	@.venv/bin/python -m bench.provisioning
+	@.venv/bin/python -m bench.recovery
+	@$(MAKE) demo && .venv/bin/python -m bench.access && $(MAKE) demo-down readme
 
 lint: ## ansible-lint, yamllint, ruff, mypy
 	@tests/run lint

@@ -18,7 +18,7 @@ from typing import Any
 from bench import data
 from bench.servers import BARE, OURS, ROOT, STOCK, Server, memory, prepare
 from bench.table import markdown
-from bench.works import Work, machine, works
+from bench.works import Work, where, works
 from scripts.readme_tables import render
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -123,7 +123,7 @@ def main() -> None:
         return
     rows.append(loaded())
     say(rows[-1])
-    result = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "rounds": ROUNDS, "rows": rows}
+    result = {"machine": where(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "rounds": ROUNDS, "rows": rows}
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     PAGE.write_text(render(PAGE.read_text(), "speed", markdown(result)))
 

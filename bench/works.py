@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.browser import cold_load
 from bench.load import Request, load
+from bench.machine import machine
 from bench.servers import BARE, CA, LOGIN, OURS, ROOT, STOCK, Server, on_host
 
 API = "/api/2.0/mlflow"
@@ -208,15 +207,7 @@ def works() -> list[Work]:
     return rows
 
 
-def machine() -> dict[str, object]:
-    """Where it was measured."""
-    model = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())[0]
-    kib = int(re.findall(r"MemTotal: +(\d+)", Path("/proc/meminfo").read_text())[0])
+def where() -> dict[str, object]:
+    """Where it was measured, and with which release."""
     version = json.loads(on_host("cat", "/opt/mlflow/current/release.json"))["version"]
-    return {
-        "processor": model.strip(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(kib / 1024 / 1024),
-        "mlflow": version,
-        "host": "a container; load, servers and database share its cores",
-    }
+    return machine() | {"mlflow": version, "host": "a container; load, servers and database share its cores"}

@@ -12,7 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
+from jinja2.nativetypes import NativeEnvironment
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -39,6 +41,35 @@ def _shown(value: Any) -> str:
     return str(value).replace("|", "\\|")
 
 
+def sizes() -> str:
+    """A Markdown table of what the roles compute from cores and RAM, by their own expressions."""
+    environment = NativeEnvironment(undefined=jinja2.StrictUndefined)
+    defaults: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for role in ("mlflow", "postgres"):
+        defaults |= yaml.safe_load((ROOT / "roles" / role / "defaults" / "main.yml").read_text())
+        own |= yaml.safe_load((ROOT / "roles" / role / "vars" / "main.yml").read_text())
+    own["postgres_client_connections"] = yaml.safe_load((ROOT / "playbooks/vars/wiring.yml").read_text())[
+        "postgres_client_connections"
+    ]
+    names = {
+        "workers": "__mlflow_workers",
+        "max_connections": "__postgres_max_connections",
+        "shared_buffers": "__postgres_shared_buffers_mb",
+        "effective_cache_size": "__postgres_effective_cache_mb",
+        "work_mem": "__postgres_work_mem_mb",
+    }
+    needed = ["postgres_client_connections", "__postgres_memory_mb", *names.values()]
+    lines = [f"| cores, RAM | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for cores, gib in ((2, 4), (4, 8), (8, 32), (16, 64), (32, 256)):
+        context: dict[str, Any] = defaults | {"ansible_facts": {"processor_vcpus": cores, "memtotal_mb": gib * 1024}}
+        for name in needed:
+            context[name] = environment.from_string(own[name]).render(context)
+        cells = [f"{context[name]:,}" + (" MiB" if name.endswith("_mb") else "") for name in names.values()]
+        lines.append(f"| {cores}, {gib} GiB | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def figures() -> str:
     """A Markdown table of what was measured, and the machine that it was measured on."""
     found = json.loads((RESULTS / "provisioning.json").read_text())
@@ -56,7 +87,7 @@ def figures() -> str:
     ]
     where = (
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, a container as host, "
-        f"packages in the cache, {found['date']}; measured by `scripts/measure_provisioning.py`, kept in "
+        f"packages in the cache, {found['date']}; measured by `python -m bench.provisioning`, kept in "
         "`docs/results/provisioning.json`."
     )
     lines = [f"| {what} | {figure} |" for what, figure in rows]
@@ -92,7 +123,7 @@ def recovery() -> str:
     ]
     where = (
         f"{machine['cores']} cores, {machine['memory_gib']} GiB, a container as host, {found['date']}; measured by "
-        "`scripts/measure_recovery.py`, kept in `docs/results/recovery.json`."
+        "`python -m bench.recovery`, kept in `docs/results/recovery.json`."
     )
     lines = [f"| {what} | {figure} |" for what, figure in rows]
     return "\n".join(["| what | figure |", "|---|---|", *lines, "", where])
@@ -116,7 +147,7 @@ def access() -> str:
     ]
     where = (
         f"{machine['processor']}, {machine['cores']} cores, medians of {found['rounds']} rounds, one connection that "
-        f"stays open, {found['date']}; measured by `scripts/measure_access.py`, kept in `docs/results/access.json`."
+        f"stays open, {found['date']}; measured by `python -m bench.access`, kept in `docs/results/access.json`."
     )
     lines = [f"| {what} | {figure} |" for what, figure in rows]
     return "\n".join(["| what | figure |", "|---|---|", *lines, "", where])
@@ -142,7 +173,7 @@ def main() -> int:
     """Rewrite or check every README."""
     wanted = [(role / "README.md", "variables", table(role)) for role in sorted((ROOT / "roles").iterdir())]
     wanted += [(ROOT / "README.md", "figures", figures()), (ROOT / "README.md", "recovery", recovery())]
-    wanted += [(ROOT / "docs" / "access.md", "figures", access())]
+    wanted += [(ROOT / "docs" / "access.md", "figures", access()), (ROOT / "docs" / "speed.md", "sizes", sizes())]
     stale = []
     for readme, mark, text in wanted:
         rendered = render(readme.read_text(), mark, text)

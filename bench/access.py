@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Measure what a login costs, and what guessers cost others, on an otherwise idle machine: some minutes.
 
-``measure_access.py [CONTAINER CLIENT_ENV]``; by default the demo's, after `make demo`. Writes
+``python -m bench.access [CONTAINER CLIENT_ENV]``; by default the demo's, after `make demo`. Writes
 docs/results/access.json. `make readme` puts the figures into docs/access.md.
 """
 
@@ -10,7 +9,6 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-import os
 import re
 import ssl
 import subprocess
@@ -21,7 +19,9 @@ from pathlib import Path
 from statistics import median, quantiles
 from urllib.parse import urlsplit
 
-ROOT = Path(__file__).parents[1]
+from bench.machine import machine
+from bench.servers import ROOT
+
 REQUESTS = 1000
 ROUNDS = 7
 # Not one of the answers that nginx remembers: MLflow does the same work with and without a login.
@@ -136,10 +136,9 @@ def main() -> None:
         docker("exec", container, "systemctl", "reload", "nginx.service")
     p95 = [quantiles(there, n=20)[18] / quantiles(here, n=20)[18] for here, there in zip(calm, guessed, strict=True)]
     middle = [median(there) / median(here) for here, there in zip(calm, guessed, strict=True)]
-    model = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())[0]
     result = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "machine": {"processor": model.strip(), "cores": os.cpu_count()},
+        "machine": machine(),
         "requests": REQUESTS,
         "rounds": ROUNDS,
         "route": ROUTE,

@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Measure recovery points at scale, on an otherwise idle machine: about half an hour.
+"""Measure recovery points at scale, on an otherwise idle machine, half an hour: ``python -m bench.recovery``.
 
 Writes docs/results/recovery.json: first and next backup at growing numbers of
 files, latency of a client with and without a backup, and the restore of
@@ -19,7 +18,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+from bench.machine import machine
+from bench.servers import ROOT
+
 HOST = "mlflow-demo"
 STORE = "/var/lib/mlflow/artifacts/store"
 REPOSITORY = "/var/backups/mlflow"
@@ -180,8 +181,12 @@ def restore() -> dict[str, Any]:
     facts = json.loads(on_host("cat", "/var/lib/mlflow-backup/state.json"))["restore"]["success"]
     if facts["lost"] or control("verify")["lost"]:
         raise SystemExit("something is lost: that is a bug, not a figure")
+    rows = on_host("runuser", "-u", "postgres", "--", "psql", "-At", "mlflow", "-c", "SELECT count(*) FROM metrics")
     wanted = ("files", "bytes", "references", "lost", "rto_seconds", "swap_seconds")
-    return {name: facts[name] for name in wanted} | {"with_provisioning_seconds": round(whole)}
+    return {name: facts[name] for name in wanted} | {
+        "metric_rows": int(rows),
+        "with_provisioning_seconds": round(whole),
+    }
 
 
 def main() -> None:
@@ -193,10 +198,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "commit": run("git", "rev-parse", "--short", "HEAD").strip(),
-        "machine": {
-            "cores": os.cpu_count(),
-            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        },
+        "machine": machine(),
         "file_bytes": FILE_BYTES,
         "growth": growth(folder),
     }

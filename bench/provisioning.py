@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Measure what the README says about provisioning, on an otherwise idle machine.
+"""Measure what the README says about provisioning, on an otherwise idle machine: ``python -m bench.provisioning``.
 
 Provisions the demo's container from nothing, logs a run, provisions it five times more,
 and writes docs/results/provisioning.json. `make readme` puts it into the README.
@@ -8,14 +7,14 @@ and writes docs/results/provisioning.json. `make readme` puts it into the README
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).parents[1]
+from bench.machine import machine
+from bench.servers import ROOT
+
 # Proportional set size of a unit's processes, in KiB (proc(5), smaps_rollup).
 PSS = """
 main=$(systemctl show -p MainPID --value $1.service)
@@ -53,15 +52,10 @@ def main() -> None:
     for unit in ("mlflow", "mlflow-asgi", "mlflow-backup", "mlflow-drill", "mlflow-restore"):
         said = on_host("systemd-analyze", "security", "--no-pager", f"{unit}.service")
         exposure[unit] = float(re.findall(r"exposure level for \S+: ([\d.]+)", said)[0])
-    model = re.findall(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())[0]
     result = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "commit": run("git", "rev-parse", "--short", "HEAD").strip(),
-        "machine": {
-            "processor": model.strip(),
-            "cores": os.cpu_count(),
-            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
-        },
+        "machine": machine(),
         "provisioning_to_logged_run_seconds": seconds(first, "to the logged run:"),
         "second_run_seconds": {"median": median(times), "min": min(times), "max": max(times)},
         "idle_pss_mib": memory,
