@@ -13,10 +13,15 @@ def setting(host: Any, name: str) -> str:
 
 
 def test_pools_fit(server: Any, host: Any) -> None:
-    """max_connections covers every pool of every process at its fullest."""
-    processes = server["mlflow_workers"] + server["mlflow_asgi_workers"]
+    """There are the workers that this host has room for, and max_connections covers every pool of every process."""
+    cores = int(host.check_output("nproc"))
+    mib = int(host.check_output("awk '/^MemTotal/{print $2}' /proc/meminfo")) // 1024
+    workers = server["mlflow_workers"] or max(min(cores, mib // 512, 16), 2)
+    processes = workers + server["mlflow_asgi_workers"]
     pool = server["mlflow_database_pool_size"] + server["mlflow_database_pool_overflow"]
     assert int(setting(host, "max_connections")) == processes * 3 * pool + server["postgres_reserved_connections"]
+    main = host.check_output("systemctl show -p MainPID --value %s.service", server["mlflow_unit"])
+    assert len(host.check_output(f"pgrep --parent {main}").split()) == workers
 
 
 def test_sized_from_the_host(server: Any, host: Any) -> None:

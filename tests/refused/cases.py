@@ -93,7 +93,7 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("no lock file", {"mlflow_version": "2.0.0"}, ["mlflow_version", "2.0.0", "Use one of 3.17.2"]),
     # --- names and numbers
     ("unit name", {"mlflow_unit": "My Flow"}, ["mlflow_unit", "My Flow", "lower-case"]),
-    ("workers", {"mlflow_workers": 0}, ["mlflow_workers", "0", "from 1 to 128"]),
+    ("workers", {"mlflow_workers": 129}, ["mlflow_workers", "129", "from 0 to 128"]),
     ("not a number", {"mlflow_workers": "many"}, ["mlflow_workers", "many"]),
     ("root as user", {"mlflow_user": "root"}, ["mlflow_user", "root", "user of its own"]),
     (

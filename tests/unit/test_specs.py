@@ -69,6 +69,7 @@ def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
         "mlflow_public_url": "https://mlflow.example.com",
         "groups": {"mlflow_app": ["a"]},
         "hostvars": {"a": {}},
+        "ansible_facts": {"processor_vcpus": 2, "memtotal_mb": 4096},
     }
 
     def evaluate(value: Any) -> Any:
@@ -84,9 +85,22 @@ def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
     assert wired["postgres_system_users"] == [defaults["mlflow_user"]]
     assert wired["postgres_database"] == defaults["mlflow_database"]
     assert wired["proxy_wsgi_socket"] == defaults["mlflow_runtime_path"] + "/wsgi.sock"
-    processes = defaults["mlflow_workers"] + defaults["mlflow_asgi_workers"]
+
+
+@pytest.mark.parametrize("wanted", [0, 5])
+@pytest.mark.parametrize(("cores", "mib"), [(1, 1024), (2, 4096), (8, 2048), (8, 16384), (64, 262144)])
+def test_pools_and_connections_follow_the_host(cores: int, mib: int, wanted: int) -> None:
+    """The role mlflow takes the workers that PostgreSQL was told of."""
+    defaults = load(ROOT / "roles" / "mlflow" / "defaults" / "main.yml") | {"mlflow_workers": wanted}
+    environment = NativeEnvironment(undefined=jinja2.StrictUndefined)
+    context = defaults | {"ansible_facts": {"processor_vcpus": cores, "memtotal_mb": mib}}
+    own = load(ROOT / "roles" / "mlflow" / "vars" / "main.yml")["__mlflow_workers"]
+    workers: Any = environment.from_string(own).render(context)
+    assert workers == (wanted or max(min(cores, mib // 512, 16), 2))
+    wired = load(ROOT / "playbooks/vars/wiring.yml")["postgres_client_connections"]
     pool = defaults["mlflow_database_pool_size"] + defaults["mlflow_database_pool_overflow"]
-    assert wired["postgres_client_connections"] == processes * 3 * pool
+    connections: Any = environment.from_string(wired).render(context)
+    assert connections == (workers + defaults["mlflow_asgi_workers"]) * 3 * pool
 
 
 def test_published_facts_are_known_names() -> None:
