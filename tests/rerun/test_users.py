@@ -16,9 +16,12 @@ NEW = {"name": "carol", "password": "third-secret-word"}
 
 
 def processes(host: Any) -> str:
-    """The processes of what serves, nginx's workers too."""
+    """The processes of what serves, nginx's workers too, but for those that end by themselves.
+
+    Those are nginx's cache loader, a minute after a reload, and workers from before that reload.
+    """
     main = "systemctl show -p MainPID --value mlflow.service nginx.service"
-    return str(host.check_output(f"{main}; pgrep --parent $(cat /run/nginx.pid)"))
+    return str(host.check_output(f"{main}; pgrep --parent $(cat /run/nginx.pid) --full 'nginx: worker process$'"))
 
 
 def test_users_come_and_go_without_a_restart(host: Any) -> None:
