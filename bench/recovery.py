@@ -4,6 +4,8 @@ Writes docs/results/recovery.json: first and next backup at growing numbers of
 files, latency of a client with and without a backup, and the restore of
 20,000 files, 1 GB and 1,000,000 metric rows onto a bare host. Stops with an
 error if anything is lost. `make readme` puts the figures into README.md.
+``python -m bench.recovery growth|latency|restore`` measures only that, and
+keeps the other figures.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +25,7 @@ from bench.machine import machine
 from bench.servers import ROOT
 
 HOST = "mlflow-demo"
+RESULT = ROOT / "docs" / "results" / "recovery.json"
 STORE = "/var/lib/mlflow/artifacts/store"
 REPOSITORY = "/var/backups/mlflow"
 GROWTH = (10_000, 100_000, 300_000)
@@ -48,12 +52,15 @@ from mlflow import MlflowClient
 client = MlflowClient()
 run = client.create_run("0").info.run_id
 seconds = []
-while len(seconds) < 200 or not os.path.exists(sys.argv[1]):
+while len(seconds) < 500 or not os.path.exists(sys.argv[1]):
     start = time.monotonic()
     client.log_metric(run, "m", len(seconds), step=len(seconds))
     seconds.append(time.monotonic() - start)
 print(json.dumps(seconds))
 """
+
+# One core, the lowest priority, no disk: what two cores lose as soon as the second one is busy at all.
+HASHING = ("chrt", "--idle", "0", sys.executable, "-c", "import hashlib\nwhile True: hashlib.sha256(bytes(1000000))")
 
 
 def run(*command: str, **more: Any) -> str:
@@ -139,21 +146,43 @@ def percentile(seconds: list[float], share: float) -> float:
     return round(sorted(seconds)[int(len(seconds) * share)] * 1000, 1)
 
 
-def latency() -> dict[str, float]:
-    """95th percentile of logging a metric, without and with a backup in turn, in milliseconds; medians."""
-    idle, busy = [], []
+def p95(*command: str) -> float:
+    """95th percentile of logging a metric, in milliseconds, while a program runs, which is stopped in the end."""
     with tempfile.TemporaryDirectory() as folder:
         stop = Path(folder, "stop")
-        for _ in range(ROUNDS):
-            stop.touch()
-            idle.append(percentile(json.loads(answer(client(LOG, str(stop)))), 0.95))
-            stop.unlink()
-            new_repository()
-            logging = client(LOG, str(stop))
-            control("backup")
-            stop.touch()
-            busy.append(percentile(json.loads(answer(logging)), 0.95))
-    return {"p95_ms": median(idle), "p95_ms_during_backup": median(busy)}
+        other = subprocess.Popen(command) if command else None
+        stop.touch()
+        try:
+            return percentile(json.loads(answer(client(LOG, str(stop)))), 0.95)
+        finally:
+            if other:
+                other.kill()
+                other.wait()
+
+
+def p95_during_backup() -> float:
+    """The same, during the first backup into an empty repository."""
+    new_repository()
+    with tempfile.TemporaryDirectory() as folder:
+        stop = Path(folder, "stop")
+        logging = client(LOG, str(stop))
+        control("backup")
+        stop.touch()
+        return percentile(json.loads(answer(logging)), 0.95)
+
+
+def latency() -> dict[str, float]:
+    """Medians of what a client notices, in turn: of nothing, of a backup, and of the least that can go on beside it."""
+    idle, backup, hashing = [], [], []
+    for _ in range(ROUNDS):
+        idle.append(p95())
+        backup.append(p95_during_backup())
+        hashing.append(p95(*HASHING))
+    return {
+        "p95_ms": median(idle),
+        "p95_ms_during_backup": median(backup),
+        "p95_ms_beside_hashing": median(hashing),
+    }
 
 
 def restore() -> dict[str, Any]:
@@ -189,20 +218,8 @@ def restore() -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure and write."""
-    run("make", "demo-down")
-    run("make", "demo")
-    experiment, identifier = answer(client(RUN)).split()[-2:]
-    folder = f"{STORE}/{experiment}/{identifier}/artifacts/scale"
-    result: dict[str, Any] = {
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "commit": run("git", "rev-parse", "--short", "HEAD").strip(),
-        "machine": machine(),
-        "file_bytes": FILE_BYTES,
-        "growth": growth(folder),
-    }
-    on_host("rm", "-r", folder)
+def fill(folder: str) -> None:
+    """The set that is backed up beside a client, and restored: files of a run, and rows of metrics."""
     write(folder, 0, 20_000, FILE_BYTES)
     rows = (
         "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)"
@@ -210,10 +227,33 @@ def main() -> None:
         " (SELECT run_uuid FROM runs ORDER BY start_time DESC LIMIT 1) newest"
     )
     on_host("runuser", "-u", "postgres", "--", "psql", "--quiet", "mlflow", "-c", rows)
-    result["latency"] = latency()
-    print(json.dumps(result["latency"]), flush=True)
-    result["restore"] = restore()
-    (ROOT / "docs" / "results" / "recovery.json").write_text(json.dumps(result, indent=2) + "\n")
+
+
+def main() -> None:
+    """Measure and write."""
+    parts = sys.argv[1:] or ["growth", "latency", "restore"]
+    result: dict[str, Any] = json.loads(RESULT.read_text())
+    run("make", "demo-down")
+    run("make", "demo")
+    experiment, identifier = answer(client(RUN)).split()[-2:]
+    folder = f"{STORE}/{experiment}/{identifier}/artifacts/scale"
+    result |= {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "commit": run("git", "rev-parse", "--short", "HEAD").strip(),
+        "machine": machine(),
+        "file_bytes": FILE_BYTES,
+    }
+    if "growth" in parts:
+        result["growth"] = growth(folder)
+        on_host("rm", "-r", folder)
+    if "latency" in parts or "restore" in parts:
+        fill(folder)
+    if "latency" in parts:
+        result["latency"] = latency()
+    if "restore" in parts:
+        control("backup")
+        result["restore"] = restore()
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
     run("make", "demo-down")
     print(json.dumps(result, indent=2))
 
