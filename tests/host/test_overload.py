@@ -1,0 +1,66 @@
+"""More at once than there is room for: everybody gets an answer, and when it is over it is over."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+CROWD = Path(__file__).parents[1] / "hosts" / "crowd.py"
+CLIENTS = 500
+WORK = "import mlflow\nwith mlflow.start_run():\n    for step in range(5): mlflow.log_metric('m', step, step=step)\nprint('logged')"
+
+
+def crowd(server: Any, run: str, command: list[str], **more: Any) -> subprocess.Popen[str]:
+    """Start clients, and wait until they are connected."""
+    url = urlsplit(server.url)
+    login = base64.b64encode(":".join(server.login).encode()).decode()
+    wanted = {
+        "address": url.hostname,
+        "port": url.port or 443,
+        "host": url.netloc,
+        "headers": {"Authorization": f"Basic {login}", "Content-Type": "application/json"},
+        "path": f"{url.path}/api/2.0/mlflow/runs/log-metric",
+        "body": json.dumps({"run_id": run, "key": "crowd", "value": 1, "timestamp": 1, "step": 1}),
+        "clients": CLIENTS,
+    }
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin
+    assert process.stdout
+    print(json.dumps(wanted | more), file=process.stdin, flush=True)
+    assert process.stdout.readline() == "connected\n"
+    return process
+
+
+def test_a_crowd_is_served_or_told_when_to_come_back(server: Any, http: Any, host: Any, client: Any) -> None:
+    """Fifteen hundred clients from three addresses are all answered; a real one among them sees no error; nothing restarts."""
+    answer = http.post(server.url + "/api/2.0/mlflow/runs/create", json={"experiment_id": "0"})
+    run = answer.json()["run"]["info"]["run_id"]
+    # A worker that runs out of memory, or is replaced because it says nothing, has another number.
+    main = host.check_output(f"systemctl show -p MainPID --value {server.unit}.service")
+    processes = f"pgrep --parent {main}; cat /run/nginx.pid"
+    before = host.check_output(processes)
+    near, _, _ = host.check_output("hostname --ip-address").partition(" ")
+    inside = ["docker", "exec", "--interactive", server.name, "python3", "-c", CROWD.read_text()]
+    crowds = [
+        crowd(server, run, [sys.executable, str(CROWD)]),
+        crowd(server, run, inside, address=near),
+        crowd(server, run, inside, address="127.0.0.1"),
+    ]
+    for process in crowds:
+        print("go", file=process.stdin, flush=True)
+    assert "logged" in client("-c", WORK)
+    for process in crowds:
+        assert process.stdout
+        kinds = json.loads(process.stdout.read())
+        assert process.wait() == 0
+        assert [kind for kind in kinds if not re.fullmatch("200|(429|503), retry after", kind)] == [], kinds
+        assert kinds["200"] > CLIENTS // 2
+
+    assert http.get(server.url + "/ready").ok
+    assert host.check_output(processes) == before
