@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 GOOD = "correct-horse-battery"
@@ -10,6 +11,11 @@ GOOD = "correct-horse-battery"
 def user(name: str = "ada", **more: str) -> dict[str, str]:
     """One user with a good password, unless told otherwise."""
     return {"name": name, "password": GOOD} | more
+
+
+def repository(**more: str) -> dict[str, str]:
+    """One repository, good unless told otherwise."""
+    return {"name": "local", "location": "/srv/points"} | more
 
 
 CASES: list[tuple[str, dict[str, Any], list[str]]] = [
@@ -91,6 +97,45 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("disk", {"mlflow_minimum_disk_mb": 999999999}, ["mlflow_minimum_disk_mb", "999999999", "free some space"]),
     # --- the release
     ("no lock file", {"mlflow_version": "2.0.0"}, ["mlflow_version", "2.0.0", "Use one of 3.17.2"]),
+    # --- recovery points
+    (
+        "same name",
+        {"backup_repositories": [repository(), repository(location="/srv/b")]},
+        ["backup_repositories", "each name once"],
+    ),
+    (
+        "relative location",
+        {"backup_repositories": [repository(location="points")]},
+        ["backup_repositories", "points", "absolute path"],
+    ),
+    (
+        "password in a location",
+        {"backup_repositories": [repository(location="rest:https://a:hunter2@b/")]},
+        ["backup_repositories", "holds a password", "RESTIC_REPOSITORY"],
+    ),
+    (
+        "points on the volume",
+        {"backup_repositories": [repository(location="/var/lib/mlflow/artifacts/points")]},
+        ["backup_repositories", "lies inside of what is backed up", "another disk"],
+    ),
+    (
+        "weak repository password",
+        {"backup_repositories": [repository(password="hunter2")]},
+        ["backup_repositories", "shorter than 16", "leave it empty"],
+    ),
+    ("schedule", {"backup_schedule": "sometimes"}, ["backup_schedule", "sometimes"]),
+    # Debian 12's restic reaches it.
+    *(
+        [
+            (
+                "azure",
+                {"backup_repositories": [repository(location="azure:points:/")]},
+                ["backup_repositories", "azure:points:/", "Go by rclone"],
+            )
+        ]
+        if os.environ.get("SUITE") == "trixie"
+        else []
+    ),
     # --- names and numbers
     ("unit name", {"mlflow_unit": "My Flow"}, ["mlflow_unit", "My Flow", "lower-case"]),
     ("workers", {"mlflow_workers": 129}, ["mlflow_workers", "129", "from 0 to 128"]),
