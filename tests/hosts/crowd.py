@@ -1,7 +1,7 @@
 """More clients at once than a server has room for; standard library only, so that it also runs on the host itself.
 
-Reads one JSON object in a line: ``address``, ``port``, ``host`` (the Host header), ``headers``, ``path``, ``body`` and
-``clients``. Connects them all, says so in a line, and waits for another one before they all ask at once. Prints how
+Reads one JSON object in a line: ``address``, ``port``, ``host`` (the Host header), ``headers``, ``path``, ``body``,
+``health`` (an open path) and ``clients``. Connects them all, says so in a line, and waits for another one before they all ask at once. Prints how
 often each kind of answer came: its status, with ``, retry after`` if it says when to come back.
 """
 
@@ -27,10 +27,15 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def connection(wanted: dict[str, Any]) -> Streams:
-    """A connection that nothing was asked on yet."""
+    """A connection that is known to work, and that the server keeps open for a minute."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return await asyncio.open_connection(wanted["address"], wanted["port"], ssl=context, ssl_handshake_timeout=300)
+    reader, writer = await asyncio.open_connection(
+        wanted["address"], wanted["port"], ssl=context, ssl_handshake_timeout=300
+    )
+    writer.write(f"GET {wanted['health']} HTTP/1.1\r\nHost: {wanted['host']}\r\n\r\n".encode())
+    await answer(reader)
+    return reader, writer
 
 
 async def client(wanted: dict[str, Any], streams: Streams, kinds: Counter[str]) -> None:

@@ -7,6 +7,10 @@ import random
 import time
 from typing import Any
 
+import pytest
+
+from tests.hosts.ready import wait_until_ready
+
 FENCE = "/run/mlflow-backup"
 # Seconds after the start of a backup; so many in ten seconds that systemd's usual limit would refuse the next start.
 # In `make soak`: each at a random moment.
@@ -15,6 +19,12 @@ KILLS = (
     if os.environ.get("KILL_EVERY")
     else [0.1, 0.1, 0.2, 0.2, 0.4, 1.5, 3.0]
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def repository(control: Any) -> None:
+    """There is a point already, so what follows must leave it alone."""
+    control.run("backup")
 
 
 def test_a_killed_backup_leaves_nothing_behind(control: Any, host: Any) -> None:
@@ -74,6 +84,28 @@ def test_a_stopped_database_is_a_failed_backup(control: Any, host: Any) -> None:
     )
     control.run("backup")
     assert control.run("status")["problems"] == []
+
+
+def test_a_database_that_dies_under_a_backup_is_a_failed_backup(
+    control: Any, host: Any, http: Any, server: Any
+) -> None:
+    """kill -9 of PostgreSQL while a backup reads it: no point, the fence falls, MLflow comes back by itself."""
+    before = control.points()
+    # The backup waits for this lock, so it is under way for certain.
+    lock = "BEGIN; LOCK TABLE metrics IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(120)"
+    host.check_output("systemd-run --quiet --collect --unit=locker psql --username=postgres mlflow --command %s", lock)
+    held = "psql --username=postgres -Atc 'SELECT mode FROM pg_locks' | grep --quiet AccessExclusive"
+    host.check_output(f'timeout 60 sh -c "until {held}; do sleep 0.1; done"')
+    host.check_output("systemctl start --no-block mlflow-backup.service")
+    host.check_output(f"timeout 60 sh -c 'until [ -e {FENCE}/fence-deletes ]; do sleep 0.1; done'")
+    host.check_output("systemctl kill --signal=KILL --kill-whom=all 'postgresql@*'")
+    state = "systemctl show --property=ActiveState --value mlflow-backup.service"
+    host.check_output(f"timeout 60 sh -c 'until {state} | grep --quiet failed; do sleep 0.1; done'")
+    assert not host.file(FENCE).exists
+    host.check_output("systemctl restart 'postgresql@*-main.service'")
+    wait_until_ready(http, server)
+    assert control.points() == before
+    control.run("backup")
 
 
 def test_a_damaged_dump_is_rejected(control: Any) -> None:

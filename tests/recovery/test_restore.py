@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.hosts.ready import wait_until_ready
 from tests.hosts.uploads import half_an_upload
 
 ROOT = Path(__file__).parents[2]
@@ -95,15 +96,6 @@ def test_what_was_deleted_comes_back(control: Any, host: Any, point: str, http: 
     path = "/api/2.0/mlflow-artifacts/artifacts/after-restore.txt"
     assert http.put(server.url + path, data=b"works").ok
     assert http.get(server.url + path).content == b"works"
-
-
-def wait_until_ready(http: Any, server: Any) -> None:
-    """A client's view: MLflow answers again, within half a minute."""
-    for _ in range(60):
-        if http.get(server.url + "/ready").ok:
-            return
-        time.sleep(0.5)
-    raise AssertionError("MLflow does not come back")
 
 
 # Steps of a restore; it is killed where each begins. All of them in `make soak`.
@@ -193,6 +185,18 @@ def test_a_damaged_repository_is_found(control: Any, host: Any) -> None:
     finally:
         host.run_expect([0], "python3 -c %s", flip)
     control.run("check --full")
+
+
+@pytest.mark.parametrize("part", ["data", "index"])
+def test_what_is_missing_in_a_repository_is_found(control: Any, host: Any, part: str) -> None:
+    """A pack or an index that is gone: the daily check names the repository; put back, it passes."""
+    gone = host.check_output("find /var/backups/mlflow/%s -type f | sort | head -n 1", part)
+    host.check_output("mv %s /root/gone", gone)
+    try:
+        assert "repository local" in control.run("check", expect=2)["error"]
+    finally:
+        host.check_output("mv /root/gone %s", gone)
+    control.run("check")
 
 
 def test_wrong_keys_are_found_by_the_drill(control: Any, host: Any, http: Any, server: Any) -> None:
