@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -69,6 +71,33 @@ def test_a_missing_or_wrong_volume_is_refused(control: Any, host: Any, server: A
     assert control.points() == before
 
 
+@pytest.mark.parametrize(
+    ("clock", "deed", "words"),
+    [
+        ("+2d", "prune", "until backups work again"),
+        ("-1d", "prune", "lies in the future"),
+        ("-1d", "backup", "the clock is before the last backup"),
+    ],
+)
+def test_a_clock_that_is_wrong_harms_nothing(control: Any, host: Any, clock: str, deed: str, words: str) -> None:
+    """Days ahead or behind: it is named, nothing is removed, no point is mixed up with older ones."""
+    before = control.points()
+    host.check_output("dpkg --status libfaketime || apt-get install --yes --quiet --no-install-recommends libfaketime")
+    library = host.check_output("dpkg --listfiles libfaketime | grep '/libfaketime.so.1$'")
+    settings = f"Environment=LD_PRELOAD={library} FAKETIME={clock} FAKETIME_DONT_FAKE_MONOTONIC=1"
+    drop_in = f"/run/systemd/system/mlflow-{deed}.service.d"
+    host.check_output(
+        f"mkdir {drop_in} && printf '[Service]\n{settings}\n' > {drop_in}/clock.conf && systemctl daemon-reload"
+    )
+    try:
+        host.run_test(f"systemctl start mlflow-{deed}.service")
+        assert words in str(control.run("status", expect=1)["problems"])
+    finally:
+        host.check_output(f"rm -r {drop_in} && systemctl daemon-reload")
+    assert control.points() == before
+    control.run(deed)
+
+
 def test_a_stopped_database_is_a_failed_backup(control: Any, host: Any) -> None:
     """No database, no point; the state says so until the next success, and somebody is told."""
     before = control.points()
@@ -86,23 +115,37 @@ def test_a_stopped_database_is_a_failed_backup(control: Any, host: Any) -> None:
     assert control.run("status")["problems"] == []
 
 
+@pytest.fixture(params=["mlflowctl", "pg_dump"])
+def waited_for(host: Any, request: Any) -> Iterator[str]:
+    """A table that this program needs before any other does."""
+    psql = "psql --username=postgres --quiet mlflow --command "
+    # mlflowctl looks at MLflow's own tables alone.
+    host.check_output(psql + "'CREATE SCHEMA slow AUTHORIZATION mlflow; CREATE TABLE slow.slow ()'")
+    yield {"mlflowctl": "public.metrics", "pg_dump": "slow.slow"}[request.param]
+    host.check_output(psql + "'DROP SCHEMA slow CASCADE'")
+
+
 def test_a_database_that_dies_under_a_backup_is_a_failed_backup(
-    control: Any, host: Any, http: Any, server: Any
+    control: Any, host: Any, http: Any, server: Any, waited_for: str
 ) -> None:
     """kill -9 of PostgreSQL while a backup reads it: no point, the fence falls, MLflow comes back by itself."""
     before = control.points()
     # The backup waits for this lock, so it is under way for certain.
-    lock = "BEGIN; LOCK TABLE metrics IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(120)"
+    lock = f"BEGIN; LOCK TABLE {waited_for} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(120)"
     host.check_output("systemd-run --quiet --collect --unit=locker psql --username=postgres mlflow --command %s", lock)
-    held = "psql --username=postgres -Atc 'SELECT mode FROM pg_locks' | grep --quiet AccessExclusive"
+    query = "psql --username=postgres -Atc"
+    held = f"{query} 'SELECT mode FROM pg_locks' | grep --quiet AccessExclusive"
     host.check_output(f'timeout 60 sh -c "until {held}; do sleep 0.1; done"')
     host.check_output("systemctl start --no-block mlflow-backup.service")
-    host.check_output(f"timeout 60 sh -c 'until [ -e {FENCE}/fence-deletes ]; do sleep 0.1; done'")
+    waiting = f"{query} 'SELECT application_name, wait_event_type FROM pg_stat_activity'"
+    host.check_output(f"timeout 60 sh -c \"until {waiting} | grep --quiet '^mlflowctl|Lock'; do sleep 0.1; done\"")
+    assert host.file(f"{FENCE}/fence-deletes").exists
     host.check_output("systemctl kill --signal=KILL --kill-whom=all 'postgresql@*'")
     state = "systemctl show --property=ActiveState --value mlflow-backup.service"
     host.check_output(f"timeout 60 sh -c 'until {state} | grep --quiet failed; do sleep 0.1; done'")
     assert not host.file(FENCE).exists
     host.check_output("systemctl restart 'postgresql@*-main.service'")
+    assert re.search("PostgreSQL broke off|pg_dump .* ended", str(control.run("status", expect=1)["problems"]))
     wait_until_ready(http, server)
     assert control.points() == before
     control.run("backup")

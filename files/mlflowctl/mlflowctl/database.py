@@ -45,15 +45,16 @@ class Dump:
     sha256: str
 
 
-def connect(config: Config, database: str | None = None, autocommit: bool = True) -> psycopg.Connection[Any]:
-    """Connect as PostgreSQL's administrator over the Unix socket.
+@contextmanager
+def connect(config: Config, database: str | None = None, autocommit: bool = True) -> Iterator[psycopg.Connection[Any]]:
+    """Connected as PostgreSQL's administrator over the Unix socket.
 
     Raises:
-        ControlError: the server does not answer, or not to us.
+        ControlError: the server does not answer, or not to us, or breaks off.
     """
     name = database or config.database
     try:
-        return psycopg.connect(
+        connection = psycopg.connect(
             host=config.database_socket_path,
             dbname=name,
             user=ADMIN,
@@ -64,6 +65,14 @@ def connect(config: Config, database: str | None = None, autocommit: bool = True
     except psycopg.OperationalError as error:
         raise ControlError(
             f"PostgreSQL does not let us into database {name}: {error}. See: systemctl status 'postgresql@*'"
+        ) from error
+    try:
+        with connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        first, *_ = str(error).splitlines()
+        raise ControlError(
+            f"PostgreSQL broke off while database {name} was read: {first}. See: journalctl -u 'postgresql@*'"
         ) from error
 
 
