@@ -5,7 +5,7 @@ nginx sends only the paths here that Flask lacks (``mlflow_host.release``).
 
 from __future__ import annotations
 
-from mlflow_host import confine, memory, ping, settings
+from mlflow_host import confine, memory, no_login, ping, sessions, settings
 
 settings.apply()
 
@@ -13,6 +13,8 @@ from mlflow.server.fastapi_app import app
 
 confine.apply()
 ping.apply()
+no_login.apply()
+sessions.apply()
 memory.settle()
 
 application = app

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_host import compact, confine, ping, settings
+from mlflow_host import answers, confine, no_login, ping, sessions, settings
 
 settings.apply()
 
@@ -12,7 +12,9 @@ from mlflow_host.body import ReadToTheEnd
 from mlflow_host.ready import Ready
 
 confine.apply()
-compact.apply()
+answers.apply()
 ping.apply()
+no_login.apply()
+sessions.apply()
 
 application = ReadToTheEnd(Ready(app))

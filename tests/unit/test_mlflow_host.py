@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mlflow_host import body, ping, ready, settings, volume
+from mlflow_host import body, no_login, ping, ready, sessions, settings, volume
 
 
 @pytest.fixture
@@ -168,3 +173,40 @@ def test_a_connection_that_heard_something_is_not_used() -> None:
     connection.closed = 1
     ours.close()
     assert not ping.alive(None, connection)
+
+
+def test_mlflows_own_login_is_never_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its import fails as if the module were not there, and nothing of it is run."""
+    package = tmp_path / "mlflow" / "server"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "auth.py").write_text("raise AssertionError('it was run')")
+    (package / "handlers.py").write_text("from mlflow.server import auth")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("mlflow", "mlflow.server", "mlflow.server.handlers", no_login.MODULE):
+        monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.delitem(sys.modules, name)
+    no_login.apply()
+    with pytest.raises(ImportError):
+        importlib.import_module("mlflow.server.handlers")
+
+
+def test_the_last_commit_marks_nothing() -> None:
+    """Right before it the session is told so; commits in the middle, and sessions that failed, are as before."""
+    marked = []
+
+    @contextmanager
+    def make(read_only: bool = True) -> Iterator[Any]:
+        session = SimpleNamespace(expire_on_commit=True, read_only=read_only)
+        try:
+            yield session
+        finally:
+            marked.append(session.expire_on_commit)
+
+    with sessions.ending(make)(read_only=False) as session:
+        assert session.expire_on_commit
+        assert not session.read_only
+    with pytest.raises(KeyError), sessions.ending(make)():
+        raise KeyError
+    assert marked == [False, True]
