@@ -11,6 +11,7 @@ from bench.servers import Server, on_host
 
 SCRIPT = (Path(__file__).parent / "wrk" / "requests.lua").read_text()
 FOLDER = "/root/bench"
+IDLE_SHARE = 0.9
 # Microseconds, of which each measurement takes one second's for itself, and lasts
 # longer: no counter meets another's, also not those of a later run. 16 digits,
 # exact in Lua, whose numbers are doubles.
@@ -49,8 +50,29 @@ def put(name: str, content: str) -> None:
     on_host("tee", f"{FOLDER}/{name}", said=content)
 
 
+def settle() -> None:
+    """Wait until the machine has nothing more to do: a server goes on with requests whose clients have left.
+
+    Raises:
+        SystemExit: it is still busy after two minutes.
+    """
+    for _ in range(240):
+        before = _cpu_ticks()
+        time.sleep(0.5)
+        idle, total = (after - then for after, then in zip(_cpu_ticks(), before, strict=True))
+        if idle > IDLE_SHARE * total:
+            return
+    raise SystemExit("the machine is busy with something else: measure when it is idle")
+
+
+def _cpu_ticks() -> tuple[int, int]:
+    """Idle ones and all, of all cores, from proc(5)."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return ticks[3] + ticks[4], sum(ticks)
+
+
 def load(server: Server, request: Request, clients: int, seconds: int) -> Result:
-    """Send one kind of request over so many connections.
+    """Send one kind of request over so many connections, to a machine that does nothing else.
 
     Raises:
         SystemExit: more than one request in a hundred failed.
@@ -59,6 +81,7 @@ def load(server: Server, request: Request, clients: int, seconds: int) -> Result
     if request.type.endswith("protobuf"):
         headers |= {"x-mlflow-experiment-id": on_host("cat", f"{FOLDER}/{server.name}-experiment").strip()}
     threads = min(clients, 8)
+    settle()
     answer = on_host(
         *("wrk", f"--threads={threads}", f"--connections={clients}", f"--duration={seconds}s", "--timeout=60s"),
         *("--script", f"{FOLDER}/requests.lua", server.url, "--", str(next(_seeds)), request.method),
