@@ -76,7 +76,7 @@ def test_managed_files_say_so(server: Any, host: Any) -> None:
 
 def test_indexes_that_mlflow_lacks(server: Any, host: Any) -> None:
     """They are there, and are made again before MLflow starts on a database that lacks them, such as a restored one."""
-    psql = f"psql -U postgres {server['postgres_database']} -Atc"
+    psql = f"psql -U postgres {server['mlflow_database']} -Atc"
     listed = f"{psql} \"SELECT count(*) FROM pg_indexes WHERE indexname ~ '^vm_runs_'\""
     assert host.check_output(listed) == "2"
     host.check_output(f"{psql} 'DROP INDEX vm_runs_start_time'")
