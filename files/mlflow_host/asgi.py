@@ -5,13 +5,14 @@ nginx sends only the paths here that Flask lacks (``mlflow_host.release``).
 
 from __future__ import annotations
 
-from mlflow_host import confine, memory, no_login, ping, sessions, settings
+from mlflow_host import batches, confine, memory, no_login, ping, sessions, settings
 
 settings.apply()
 
 from mlflow.server.fastapi_app import app
 
 confine.apply()
+batches.apply()
 ping.apply()
 no_login.apply()
 sessions.apply()

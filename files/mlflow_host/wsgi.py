@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_host import answers, confine, no_login, ping, sessions, settings
+from mlflow_host import answers, batches, confine, no_login, ping, sessions, settings
 
 settings.apply()
 
@@ -13,6 +13,7 @@ from mlflow_host.ready import Ready
 
 confine.apply()
 answers.apply()
+batches.apply()
 ping.apply()
 no_login.apply()
 sessions.apply()

@@ -169,3 +169,19 @@ def test_answers_hold_no_spaces_for_readers(server: Any, http: Any) -> None:
     text = http.post(server.url + "/api/2.0/mlflow/experiments/search", json={"max_results": 10}).text
     assert text.startswith('{"experiments":[{"experiment_id":"')
     assert "\n" not in text
+
+
+def test_a_thousand_latest_values_change_together(server: Any, http: Any) -> None:
+    """One batch replaces the latest values that it is newer than, and leaves the others alone."""
+
+    def log(metrics: list[tuple[int, float, int]]) -> None:
+        named = [{"key": f"m{key}", "value": value, "timestamp": 1, "step": step} for key, value, step in metrics]
+        assert http.post(f"{api}/runs/log-batch", json={"run_id": run, "metrics": named}).status_code == 200
+
+    api = server.url + "/api/2.0/mlflow"
+    run = http.post(f"{api}/runs/create", json={"experiment_id": "0"}).json()["run"]["info"]["run_id"]
+    log([(key, key, 1) for key in range(1000)])
+    log([(key, key + 0.5, 2) if key % 2 else (key, -1.0, 0) for key in range(1000)])
+    found = http.get(f"{api}/runs/get", params={"run_id": run}).json()["run"]["data"]["metrics"]
+    latest = {metric["key"]: metric["value"] for metric in found}
+    assert latest == {f"m{key}": key + 0.5 if key % 2 else key for key in range(1000)}
