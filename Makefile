@@ -1,9 +1,9 @@
 # make help lists what can be made.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-fast soak bench figures lint locks readme
+.PHONY: help demo demo-down test test-fast soak bench bench-scale bench-pressure figures lint locks readme
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: ## a whole server in a container, proven by a training run
 	@scripts/demo
@@ -23,6 +23,12 @@ soak: ## the long proofs, for hours: kills everywhere, 100 points under load
 bench: ## how fast it is, against stock MLflow on this machine; an hour on an idle one
 	@scripts/bench
 
+bench-scale: ## how searches keep up with a million runs; half an hour on an idle machine
+	@scripts/bench scale
+
+bench-pressure: ## small requests beside big uploads, and too much load; some minutes on an idle machine
+	@scripts/bench pressure
+
 figures: ## measure again what README.md and docs/access.md say; an hour on an idle machine
 	@scripts/setup controller client engine
 	@.venv/bin/python -m bench.provisioning
@@ -37,4 +43,4 @@ locks: ## resolve the lock files again from their .in files
 
 readme: ## write the variable tables of the roles' READMEs
 	@scripts/setup controller
-	@.venv/bin/python scripts/readme_tables.py
+	@.venv/bin/python -m scripts.readme_tables

@@ -16,13 +16,11 @@ from statistics import median
 from typing import Any
 
 from bench import data
-from bench.servers import BARE, OURS, ROOT, STOCK, Server, memory, prepare
-from bench.table import markdown
+from bench.servers import BARE, OURS, STOCK, Server, memory, prepare
 from bench.works import Work, where, works
-from scripts.readme_tables import render
+from scripts import readme_tables
 
 RESULTS = Path(__file__).parent / "results.json"
-PAGE = ROOT / "docs" / "speed.md"
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SECONDS_UNTIL_IDLE = 30
 
@@ -125,7 +123,7 @@ def main() -> None:
     say(rows[-1])
     result = {"machine": where(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "rounds": ROUNDS, "rows": rows}
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    PAGE.write_text(render(PAGE.read_text(), "speed", markdown(result)))
+    readme_tables.main()
 
 
 if __name__ == "__main__":

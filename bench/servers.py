@@ -97,9 +97,14 @@ def on_host(*command: str, said: str = "") -> str:
     return done.stdout
 
 
+def install_tools() -> None:
+    """Install the load generator."""
+    on_host("sh", "-c", "command -v wrk >/dev/null || apt-get install --yes --quiet --no-install-recommends wrk curl")
+
+
 def prepare() -> None:
     """Install the load generator, open bare nginx, and start stock MLflow on the same PostgreSQL."""
-    on_host("sh", "-c", "command -v wrk >/dev/null || apt-get install --yes --quiet --no-install-recommends wrk curl")
+    install_tools()
     on_host("install", "--directory", "--owner=www-data", "/var/lib/mlflow/artifacts/limit")
     on_host("tee", "/etc/nginx/conf.d/zz-limit.conf", said=LIMIT)
     on_host("systemctl", "reload", "nginx.service")

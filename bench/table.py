@@ -1,12 +1,12 @@
-"""The committed result as a table in docs/speed.md."""
+"""The committed results as tables in docs/speed.md."""
 
 from __future__ import annotations
 
 from typing import Any
 
 
-def markdown(found: dict[str, Any]) -> str:
-    """A Markdown table of a result, and the machine that it was measured on."""
+def speed(found: dict[str, Any]) -> str:
+    """What `make bench` measured, and the machine that it was measured on."""
     machine = found["machine"]
     lines = ["| work | clients | unit | ours | stock | ratio | alone |", "|---|---|---|---|---|---|---|"]
     for row in found["rows"]:
@@ -20,6 +20,56 @@ def markdown(found: dict[str, Any]) -> str:
         f"{machine['memory_gib']} GiB, {machine['host']}, {found['date']}; kept in `bench/results.json`."
     )
     return "\n".join([*lines, "", where])
+
+
+def scale(found: dict[str, Any]) -> str:
+    """95th percentiles of requests as a site grows, and how the last relates to the first."""
+    sizes, machine = found["sizes"], found["machine"]
+    heads = [f"{size['runs']:,} runs, {size['metrics']:,} metric rows" for size in sizes]
+    lines = [f"| p95 in ms, {found['clients']} clients | {' | '.join(heads)} | last : first |"]
+    lines.append("|---|" + "---|" * (len(sizes) + 1))
+    for name in found["p95_ms"][0]:
+        values = [part[name] for part in found["p95_ms"]]
+        cells = [f"{value:,.3g}" for value in values]
+        lines.append(f"| {name} | {' | '.join(cells)} | {values[-1] / values[0]:.2g} × |")
+    where = (
+        f"Up to {sizes[-1]['experiments']:,} experiments, {sizes[-1]['files']:,} files and a database of "
+        f"{sizes[-1]['database_mib'] / 1024:.1f} GiB; the largest experiment holds a tenth of all runs, an ordinary "
+        f"one 90. Medians of {found['rounds']} rounds. {machine['processor']}, {machine['cores']} cores, "
+        f"{machine['memory_gib']} GiB, a container with load, servers and database, {found['date']}; measured by "
+        "`make bench-scale`, kept in `docs/results/scale.json`."
+    )
+    return "\n".join([*lines, "", where])
+
+
+def pressure(found: dict[str, Any]) -> str:
+    """What happens to small requests beside big uploads, and to the server under too much load."""
+    calm, machine, much = found["uploads"], found["machine"], found["overload"]
+    memory, share = much["memory_mib"], 100 * much["refused"] / (much["answered"] + much["refused"])
+    rows = [
+        (
+            f"log-metric, {calm['clients']} clients, 95th percentile: nothing else; beside "
+            f"{calm['uploads']} uploads of 1 GiB at the same time, {calm['mib_per_second']} MiB/s each",
+            f"{calm['p95_ms']:.3g}; {calm['p95_ms_beside_uploads']:.3g} ms ({calm['ratio']:.2g} ×)",
+        ),
+        (
+            f"{much['connections']:,} connections that ask as fast as they can for {much['seconds']} s",
+            f"{much['answered']:,} answered, {much['refused']:,} told to come back ({share:.0f} %), "
+            f"{much['broken']} without an answer",
+        ),
+        (
+            "memory of MLflow's processes: before; most during it; after",
+            f"{memory['before']:.0f}; {memory['most']:.0f}; {memory['after']:.0f} MiB; {much['restarts']} restarts",
+        ),
+        ("until a request takes as long as before again", f"{much['recovery_seconds']:.1f} s"),
+    ]
+    where = (
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, a container with load, "
+        f"servers and database, {found['date']}; measured by `make bench-pressure`, kept in "
+        "`docs/results/pressure.json`."
+    )
+    lines = [f"| {what} | {figure} |" for what, figure in rows]
+    return "\n".join(["| what | figure |", "|---|---|", *lines, "", where])
 
 
 def _spread(figure: dict[str, float] | None) -> str:

@@ -1,6 +1,6 @@
 """Write the tables of the READMEs: variables from argument specs, figures from committed results.
 
-``readme_tables.py`` rewrites the READMEs; ``readme_tables.py --check`` only
+``python -m scripts.readme_tables`` rewrites the READMEs; with ``--check`` it only
 says, by exit code 1, that one of them is out of date.
 """
 
@@ -15,6 +15,8 @@ from typing import Any
 import jinja2
 import yaml
 from jinja2.nativetypes import NativeEnvironment
+
+from bench.table import pressure, scale, speed
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -171,13 +173,26 @@ def render(readme: str, mark: str, text: str) -> str:
     return f"{before}{begin}\n{text}\n{end}{after}"
 
 
+def tables() -> list[tuple[Path, str, str]]:
+    """File, mark and text of each table; of the long measurements those that were made."""
+    readme, page = ROOT / "README.md", ROOT / "docs" / "speed.md"
+    found = [(role / "README.md", "variables", table(role)) for role in sorted((ROOT / "roles").iterdir())]
+    found += [(readme, "figures", figures()), (readme, "recovery", recovery())]
+    found += [(ROOT / "docs" / "access.md", "figures", access()), (page, "sizes", sizes())]
+    for file, write in (
+        (ROOT / "bench" / "results.json", speed),
+        (RESULTS / "scale.json", scale),
+        (RESULTS / "pressure.json", pressure),
+    ):
+        if file.exists():
+            found.append((page, write.__name__, write(json.loads(file.read_text()))))
+    return found
+
+
 def main() -> int:
     """Rewrite or check every README."""
-    wanted = [(role / "README.md", "variables", table(role)) for role in sorted((ROOT / "roles").iterdir())]
-    wanted += [(ROOT / "README.md", "figures", figures()), (ROOT / "README.md", "recovery", recovery())]
-    wanted += [(ROOT / "docs" / "access.md", "figures", access()), (ROOT / "docs" / "speed.md", "sizes", sizes())]
     stale = []
-    for readme, mark, text in wanted:
+    for readme, mark, text in tables():
         rendered = render(readme.read_text(), mark, text)
         if rendered != readme.read_text():
             stale.append(str(readme.relative_to(ROOT)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.__main__ import entry, say
-from bench.table import markdown
+from bench.table import speed
 from bench.works import works
 
 MACHINE = {"mlflow": "3", "processor": "P", "cores": 2, "memory_gib": 4, "host": "a container"}
@@ -39,7 +39,7 @@ def test_a_missed_goal_is_said(capsys: pytest.CaptureFixture[str], better: str, 
 def test_the_table_tells_what_was_measured() -> None:
     """Figures with their spread, nothing where nothing was measured, and the machine."""
     row = entry("log-metric", 8, "requests/s", "higher", {"ours": [300.0, 100.0, 200.0], "limit": [1500.0]})
-    text = markdown({"machine": MACHINE, "date": "2026-11-21", "rounds": 3, "rows": [row]})
+    text = speed({"machine": MACHINE, "date": "2026-11-21", "rounds": 3, "rows": [row]})
     assert "| log-metric | 8 | requests/s | 200 (100–300) |  |  | 1,500 |" in text
     assert "2 cores, 4 GiB, a container, 2026-11-21" in text
 

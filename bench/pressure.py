@@ -1,0 +1,139 @@
+"""Measure small requests beside big uploads, and the server under too much load, in minutes: `make bench-pressure`.
+
+Writes docs/results/pressure.json, and its table in docs/speed.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+from bench import data
+from bench.load import FOLDER, Request, load, put, settle
+from bench.machine import machine
+from bench.servers import ADDRESS, BARE, HOST, OURS, ROOT, ask, install_tools, memory, on_host
+from scripts import readme_tables
+
+RESULT = ROOT / "docs" / "results" / "pressure.json"
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "8"))
+CLIENTS = 8
+UPLOADS = 8
+# Together as fast as a network of 1 Gbit/s brings them. From this host itself they would come faster than its disk
+# writes, and nginx, which waits for the disk, would have time for nobody.
+MIB_PER_SECOND = 117 // UPLOADS
+METRIC = Request("POST", f"{data.API}/runs/log-metric", "metric", "runs")
+# Each waits for its answer and asks at once again. A server that does 400 a second and has 4,000 of them
+# waiting is asked for ten times what it does within a second.
+CONNECTIONS = 4000
+OVERLOAD_SECONDS = 60
+# On the host: uploads of 1 GiB, one after the other, for as long as the mark is there.
+# To be filled in: rate (MiB/s), login, file, url, mark.
+UPLOAD = (
+    "while [ -e {mark} ]; do curl --limit-rate {rate}M --silent --fail --insecure --http1.1 --output /dev/null "
+    "--header '{login}' --upload-file {file} {url}; done"
+)
+
+
+def beside_uploads() -> dict[str, Any]:
+    """95th percentile (ms) of log-metric alone and beside eight uploads of 1 GiB, in turns."""
+    mark, login = f"{FOLDER}/uploading", f"Authorization: {OURS.headers['Authorization']}"
+    calm, busy = [], []
+    load(OURS, METRIC, CLIENTS, 1)  # caches and connections are warm
+    for _ in range(ROUNDS):
+        calm.append(1000 * load(OURS, METRIC, CLIENTS, SECONDS).p95)
+        on_host("touch", mark)
+        with ThreadPoolExecutor(UPLOADS) as uploads:
+            for number in range(UPLOADS):
+                url = f"{OURS.url}{OURS.artifacts}/pressure/{number}"
+                command = UPLOAD.format(
+                    mark=mark, login=login, rate=MIB_PER_SECOND, file=f"{BARE.store}/read/big", url=url
+                )
+                uploads.submit(on_host, "sh", "-c", command)
+            time.sleep(1)
+            try:
+                busy.append(1000 * load(OURS, METRIC, CLIENTS, SECONDS, calm=False).p95)
+            finally:
+                on_host("rm", mark)
+        on_host("sync")
+    found = {"p95_ms": median(calm), "p95_ms_beside_uploads": median(busy)}
+    ratio = found["p95_ms_beside_uploads"] / found["p95_ms"]
+    rounded = {name: round(value, 2) for name, value in (found | {"ratio": ratio}).items()}
+    return {"clients": CLIENTS, "uploads": UPLOADS, "mib_per_second": MIB_PER_SECOND, "rounds": ROUNDS, **rounded}
+
+
+def overload() -> dict[str, Any]:
+    """What is answered, refused and lost, the memory, and how long until all is as before."""
+    settle()
+    before, first = memory(OURS), _seconds_of_a_request()
+    restarts = _restarts()
+    command = ["docker", "exec", HOST, "wrk", "--threads=4", f"--connections={CONNECTIONS}", "--timeout=120s"]
+    command += [f"--duration={OVERLOAD_SECONDS}s", "--script", f"{FOLDER}/statuses.lua", OURS.url, "--"]
+    command += [f"{FOLDER}/ours-metric", f"{FOLDER}/ours-runs", OURS.headers["Authorization"]]
+    most = before
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as crowd:
+        while crowd.poll() is None:
+            time.sleep(2)
+            most = max(most, memory(OURS))
+        said = crowd.stdout.read() if crowd.stdout else ""
+    ended = time.monotonic()
+    while _seconds_of_a_request() > 2 * first and time.monotonic() - ended < 120:
+        pass
+    recovery = time.monotonic() - ended
+    found = re.search(r"STATUSES (\d+) (\d+) (\d+) (\d+)", said)
+    if found is None:
+        raise SystemExit(f"wrk did not say what it saw:\n{said}")
+    answered, refused, other, broken = map(int, found.groups())
+    if other:
+        raise SystemExit(f"{other} answers were neither a success nor 429 or 503 with Retry-After:\n{said}")
+    return {
+        "connections": CONNECTIONS,
+        "seconds": OVERLOAD_SECONDS,
+        "answered": answered,
+        "refused": refused,
+        "broken": broken,
+        "memory_mib": {"before": round(before), "most": round(most), "after": round(memory(OURS))},
+        "restarts": _restarts() - restarts,
+        "recovery_seconds": round(recovery, 1),
+    }
+
+
+def _seconds_of_a_request() -> float:
+    start = time.monotonic()
+    ask(OURS, "GET", "/api/2.0/mlflow/experiments/get?experiment_id=0", patient=True)
+    return time.monotonic() - start
+
+
+def _restarts() -> int:
+    units = on_host("systemctl", "show", "--property=NRestarts", "--value", *OURS.units, "nginx.service").split()
+    killed = on_host(
+        "sh", "-c", "journalctl --boot --no-pager --unit mlflow.service | grep -c 'was sent SIGKILL' || true"
+    )
+    return sum(map(int, units)) + int(killed)
+
+
+def main() -> None:
+    """Measure and write."""
+    install_tools()
+    data.fill(OURS)
+    data.bodies(OURS)
+    data.files(BARE)
+    put("statuses.lua", (ROOT / "bench" / "wrk" / "statuses.lua").read_text())
+    result: dict[str, Any] = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "address": ADDRESS}
+    result["uploads"] = beside_uploads()
+    print(result["uploads"], flush=True)
+    result["overload"] = overload()
+    print(result["overload"], flush=True)
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    readme_tables.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+-- Let MLflow's tables grow, as its own clients would have filled them.
+-- Variables: first_experiment, experiments, first_run, runs (numbers, the ends
+-- excluded), largest (ID of the experiment that gets every tenth run). IDs lie
+-- far above those that MLflow itself gives.
+BEGIN;
+-- Every row's run and experiment is made here, so foreign keys need not be looked up for 30 million rows.
+SET LOCAL session_replication_role = replica;
+
+INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time)
+SELECT :largest + i, 'scale-' || i, 'mlflow-artifacts:/scale', 'active', 1790000000000 + i, 1790000000000 + i
+FROM generate_series(:first_experiment, :experiments - 1) AS i;
+
+CREATE TEMPORARY TABLE new_run AS
+SELECT n, md5('scale-' || n) AS id,
+    :largest + CASE WHEN n % 10 = 0 THEN 0
+                    ELSE greatest(1, :first_experiment) + n / 10 % (:experiments - greatest(1, :first_experiment)) END AS experiment
+FROM generate_series(:first_run, :runs - 1) AS n;
+
+INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time, end_time,
+    source_version, lifecycle_stage, artifact_uri, experiment_id)
+SELECT id, 'run-' || n, 'LOCAL', 'train.py', '', 'user-' || n % 20, 'FINISHED', 1790000000000 + 1000 * n,
+    1790000060000 + 1000 * n, '', 'active', 'mlflow-artifacts:/scale/' || id || '/artifacts', experiment
+FROM new_run;
+
+INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)
+SELECT k.key, random(), 1790000000000 + 1000 * n + s, id, s, false
+FROM new_run, (VALUES ('loss'), ('accuracy'), ('f1'), ('seconds')) AS k (key), generate_series(0, 4) AS s;
+
+INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)
+SELECT k.key, random(), 1790000000004 + 1000 * n, 4, false, id
+FROM new_run, (VALUES ('loss'), ('accuracy'), ('f1'), ('seconds')) AS k (key);
+
+INSERT INTO params (key, value, run_uuid)
+SELECT 'p' || p, (n % (10 * p))::text, id FROM new_run, generate_series(1, 5) AS p;
+
+INSERT INTO tags (key, value, run_uuid)
+SELECT t.key, t.value, id
+FROM new_run, (VALUES ('mlflow.user', 'someone'), ('mlflow.source.name', 'train.py'), ('mlflow.source.type', 'LOCAL'),
+    ('mlflow.runName', 'run')) AS t (key, value);
+
+COMMIT;
+-- What autovacuum would do within minutes, and as it does: in one process.
+VACUUM (ANALYZE, PARALLEL 0);
