@@ -93,7 +93,7 @@ def initialize(uri: str, artifact_root: str) -> bool:
 
 
 def add_indexes(uri: str, head: str) -> list[str]:
-    """Create the indexes that MLflow lacks, in one transaction: 2 s for each million runs, in which nothing is logged.
+    """Create the indexes that MLflow lacks, in one transaction: seconds for each million runs, before MLflow starts.
 
     Args:
         uri: SQLAlchemy URL of the backend store.
