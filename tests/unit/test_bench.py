@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.__main__ import entry, say
-from bench.table import speed
+from bench.table import scale, speed
 from bench.works import works
 
 MACHINE = {"mlflow": "3", "processor": "P", "cores": 2, "memory_gib": 4, "host": "a container"}
@@ -50,3 +50,16 @@ def test_every_goal_can_be_judged() -> None:
         names = {server.name for server in work.on}
         assert work.goal is None or {"ours", "stock"} <= names, work.work
         assert work.limit_goal is None or {"ours", "limit"} <= names, work.work
+
+
+def test_growth_is_told_by_its_ends() -> None:
+    """Each request's percentile at every size, and the last by the first."""
+    sizes = [
+        {"experiments": n, "runs": 100 * n, "metrics": 2000 * n, "files": 20 * n, "database_mib": n}
+        for n in (100, 2048)
+    ]
+    found = {"sizes": sizes, "p95_ms": [{"runs/get": 10.0}, {"runs/get": 25.0}], "clients": 8, "rounds": 5}
+    text = scale(found | {"machine": MACHINE, "date": "2026-11-21"})
+    assert "| p95 in ms, 8 clients | 10,000 runs, 200,000 metric rows | 204,800 runs, 4,096,000 metric rows |" in text
+    assert "| runs/get | 10 | 25 | 2.5 × |" in text
+    assert "2.0 GiB" in text
