@@ -72,7 +72,7 @@ def connect(config: Config, database: str | None = None, autocommit: bool = True
     except psycopg.OperationalError as error:
         first, *_ = str(error).splitlines()
         raise ControlError(
-            f"PostgreSQL broke off while database {name} was read: {first}. See: journalctl -u 'postgresql@*'"
+            f"PostgreSQL broke off while database {name} was in use: {first}. See: journalctl -u 'postgresql@*'"
         ) from error
 
 
