@@ -1,0 +1,80 @@
+"""MLflow's workers are replaced after so many requests, and nobody notices."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.hosts.uploads import half_an_upload
+
+CLIENTS = 6
+
+
+@pytest.fixture
+def workers(server: Any, host: Any, http: Any) -> Iterator[Any]:
+    """Numbers of the workers' processes: one at a time, which is replaced after a hundred requests."""
+    directory = f"/run/systemd/system/{server.unit}.service.d"
+    more = '[Service]\\nEnvironment="GUNICORN_CMD_ARGS=--max-requests=100 --workers=1"\\n'
+    host.check_output(f"mkdir --parents {directory} && printf '{more}' > {directory}/workers.conf")
+    host.check_output(f"systemctl daemon-reload && systemctl restart {server.unit}.service")
+    # It waits in the socket until there is a worker.
+    http.get(server.url + "/api/2.0/mlflow/experiments/get?experiment_id=0").raise_for_status()
+    main = host.check_output(f"systemctl show -p MainPID --value {server.unit}.service")
+    yield lambda: set(host.check_output(f"pgrep --parent {main}").split())
+    host.check_output(f"rm {directory}/workers.conf && systemctl daemon-reload")
+    host.check_output(f"systemctl restart {server.unit}.service")
+
+
+def ask_until(server: Any, http: Any, enough: Any) -> set[int]:
+    """Let clients create runs until it is enough: nothing repeats such a request. Returns the statuses."""
+    statuses: set[int] = set()
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            answer = http.post(server.url + "/api/2.0/mlflow/runs/create", json={"experiment_id": "0"})
+            statuses.add(answer.status_code)
+
+    threads = [threading.Thread(target=ask) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    try:
+        while not enough():
+            pass
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    return statuses
+
+
+def test_no_request_fails(server: Any, http: Any, workers: Any) -> None:
+    """Ten workers come and go under load; each request is answered."""
+    seen = workers()
+    first = set(seen)
+
+    def enough() -> bool:
+        seen.update(workers())
+        return len(seen) >= len(first) + 10
+
+    assert ask_until(server, http, enough) == {200}
+    assert not workers() & first
+
+
+def test_an_upload_keeps_its_worker(server: Any, http: Any, workers: Any) -> None:
+    """A worker that was replaced stays until an upload through it has ended, and the next request meets another one."""
+    # A name with this character is MLflow's to store, not nginx's.
+    address = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/0/{uuid.uuid4().hex}/artifacts/a%24b"
+    first = workers()
+    with half_an_upload(server, http, address) as connection:
+        assert ask_until(server, http, lambda: workers() - first) == {200}
+        assert workers() & first
+        connection.sendall(b"x" * 5_000_000)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert len(http.get(address).content) == 10_000_000
+    assert json.loads(http.get(server.url + "/ready").text)["ready"]
