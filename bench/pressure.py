@@ -26,9 +26,8 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SECONDS = int(os.environ.get("BENCH_SECONDS", "8"))
 CLIENTS = 8
 UPLOADS = 8
-# Together as fast as a network of 1 Gbit/s brings them. From this host itself they would come faster than its disk
-# writes, and nginx, which waits for the disk, would have time for nobody.
-MIB_PER_SECOND = 117 // UPLOADS
+# Each: together as fast as a network of 1 Gbit/s brings them, and as fast as the host itself sends and its disk writes.
+MIB_PER_SECOND = (117 // UPLOADS, 4000)
 METRIC = Request("POST", f"{data.API}/runs/log-metric", "metric", "runs")
 # Each waits for its answer and asks at once again. A server that does 400 a second and has 4,000 of them
 # waiting is asked for ten times what it does within a second.
@@ -42,7 +41,7 @@ UPLOAD = (
 )
 
 
-def beside_uploads() -> dict[str, Any]:
+def beside_uploads(mib_per_second: int) -> dict[str, Any]:
     """95th percentile (ms) of log-metric alone and beside eight uploads of 1 GiB, in turns."""
     mark, login = f"{FOLDER}/uploading", f"Authorization: {OURS.headers['Authorization']}"
     calm, busy = [], []
@@ -54,7 +53,7 @@ def beside_uploads() -> dict[str, Any]:
             for number in range(UPLOADS):
                 url = f"{OURS.url}{OURS.artifacts}/pressure/{number}"
                 command = UPLOAD.format(
-                    mark=mark, login=login, rate=MIB_PER_SECOND, file=f"{BARE.store}/read/big", url=url
+                    mark=mark, login=login, rate=mib_per_second, file=f"{BARE.store}/read/big", url=url
                 )
                 uploads.submit(on_host, "sh", "-c", command)
             time.sleep(1)
@@ -66,7 +65,7 @@ def beside_uploads() -> dict[str, Any]:
     found = {"p95_ms": median(calm), "p95_ms_beside_uploads": median(busy)}
     ratio = found["p95_ms_beside_uploads"] / found["p95_ms"]
     rounded = {name: round(value, 2) for name, value in (found | {"ratio": ratio}).items()}
-    return {"clients": CLIENTS, "uploads": UPLOADS, "mib_per_second": MIB_PER_SECOND, "rounds": ROUNDS, **rounded}
+    return {"clients": CLIENTS, "uploads": UPLOADS, "mib_per_second": mib_per_second, "rounds": ROUNDS, **rounded}
 
 
 def overload() -> dict[str, Any]:
@@ -127,8 +126,10 @@ def main() -> None:
     data.files(BARE)
     put("statuses.lua", (ROOT / "bench" / "wrk" / "statuses.lua").read_text())
     result: dict[str, Any] = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "address": ADDRESS}
-    result["uploads"] = beside_uploads()
-    print(result["uploads"], flush=True)
+    result["uploads"] = []
+    for speed in MIB_PER_SECOND:
+        result["uploads"].append(beside_uploads(speed))
+        print(result["uploads"][-1], flush=True)
     result["overload"] = overload()
     print(result["overload"], flush=True)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import Any
 
 
@@ -42,15 +43,31 @@ def scale(found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", where])
 
 
+def settings(found: dict[str, Any]) -> str:
+    """What each of the role's PostgreSQL settings is worth: rates with all of them, and what is left without one."""
+    installed, *others = found["settings"].items()
+    names = list(installed[1])
+    lines = [f"| instead of what is installed | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    rates = {name: median(installed[1][name]) for name in names}
+    lines.append(f"| nothing | {' | '.join(f'{rates[name]:,.3g}/s' for name in names)} |")
+    for words, measured in others:
+        lines.append(f"| {words} | {' | '.join(f'{median(measured[name]) / rates[name]:.0%}' for name in names)} |")
+    where = f"Medians of {found['rounds']} rounds in turns, {found['clients']} clients, on the largest site above."
+    return "\n".join([*lines, "", where])
+
+
 def pressure(found: dict[str, Any]) -> str:
     """What happens to small requests beside big uploads, and to the server under too much load."""
-    calm, machine, much = found["uploads"], found["machine"], found["overload"]
+    machine, much = found["machine"], found["overload"]
     memory, share = much["memory_mib"], 100 * much["refused"] / (much["answered"] + much["refused"])
     rows = [
-        (
-            f"log-metric, {calm['clients']} clients, 95th percentile: nothing else; beside "
-            f"{calm['uploads']} uploads of 1 GiB at the same time, {calm['mib_per_second']} MiB/s each",
-            f"{calm['p95_ms']:.3g}; {calm['p95_ms_beside_uploads']:.3g} ms ({calm['ratio']:.2g} ×)",
+        *(
+            (
+                f"log-metric, {calm['clients']} clients, 95th percentile: nothing else; beside {calm['uploads']} "
+                f"uploads of 1 GiB at the same time, {_speed(calm['mib_per_second'])}",
+                f"{calm['p95_ms']:.3g}; {calm['p95_ms_beside_uploads']:.3g} ms ({calm['ratio']:.2g} ×)",
+            )
+            for calm in found["uploads"]
         ),
         (
             f"{much['connections']:,} connections that ask as fast as they can for {much['seconds']} s",
@@ -70,6 +87,12 @@ def pressure(found: dict[str, Any]) -> str:
     )
     lines = [f"| {what} | {figure} |" for what, figure in rows]
     return "\n".join(["| what | figure |", "|---|---|", *lines, "", where])
+
+
+def _speed(mib_per_second: int) -> str:
+    if mib_per_second > 1000:
+        return "from the host itself, as fast as they come"
+    return f"{mib_per_second} MiB/s each"
 
 
 def _spread(figure: dict[str, float] | None) -> str:

@@ -16,7 +16,7 @@ import jinja2
 import yaml
 from jinja2.nativetypes import NativeEnvironment
 
-from bench.table import pressure, scale, speed
+from bench.table import pressure, scale, settings, speed
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -182,6 +182,7 @@ def tables() -> list[tuple[Path, str, str]]:
     for file, write in (
         (ROOT / "bench" / "results.json", speed),
         (RESULTS / "scale.json", scale),
+        (RESULTS / "scale.json", settings),
         (RESULTS / "pressure.json", pressure),
     ):
         if file.exists():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.__main__ import entry, say
-from bench.table import scale, speed
+from bench.table import scale, settings, speed
 from bench.works import works
 
 MACHINE = {"mlflow": "3", "processor": "P", "cores": 2, "memory_gib": 4, "host": "a container"}
@@ -63,3 +63,11 @@ def test_growth_is_told_by_its_ends() -> None:
     assert "| p95 in ms, 8 clients | 10,000 runs, 200,000 metric rows | 204,800 runs, 4,096,000 metric rows |" in text
     assert "| runs/get | 10 | 25 | 2.5 × |" in text
     assert "2.0 GiB" in text
+
+
+def test_a_setting_is_told_by_what_is_left_without_it() -> None:
+    """Medians as shares of those with the installed settings."""
+    measured = {"as installed": {"log-metric": [400.0, 500.0, 300.0]}, "`jit` on": {"log-metric": [100.0, 120.0, 90.0]}}
+    text = settings({"settings": measured, "rounds": 3, "clients": 8})
+    assert "| nothing | 400/s |" in text
+    assert "| `jit` on | 25% |" in text
