@@ -1,6 +1,6 @@
 # make help lists what can be made.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-fast soak bench bench-scale bench-pressure figures lint locks readme
+.PHONY: help demo demo-down test test-fast soak bench bench-artifacts bench-scale bench-pressure figures lint locks readme
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,9 @@ soak: ## the long proofs, for hours: kills everywhere, 100 points under load
 
 bench: ## how fast it is, against stock MLflow on this machine; an hour on an idle one
 	@scripts/bench
+
+bench-artifacts: ## what login, logs and rules cost a small artifact; some minutes on an idle machine
+	@scripts/bench artifacts
 
 bench-scale: ## how searches keep up with a million runs; half an hour on an idle machine
 	@scripts/bench scale

@@ -43,6 +43,21 @@ def scale(found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", where])
 
 
+def artifacts(found: dict[str, Any]) -> str:
+    """What the parts of a small artifact's way through nginx cost."""
+    machine, rates = found["machine"], found["rates"]
+    names = list(next(iter(rates.values())))
+    lines = [f"| requests/s, {found['clients']} clients | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    for words, measured in rates.items():
+        lines.append(f"| {words} | {' | '.join(f'{median(measured[name]):,.3g}' for name in names)} |")
+    where = (
+        f"Medians of {found['rounds']} rounds in turns. {machine['processor']}, {machine['cores']} cores, which load "
+        f"and servers share, {found['date']}; measured by `make bench-artifacts`, kept in "
+        "`docs/results/artifacts.json`."
+    )
+    return "\n".join([*lines, "", where])
+
+
 def settings(found: dict[str, Any]) -> str:
     """What each of the role's PostgreSQL settings is worth: rates with all of them, and what is left without one."""
     installed, *others = found["settings"].items()

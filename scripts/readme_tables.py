@@ -16,7 +16,7 @@ import jinja2
 import yaml
 from jinja2.nativetypes import NativeEnvironment
 
-from bench.table import pressure, scale, settings, speed
+from bench.table import artifacts, pressure, scale, settings, speed
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -181,6 +181,7 @@ def tables() -> list[tuple[Path, str, str]]:
     found += [(ROOT / "docs" / "access.md", "figures", access()), (page, "sizes", sizes())]
     for file, write in (
         (ROOT / "bench" / "results.json", speed),
+        (RESULTS / "artifacts.json", artifacts),
         (RESULTS / "scale.json", scale),
         (RESULTS / "scale.json", settings),
         (RESULTS / "pressure.json", pressure),

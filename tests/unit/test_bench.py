@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.__main__ import entry, say
-from bench.table import scale, settings, speed
+from bench.table import artifacts, scale, settings, speed
 from bench.works import works
 
 MACHINE = {"mlflow": "3", "processor": "P", "cores": 2, "memory_gib": 4, "host": "a container"}
@@ -71,3 +71,11 @@ def test_a_setting_is_told_by_what_is_left_without_it() -> None:
     text = settings({"settings": measured, "rounds": 3, "clients": 8})
     assert "| nothing | 400/s |" in text
     assert "| `jit` on | 25% |" in text
+
+
+def test_the_parts_of_a_way_are_told_by_what_is_left_without_them() -> None:
+    """Medians by configuration."""
+    rates = {"as installed": {"4 KiB read": [3.0, 1.0, 2.0]}, "nginx alone": {"4 KiB read": [40.0]}}
+    text = artifacts({"rates": rates, "rounds": 3, "clients": 8, "machine": MACHINE, "date": "2026-11-21"})
+    assert "| as installed | 2 |" in text
+    assert "| nginx alone | 40 |" in text
