@@ -5,7 +5,7 @@ nginx sends only the paths here that Flask lacks (``mlflow_host.release``).
 
 from __future__ import annotations
 
-from mlflow_host import batches, confine, memory, no_login, ping, sessions, settings
+from mlflow_host import batches, confine, memory, new_runs, no_login, ping, sessions, settings
 
 settings.apply()
 
@@ -13,8 +13,9 @@ from mlflow.server.fastapi_app import app
 
 confine.apply()
 batches.apply()
-ping.apply()
+new_runs.apply()
 no_login.apply()
+ping.apply()
 sessions.apply()
 memory.settle()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_host import answers, batches, confine, no_login, ping, sessions, settings
+from mlflow_host import answers, batches, confine, new_runs, no_login, ping, sessions, settings
 
 settings.apply()
 
@@ -14,8 +14,9 @@ from mlflow_host.ready import Ready
 confine.apply()
 answers.apply()
 batches.apply()
-ping.apply()
+new_runs.apply()
 no_login.apply()
+ping.apply()
 sessions.apply()
 
 application = ReadToTheEnd(Ready(app))

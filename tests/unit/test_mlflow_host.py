@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mlflow_host import body, no_login, ping, ready, sessions, settings, volume
+from mlflow_host import body, new_runs, no_login, ping, ready, sessions, settings, volume
 
 
 @pytest.fixture
@@ -210,3 +210,20 @@ def test_the_last_commit_marks_nothing() -> None:
     with pytest.raises(KeyError), sessions.ending(make)():
         raise KeyError
     assert marked == [False, True]
+
+
+def test_only_runs_that_nobody_knows_have_no_inputs_unasked() -> None:
+    """One that the database may know is asked for, also among new ones."""
+    asked = []
+
+    def original(_self: Any, _session: Any, run_uuids: list[str]) -> list[list[str]]:
+        asked.append(run_uuids)
+        return [["input"] for _ in run_uuids]
+
+    inputs = new_runs.asking(original, SimpleNamespace)
+    session = SimpleNamespace(new=[SimpleNamespace(run_uuid="new"), "a tag"])
+    assert inputs(None, session, ["new"]) == [[]]
+    assert asked == []
+    assert inputs(None, session, ["new", "old"]) == [["input"], ["input"]]
+    assert inputs(None, session, []) == []
+    assert asked == [["new", "old"], []]
