@@ -5,6 +5,37 @@ from __future__ import annotations
 from statistics import median
 from typing import Any
 
+# What the README shows, and of how many clients.
+SHORT = {
+    "log-metric": 8,
+    "log-batch, 1,000 metrics": 8,
+    "create-run": 8,
+    "runs/search, 100 runs": 8,
+    "trace of one span": 8,
+    "artifact of 4 KiB, written": 8,
+    "artifact of 4 KiB, read": 8,
+    "artifact of 1 GiB, read": 1,
+    "UI, first visit": 1,
+    "memory, idle": 0,
+}
+
+
+def speed_in_short(found: dict[str, Any]) -> str:
+    """The work that most people do, for the README."""
+    machine = found["machine"]
+    lines = ["| work | clients | unit | here | stock `mlflow server` | ratio |", "|---|---|---|---|---|---|"]
+    for row in found["rows"]:
+        if SHORT.get(row["work"]) == row["clients"]:
+            figures = (f"{row[name]['median']:,.3g}" for name in ("ours", "stock"))
+            cells = [row["work"], str(row["clients"] or ""), row["unit"], *figures, f"{row['ratio']:.2g} ×"]
+            lines.append(f"| {' | '.join(cells)} |")
+    where = (
+        f"Here with TLS and a login, there without either, same release and PostgreSQL. {machine['processor']}, "
+        f"{machine['cores']} cores, {machine['memory_gib']} GiB, {found['date']}; measured by `make bench`, all of it "
+        "in [docs/speed.md](docs/speed.md)."
+    )
+    return "\n".join([*lines, "", where])
+
 
 def speed(found: dict[str, Any]) -> str:
     """What `make bench` measured, and the machine that it was measured on."""

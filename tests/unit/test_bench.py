@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.__main__ import entry, say
-from bench.table import artifacts, scale, settings, speed
+from bench.table import SHORT, artifacts, scale, settings, speed, speed_in_short
 from bench.works import works
 
 MACHINE = {"mlflow": "3", "processor": "P", "cores": 2, "memory_gib": 4, "host": "a container"}
@@ -79,3 +79,19 @@ def test_the_parts_of_a_way_are_told_by_what_is_left_without_them() -> None:
     text = artifacts({"rates": rates, "rounds": 3, "clients": 8, "machine": MACHINE, "date": "2026-11-21"})
     assert "| as installed | 2 |" in text
     assert "| nginx alone | 40 |" in text
+
+
+def test_the_readme_shows_what_most_people_do() -> None:
+    """The chosen rows, for the chosen number of clients."""
+    rows = [
+        entry("log-metric", clients, "requests/s", "higher", {"ours": [300.0], "stock": [200.0]}) for clients in (1, 8)
+    ]
+    text = speed_in_short({"machine": MACHINE, "date": "2026-11-21", "rounds": 3, "rows": rows})
+    assert text.count("log-metric") == 1
+    assert "| log-metric | 8 | requests/s | 300 | 200 | 1.5 × |" in text
+
+
+def test_what_the_readme_shows_is_measured() -> None:
+    """No name or number of clients that no row has."""
+    measured = {(work.work, work.clients) for work in works()} | {("memory, idle", 0)}
+    assert set(SHORT.items()) <= measured
