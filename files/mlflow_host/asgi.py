@@ -5,15 +5,14 @@ nginx sends only the paths here that Flask lacks (``mlflow_host.release``).
 
 from __future__ import annotations
 
-from mlflow_host import batches, confine, memory, new_runs, no_login, ping, sessions, settings
+from mlflow_host import confine, experiments, memory, no_login, ping, sessions, settings
 
 settings.apply()
 
 from mlflow.server.fastapi_app import app
 
 confine.apply()
-batches.apply()
-new_runs.apply()
+experiments.apply()
 no_login.apply()
 ping.apply()
 sessions.apply()

@@ -1,58 +1,110 @@
-"""Create a run without asking for what it cannot have.
+"""Create a run with one look at its experiment and two inserts.
 
-MLflow asks for the inputs of a run that it has just made up and not yet told the
-database of. And it reads an experiment's tags, as it does for each look at an
-experiment, by a subquery that SQLAlchemy puts together anew each time; with the
-keys of the experiments that were found it is a statement that SQLAlchemy
-remembers. The answers are the same.
+MLflow reads the whole experiment with its tags over a second connection, lets
+SQLAlchemy find out how to save the run, and asks for inputs that a new run
+cannot have. Its own method goes on making the run, but what it asks its store
+and its session is answered here.
 
-Source: SQLAlchemy, Relationship Loading Techniques, "Select IN loading".
+What it asks is known by the text of the method. If a release changes it, it is
+left alone and says so: read what is new, and adapt or remove this module.
 """
 
 from __future__ import annotations
 
+import logging
+from types import SimpleNamespace
 from typing import Any
 
-METHODS = ("_get_run_inputs", "_get_eager_experiment_query_options")
+from mlflow_host.known import digest
+
+METHODS = ("create_run", "_check_experiment_is_active")
+# SHA-256 of these methods' source, of each release that asks for nothing else.
+KNOWN = {"3.17.2": "7fc853a6b4ed2835354c0bf851b43cc6a8f654ae51c1aea41f538921b8098348"}
 
 
-class NewRunError(RuntimeError):
-    """MLflow's store no longer has the methods that we replace."""
+class Creating:
+    """What ``create_run`` takes for its store, and for its session.
+
+    Args:
+        store: MLflow's, for all that is not answered here.
+        experiment: with ``artifact_location``, ``experiment_id`` and ``lifecycle_stage``.
+    """
+
+    def __init__(self, store: Any, experiment: Any) -> None:
+        self.store, self.experiment = store, experiment
+        self.run: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def get_experiment(self, _experiment_id: str) -> Any:
+        """The experiment, which has been read."""
+        return self.experiment
+
+    def ManagedSessionMaker(self, read_only: bool) -> Creating:
+        """This is the session, too: the row is inserted when MLflow has made it."""
+        assert not read_only
+        return self
+
+    def __enter__(self) -> Creating:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        pass
+
+    def add(self, run: Any) -> None:
+        """Remember the row."""
+        self.run = run
+
+    def _get_run_inputs(self, _session: Any, run_uuids: list[str]) -> list[list[Any]]:
+        return [[] for _ in run_uuids]
 
 
-def asking(original: Any, run: type[Any]) -> Any:
-    """What asks for the inputs of runs, unless none of them is in the database yet.
+def with_less(original: Any, store: type[Any], read: Any, insert_run: Any, insert_tags: Any) -> Any:
+    """What creates runs as ``original`` does.
 
     Args:
         original: MLflow's method.
-        run: the class of a run's row.
+        store: the class that it belongs to. Subclasses ask for more than the experiment's ID.
+        read: SQLAlchemy's statement that reads an experiment by its ``id``.
+        insert_run: the one that inserts a run.
+        insert_tags: the one that inserts its tags.
     """
 
-    def inputs(self: Any, session: Any, run_uuids: list[str]) -> Any:
-        unknown = {row.run_uuid for row in session.new if isinstance(row, run)}
-        if run_uuids and unknown.issuperset(run_uuids):
-            return [[] for _ in run_uuids]
-        return original(self, session, run_uuids)
+    def create_run(self: Any, experiment_id: str, *more: Any, **named: Any) -> Any:
+        text = str(experiment_id)
+        if type(self) is store and text.isascii() and text.isdecimal():
+            with self.ManagedSessionMaker(read_only=False) as session:
+                row = session.execute(read, {"id": int(text)}).one_or_none()
+                if row is not None:
+                    creating = Creating(self, SimpleNamespace(**row._mapping))
+                    made = original(creating, experiment_id, *more, **named)
+                    run = creating.run
+                    columns = insert_run.table.columns.keys()
+                    session.execute(insert_run, {name: getattr(run, name) for name in columns})
+                    tags = [{"key": tag.key, "value": tag.value, "run_uuid": run.run_uuid} for tag in run.tags]
+                    session.execute(insert_tags, tags)
+                    return made
+        # It has the words for what is wrong.
+        return original(self, experiment_id, *more, **named)
 
-    return inputs
+    return create_run
 
 
 def apply() -> None:
-    """Replace both in MLflow's tracking store.
-
-    Raises:
-        NewRunError: one of them is gone.
-    """
-    from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
+    """Replace MLflow's method, if it is one that we know."""
+    from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from sqlalchemy.orm import selectinload
+    from sqlalchemy import bindparam, insert, select
 
-    for method in METHODS:
-        if not hasattr(SqlAlchemyStore, method):
-            raise NewRunError(f"SqlAlchemyStore.{method} is gone: adapt or remove mlflow_host.new_runs")
-
-    def options() -> list[Any]:
-        return [selectinload(SqlExperiment.tags)]
-
-    SqlAlchemyStore._get_run_inputs = asking(SqlAlchemyStore._get_run_inputs, SqlRun)
-    SqlAlchemyStore._get_eager_experiment_query_options = staticmethod(options)
+    if digest(SqlAlchemyStore, METHODS) not in KNOWN.values():
+        logging.getLogger(__name__).warning(
+            "this MLflow creates runs in a way of its own: mlflow_host.new_runs is not used"
+        )
+        return
+    table = SqlExperiment.__table__.columns
+    read = select(table.experiment_id, table.lifecycle_stage, table.artifact_location)
+    read = read.where(table.experiment_id == bindparam("id"))
+    SqlAlchemyStore.create_run = with_less(
+        SqlAlchemyStore.create_run, SqlAlchemyStore, read, insert(SqlRun.__table__), insert(SqlTag.__table__)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_host import answers, batches, confine, new_runs, no_login, ping, sessions, settings
+from mlflow_host import answers, confine, experiments, metrics, new_runs, no_login, ping, sessions, settings
 
 settings.apply()
 
@@ -12,8 +12,9 @@ from mlflow_host.body import ReadToTheEnd
 from mlflow_host.ready import Ready
 
 confine.apply()
+experiments.apply()
 answers.apply()
-batches.apply()
+metrics.apply()
 new_runs.apply()
 no_login.apply()
 ping.apply()

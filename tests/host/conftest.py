@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -150,3 +151,18 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.when == "call" and report.failed and host is not None and server is not None:
         journal = host.run(f"journalctl --no-pager -n 40 -o short-iso -u '{server.unit}*' -u nginx -u 'postgresql@*'")
         report.sections.append(("journal of the units", journal.stdout))
+
+
+@pytest.fixture
+def in_mlflow(server: Server, host: Any) -> Callable[[str], Any]:
+    """Run Python on the host as MLflow's user, on its database; returns the JSON that it prints last."""
+
+    def run(code: str) -> Any:
+        command = ["systemd-run", "--quiet", "--wait", "--pipe", f"--uid={server['mlflow_user']}"]
+        command += [f"--property=EnvironmentFile={server['mlflow_config_path']}/mlflow.env"]
+        command += [f"{server['mlflow_root_path']}/current/bin/python", "-W", "ignore", "-"]
+        done = host.run(f"{' '.join(command)} <<'PYTHON'\n{code}\nPYTHON")
+        assert done.rc == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mlflow_host import body, new_runs, no_login, ping, ready, sessions, settings, volume
+from mlflow_host import body, metrics, new_runs, no_login, ping, ready, sessions, settings, volume
 
 
 @pytest.fixture
@@ -212,18 +212,29 @@ def test_the_last_commit_marks_nothing() -> None:
     assert marked == [False, True]
 
 
-def test_only_runs_that_nobody_knows_have_no_inputs_unasked() -> None:
-    """One that the database may know is asked for, also among new ones."""
-    asked = []
+class Store:
+    """Stands for MLflow's, which nothing may be asked of here."""
 
-    def original(_self: Any, _session: Any, run_uuids: list[str]) -> list[list[str]]:
-        asked.append(run_uuids)
-        return [["input"] for _ in run_uuids]
+    db_type = "postgresql"
 
-    inputs = new_runs.asking(original, SimpleNamespace)
-    session = SimpleNamespace(new=[SimpleNamespace(run_uuid="new"), "a tag"])
-    assert inputs(None, session, ["new"]) == [[]]
-    assert asked == []
-    assert inputs(None, session, ["new", "old"]) == [["input"], ["input"]]
-    assert inputs(None, session, []) == []
-    assert asked == [["new", "old"], []]
+
+class OtherStore(Store):
+    """One that asks for more, as that of workspaces does."""
+
+
+def test_other_stores_go_mlflows_way() -> None:
+    """So do other databases, and what MLflow has the words for."""
+
+    def original(_self: Any, *given: Any) -> Any:
+        return given
+
+    log = metrics.in_one_statement(original, Store, None, None)
+    create = new_runs.with_less(original, Store, None, None, None)
+    lite = Store()
+    lite.db_type = "sqlite"
+    assert log(OtherStore(), "run", ["metric"]) == ("run", ["metric"])
+    assert log(lite, "run", ["metric"]) == ("run", ["metric"])
+    assert log(Store(), "run", []) == ("run", [])
+    assert create(OtherStore(), "1", "someone") == ("1", "someone")
+    for wrong in ("", "x", " 1", "1e3", "\u0663"):
+        assert create(Store(), wrong, "someone") == (wrong, "someone")
