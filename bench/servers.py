@@ -77,6 +77,8 @@ STOCK = Server(
 BARE = Server(
     name="limit",
     url=f"https://{ADDRESS}:18443",
+    # MLflow answers to one name only.
+    headers={"Host": ADDRESS},
     artifacts="/files",
     store="/var/lib/mlflow/artifacts/limit",
     owner="www-data",

@@ -72,6 +72,8 @@ def in_one_statement(original: Any, store: type[Any], validate: Any, statement: 
         names = ("keys", "values", "timestamps", "steps", "nans")
         columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
         with self.ManagedSessionMaker(read_only=False) as session:
+            # One statement is a transaction of its own, without a message before and after it.
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
             active = session.execute(statement, {"run": run_id, **columns}).scalar()
         return None if active else original(self, run_id, metrics)
 

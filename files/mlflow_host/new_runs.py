@@ -1,4 +1,4 @@
-"""Create a run with one look at its experiment and two inserts.
+"""Create a run with one look at its experiment and one insert.
 
 MLflow reads the whole experiment with its tags over a second connection, lets
 SQLAlchemy find out how to save the run, and asks for inputs that a new run
@@ -20,6 +20,14 @@ from mlflow_host.known import digest
 METHODS = ("create_run", "_check_experiment_is_active")
 # SHA-256 of these methods' source, of each release that asks for nothing else.
 KNOWN = {"3.17.2": "7fc853a6b4ed2835354c0bf851b43cc6a8f654ae51c1aea41f538921b8098348"}
+
+READ = "SELECT experiment_id, lifecycle_stage, artifact_location FROM experiments WHERE experiment_id = :id"
+INSERT = """
+WITH run AS (INSERT INTO runs ({columns}) VALUES ({values}))
+INSERT INTO tags (key, value, run_uuid)
+SELECT key, value, :run_uuid
+FROM unnest(CAST(:tag_keys AS varchar[]), CAST(:tag_values AS varchar[])) AS tag (key, value)
+"""
 
 
 class Creating:
@@ -60,15 +68,15 @@ class Creating:
         return [[] for _ in run_uuids]
 
 
-def with_less(original: Any, store: type[Any], read: Any, insert_run: Any, insert_tags: Any) -> Any:
+def with_less(original: Any, store: type[Any], columns: list[str], read: Any, insert: Any) -> Any:
     """What creates runs as ``original`` does.
 
     Args:
         original: MLflow's method.
         store: the class that it belongs to. Subclasses ask for more than the experiment's ID.
+        columns: names of a run's columns.
         read: SQLAlchemy's statement that reads an experiment by its ``id``.
-        insert_run: the one that inserts a run.
-        insert_tags: the one that inserts its tags.
+        insert: the one that inserts a run, and tags from ``tag_keys`` and ``tag_values``.
     """
 
     def create_run(self: Any, experiment_id: str, *more: Any, **named: Any) -> Any:
@@ -80,10 +88,8 @@ def with_less(original: Any, store: type[Any], read: Any, insert_run: Any, inser
                     creating = Creating(self, SimpleNamespace(**row._mapping))
                     made = original(creating, experiment_id, *more, **named)
                     run = creating.run
-                    columns = insert_run.table.columns.keys()
-                    session.execute(insert_run, {name: getattr(run, name) for name in columns})
-                    tags = [{"key": tag.key, "value": tag.value, "run_uuid": run.run_uuid} for tag in run.tags]
-                    session.execute(insert_tags, tags)
+                    tags = {"tag_keys": [tag.key for tag in run.tags], "tag_values": [tag.value for tag in run.tags]}
+                    session.execute(insert, {name: getattr(run, name) for name in columns} | tags)
                     return made
         # It has the words for what is wrong.
         return original(self, experiment_id, *more, **named)
@@ -93,18 +99,17 @@ def with_less(original: Any, store: type[Any], read: Any, insert_run: Any, inser
 
 def apply() -> None:
     """Replace MLflow's method, if it is one that we know."""
-    from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
+    from mlflow.store.tracking.dbmodels.models import SqlRun
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from sqlalchemy import bindparam, insert, select
+    from sqlalchemy import text
 
     if digest(SqlAlchemyStore, METHODS) not in KNOWN.values():
         logging.getLogger(__name__).warning(
             "this MLflow creates runs in a way of its own: mlflow_host.new_runs is not used"
         )
         return
-    table = SqlExperiment.__table__.columns
-    read = select(table.experiment_id, table.lifecycle_stage, table.artifact_location)
-    read = read.where(table.experiment_id == bindparam("id"))
+    columns = SqlRun.__table__.columns.keys()
+    insert = INSERT.format(columns=", ".join(columns), values=", ".join(f":{name}" for name in columns))
     SqlAlchemyStore.create_run = with_less(
-        SqlAlchemyStore.create_run, SqlAlchemyStore, read, insert(SqlRun.__table__), insert(SqlTag.__table__)
+        SqlAlchemyStore.create_run, SqlAlchemyStore, columns, text(READ), text(insert)
     )

@@ -229,7 +229,7 @@ def test_other_stores_go_mlflows_way() -> None:
         return given
 
     log = metrics.in_one_statement(original, Store, None, None)
-    create = new_runs.with_less(original, Store, None, None, None)
+    create = new_runs.with_less(original, Store, [], None, None)
     lite = Store()
     lite.db_type = "sqlite"
     assert log(OtherStore(), "run", ["metric"]) == ("run", ["metric"])
