@@ -1,7 +1,8 @@
 """Measure, print the table, write bench/results.json and docs/speed.md: an hour on an idle machine.
 
 ``python -m bench [WORD…]`` measures only the rows whose name holds one of the
-words, and writes nothing. ``BENCH_ROUNDS`` and ``BENCH_SECONDS`` shorten it.
+words, and writes nothing. ``BENCH_ROUNDS`` and ``BENCH_SECONDS`` shorten it. A run
+that broke off goes on after its last row with ``BENCH_RESUME=1``.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench import data
-from bench.servers import BARE, OURS, STOCK, Server, memory, prepare
+from bench.servers import BARE, OURS, ROOT, STOCK, Server, memory, prepare
 from bench.works import Work, where, works
 from scripts import readme_tables
 
 RESULTS = Path(__file__).parent / "results.json"
+UNFINISHED = ROOT / ".cache" / "bench" / "rows.json"
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SECONDS_UNTIL_IDLE = 30
 
@@ -109,18 +113,20 @@ def main() -> None:
     words = sys.argv[1:]
     get_ready()
     print(f"{'work':<44}{'':>3} {'unit':<11}{'ours':>10}{'stock':>10}{'ratio':>9}{'limit':>10}{'of it':>7}", flush=True)
-    chosen = [work for work in works() if not words or any(word in work.work for word in words)]
-    rows = []
-    if not words:
-        rows.append(idle())
-        say(rows[-1])
-    for work in chosen:
-        rows.append(row(work))
-        say(rows[-1])
     if words:
+        for work in works():
+            if any(word in work.work for word in words):
+                say(row(work))
         return
-    rows.append(loaded())
-    say(rows[-1])
+    rows: list[dict[str, Any]] = []
+    if os.environ.get("BENCH_RESUME"):
+        rows = json.loads(UNFINISHED.read_text())
+    UNFINISHED.parent.mkdir(parents=True, exist_ok=True)
+    measures: list[Callable[[], dict[str, Any]]] = [idle, *(partial(row, work) for work in works()), loaded]
+    for measure in measures[len(rows) :]:
+        rows.append(measure())
+        say(rows[-1])
+        UNFINISHED.write_text(json.dumps(rows))
     result = {"machine": where(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "rounds": ROUNDS, "rows": rows}
     RESULTS.write_text(json.dumps(result, indent=2) + "\n")
     readme_tables.main()
