@@ -1,15 +1,34 @@
 """What each of the role's PostgreSQL settings is worth to MLflow's own work: one after the other as Debian has it.
 
-Part of `make bench-scale`, once a million runs are there.
+The second part of `make bench-scale`: a million runs are there. Writes
+docs/results/postgres.json, and its table in docs/speed.md.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import time
+from datetime import UTC, datetime
 
-from bench import data
+from bench import data, scale
 from bench.load import Request, load
-from bench.servers import OURS, on_host
+from bench.machine import machine
+from bench.servers import OURS, ROOT, on_host
+from scripts import readme_tables
+
+RESULT = ROOT / "docs" / "results" / "postgres.json"
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "4"))
+CLIENTS = 8
+# What tells settings of PostgreSQL from each other: all it reads, what it sorts, what it filters, what it writes.
+REQUESTS = (
+    "runs/search in the largest experiment, by a metric",
+    "runs/search in the largest experiment, with a parameter",
+    "runs/search in an ordinary experiment",
+    "log-metric",
+    "create-run",
+)
 
 # Seconds after a restart, in which memory and connections become what they are in use.
 SECONDS_TO_WARM_UP = 3
@@ -44,21 +63,33 @@ def _set(settings: dict[str, str]) -> None:
     time.sleep(SECONDS_TO_WARM_UP)
 
 
-def compare(wanted: dict[str, Request], rounds: int, seconds: int, clients: int) -> dict[str, dict[str, list[float]]]:
+def compare() -> dict[str, dict[str, list[float]]]:
     """Requests per second in each round, by settings and request; all settings take turns in each round."""
     data.fill(OURS)
     data.bodies(OURS)
-    requests = wanted | {"log-batch, 1,000 metrics": BATCH}
+    wanted = scale.requests()
+    requests = {name: wanted[name] for name in REQUESTS} | {"log-batch, 1,000 metrics": BATCH}
     found: dict[str, dict[str, list[float]]] = {words: {name: [] for name in requests} for words in WITHOUT}
     try:
-        for _ in range(rounds):
+        for _ in range(ROUNDS):
             for words, settings in WITHOUT.items():
                 _set(settings)
                 for name, request in requests.items():
-                    load(OURS, request, clients, 1)  # PostgreSQL's memory and the connections are warm
-                    rate = load(OURS, request, clients, seconds).rate
+                    load(OURS, request, CLIENTS, 1)  # PostgreSQL's memory and the connections are warm
+                    rate = load(OURS, request, CLIENTS, SECONDS).rate
                     found[words][name].append(float(f"{rate:.4g}"))
                     print(f"   {words:<55}{name:<50}{rate:>10,.4g}/s", flush=True)
     finally:
         _set({})
     return found
+
+
+def main() -> None:
+    """Measure and write."""
+    result = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "rounds": ROUNDS, "clients": CLIENTS}
+    RESULT.write_text(json.dumps(result | {"settings": compare()}, indent=2) + "\n")
+    readme_tables.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import postgres
 from bench.data import API
 from bench.load import SCRIPT, Request, load, put
 from bench.machine import machine
@@ -33,15 +32,6 @@ SECONDS = int(os.environ.get("BENCH_SECONDS", "4"))
 CLIENTS = 8
 # Of sql/scale.sql: the experiment that holds a tenth of all runs, and an ordinary one of 90.
 LARGEST, ORDINARY = 1_000_000, 1_000_001
-
-# What tells settings of PostgreSQL from each other: all it reads, what it sorts, what it filters, what it writes.
-FOR_SETTINGS = (
-    "runs/search in the largest experiment, by a metric",
-    "runs/search in the largest experiment, with a parameter",
-    "runs/search in an ordinary experiment",
-    "log-metric",
-    "create-run",
-)
 
 # On the host: files of 100 bytes, twenty for each of the first runs. Arguments: root, first number, end.
 WRITE = """
@@ -145,10 +135,7 @@ def main() -> None:
         print(f"== {share} %: {sizes[-1]}, {time.monotonic() - started:.0f} s", flush=True)
         p95.append({name: values["p95_ms"] for name, values in measure(requests()).items()})
     result = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "rounds": ROUNDS, "clients": CLIENTS}
-    print("== each of PostgreSQL's settings as Debian has it", flush=True)
-    wanted = requests()
-    settings = postgres.compare({name: wanted[name] for name in FOR_SETTINGS}, ROUNDS, SECONDS, CLIENTS)
-    result |= {"sizes": sizes, "p95_ms": p95, "settings": settings}
+    result |= {"sizes": sizes, "p95_ms": p95}
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     readme_tables.main()
 

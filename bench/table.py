@@ -98,7 +98,12 @@ def settings(found: dict[str, Any]) -> str:
     lines.append(f"| nothing | {' | '.join(f'{rates[name]:,.3g}/s' for name in names)} |")
     for words, measured in others:
         lines.append(f"| {words} | {' | '.join(f'{median(measured[name]) / rates[name]:.0%}' for name in names)} |")
-    where = f"Medians of {found['rounds']} rounds in turns, {found['clients']} clients, on the largest site above."
+    machine = found["machine"]
+    where = (
+        f"Medians of {found['rounds']} rounds in turns, {found['clients']} clients, on the largest site below. "
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {found['date']}; measured by "
+        "`make bench-scale`, kept in `docs/results/postgres.json`."
+    )
     return "\n".join([*lines, "", where])
 
 

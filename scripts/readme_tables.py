@@ -184,7 +184,7 @@ def tables() -> list[tuple[Path, str, str]]:
         (ROOT / "bench" / "results.json", page, speed),
         (RESULTS / "artifacts.json", page, artifacts),
         (RESULTS / "scale.json", page, scale),
-        (RESULTS / "scale.json", page, settings),
+        (RESULTS / "postgres.json", page, settings),
         (RESULTS / "pressure.json", page, pressure),
     ):
         if file.exists():
