@@ -35,7 +35,7 @@ def cold_load(server: Server) -> dict[str, float]:
             login = f"{LOGIN[0]}:{quote(LOGIN[1])}@" if server is OURS else ""
             start = time.monotonic()
             driver.get(f"{url.scheme}://{login}{url.netloc}/#/experiments")
-            shown = (By.XPATH, "//*[contains(normalize-space(text()), 'other-')]")
+            shown = (By.XPATH, "//a[contains(@href, '/experiments/')]")
             WebDriverWait(driver, WAIT, 0.05).until(expected_conditions.visibility_of_element_located(shown))
             seconds = time.monotonic() - start
             # What the page goes on to load belongs to the visit.
