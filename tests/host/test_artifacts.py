@@ -211,13 +211,15 @@ def test_what_is_not_there_is_said_alike(http: Any, root: str, through_mlflow: A
     assert (fast.status_code, fast.json()) == (slow.status_code, slow.json()) == (404, fast.json())
 
 
-def test_mlflow_deletes_what_nginx_has_written(http: Any, server: Any, root: str) -> None:
-    """One file, then a whole directory."""
+@pytest.mark.parametrize("size", [1, 2_000_000], ids=["by the first nginx", "by the second"])
+def test_mlflow_deletes_what_nginx_has_written(http: Any, server: Any, root: str, size: int) -> None:
+    """One file, then a whole directory, each in directories that nginx has made for it."""
     for name in ("keep", "one", "folder/two", "folder/deeper/three"):
-        written(http, root, name)
-    assert http.delete(f"{root}/one").ok
+        assert http.put(f"{root}/{name}", data=b"x" * size).ok
+    assert http.delete(f"{root}/folder/two").ok
+    assert http.get(f"{root}/folder/two").status_code == 404
     assert http.delete(f"{root}/folder").ok
-    assert http.get(f"{root}/one").status_code == 404
+    assert http.delete(f"{root}/one").ok
     assert list(listing(http, server, root)) == ["keep"]
 
 
