@@ -11,9 +11,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 CROWD = Path(__file__).parents[1] / "hosts" / "crowd.py"
 CLIENTS = 300
 WORK = "import mlflow\nwith mlflow.start_run():\n    for step in range(5): mlflow.log_metric('m', step, step=step)\nprint('logged')"
+
+IDLE = """
+import http.client, socket, sys, time
+connection = http.client.HTTPConnection("localhost")
+connection.sock = socket.socket(socket.AF_UNIX)
+connection.sock.connect(sys.argv[1])
+for pause in 0, 10:
+    time.sleep(pause)
+    first = connection.sock
+    connection.request("GET", "/version")
+    print(len(connection.getresponse().read()) > 0, connection.sock is first)
+"""
 
 
 def crowd(server: Any, run: str, command: list[str], **more: Any) -> subprocess.Popen[str]:
@@ -65,3 +79,10 @@ def test_a_crowd_is_served_or_told_when_to_come_back(server: Any, http: Any, hos
 
     assert http.get(server.url + "/ready").ok
     assert host.check_output(processes) == before
+
+
+@pytest.mark.parametrize("socket", ["wsgi", "asgi"])
+def test_mlflow_keeps_connections_much_longer_than_nginx(server: Any, host: Any, socket: str) -> None:
+    """nginx lets go after 4 s. Were MLflow's end near that, a host that stands still for seconds would lose requests."""
+    asked = host.check_output(f"python3 -c '{IDLE}' /run/{server.unit}/{socket}.sock")
+    assert asked == "True True\nTrue True"
