@@ -52,7 +52,7 @@ def run_playbook(
     )
 
 
-def ask(host: Any, name: str, password: str, path: str = "/ready") -> requests.Response:
+def ask(host: Any, name: str, password: str, path: str = "/ready", **request: Any) -> requests.Response:
     """Ask the server that the playbook provisioned, through its public URL, verified.
 
     Args:
@@ -60,10 +60,12 @@ def ask(host: Any, name: str, password: str, path: str = "/ready") -> requests.R
         name: name of a user.
         password: the user's password.
         path: what to ask for.
+        request: what else the request has; a GET unless it says another method.
     """
     variables = host.ansible.get_variables()
     inventory = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
     with requests.Session() as session:
         session.trust_env = False
         session.verify = str(inventory / "client" / f"{variables['inventory_hostname']}-ca.crt")
-        return session.get(variables["mlflow_public_url"] + path, auth=(name, password), timeout=30)
+        wanted = {"method": "GET", "url": variables["mlflow_public_url"] + path} | request
+        return session.request(**wanted, auth=(name, password), timeout=30)
