@@ -1,7 +1,8 @@
-"""The committed results as tables in docs/speed.md."""
+"""The committed results as tables in README.md and docs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
@@ -20,96 +21,104 @@ SHORT = {
 }
 
 
+def markdown(heads: list[str], rows: Iterable[Iterable[str]], note: str = "") -> str:
+    """A table in Markdown, and what is said below it."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (heads, *rows)]
+    lines.insert(1, "|" + "---|" * len(heads))
+    return "\n".join([*lines, "", note] if note else lines)
+
+
 def speed_in_short(found: dict[str, Any]) -> str:
     """The work that most people do, for the README."""
-    machine = found["machine"]
-    lines = ["| work | clients | unit | here | stock `mlflow server` | ratio |", "|---|---|---|---|---|---|"]
-    for row in found["rows"]:
-        if SHORT.get(row["work"]) == row["clients"]:
-            figures = (f"{row[name]['median']:,.3g}" for name in ("ours", "stock"))
-            cells = [row["work"], str(row["clients"] or ""), row["unit"], *figures, f"{row['ratio']:.2g} ×"]
-            lines.append(f"| {' | '.join(cells)} |")
-    where = (
-        f"Here with TLS and a login, there without either, same release and PostgreSQL. {machine['processor']}, "
-        f"{machine['cores']} cores, {machine['memory_gib']} GiB, {found['date']}; measured by `make bench`, all of it "
-        "in [docs/speed.md](docs/speed.md)."
+    rows = [
+        [
+            row["work"],
+            str(row["clients"] or ""),
+            row["unit"],
+            *(f"{row[name]['median']:,.3g}" for name in ("ours", "stock")),
+            f"{row['ratio']:.2g} ×",
+        ]
+        for row in found["rows"]
+        if SHORT.get(row["work"]) == row["clients"]
+    ]
+    return markdown(
+        ["work", "clients", "unit", "here", "stock `mlflow server`", "ratio"],
+        rows,
+        f"Here with TLS and a login, there without either, same release and PostgreSQL. {_host(found)}, "
+        f"{found['date']}; measured by `make bench`, all of it in [docs/speed.md](docs/speed.md).",
     )
-    return "\n".join([*lines, "", where])
 
 
 def speed(found: dict[str, Any]) -> str:
     """What `make bench` measured, and the machine that it was measured on."""
-    machine = found["machine"]
-    lines = ["| work | clients | unit | ours | stock | ratio | alone |", "|---|---|---|---|---|---|---|"]
-    for row in found["rows"]:
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:g} ×"
-        figures = (_spread(row[name]) for name in ("ours", "stock"))
-        cells = [row["work"], str(row["clients"] or ""), row["unit"], *figures, ratio, _spread(row["limit"])]
-        lines.append(f"| {' | '.join(cells)} |")
-    where = (
+    rows = [
+        [
+            row["work"],
+            str(row["clients"] or ""),
+            row["unit"],
+            *(_spread(row[name]) for name in ("ours", "stock")),
+            "" if row["ratio"] is None else f"{row['ratio']:g} ×",
+            _spread(row["limit"]),
+        ]
+        for row in found["rows"]
+    ]
+    return markdown(
+        ["work", "clients", "unit", "ours", "stock", "ratio", "alone"],
+        rows,
         f"Medians of {found['rounds']} rounds in turns, least and most in brackets; *alone* is nginx, PostgreSQL or "
-        f"the disk without MLflow. MLflow {machine['mlflow']}, {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB, {machine['host']}, {found['date']}; kept in `bench/results.json`."
+        f"the disk without MLflow. MLflow {found['machine']['mlflow']}, {_host(found)}, {found['machine']['host']}, "
+        f"{found['date']}; kept in `bench/results.json`.",
     )
-    return "\n".join([*lines, "", where])
 
 
 def scale(found: dict[str, Any]) -> str:
     """95th percentiles of requests as a site grows, and how the last relates to the first."""
-    sizes, machine = found["sizes"], found["machine"]
+    sizes = found["sizes"]
     heads = [f"{size['runs']:,} runs, {size['metrics']:,} metric rows" for size in sizes]
-    lines = [f"| p95 in ms, {found['clients']} clients | {' | '.join(heads)} | last : first |"]
-    lines.append("|---|" + "---|" * (len(sizes) + 1))
+    rows = []
     for name in found["p95_ms"][0]:
         values = [part[name] for part in found["p95_ms"]]
-        cells = [f"{value:,.3g}" for value in values]
-        lines.append(f"| {name} | {' | '.join(cells)} | {values[-1] / values[0]:.2g} × |")
-    where = (
+        rows.append([name, *(f"{value:,.3g}" for value in values), f"{values[-1] / values[0]:.2g} ×"])
+    return markdown(
+        [f"p95 in ms, {found['clients']} clients", *heads, "last : first"],
+        rows,
         f"Up to {sizes[-1]['experiments']:,} experiments, {sizes[-1]['files']:,} files and a database of "
         f"{sizes[-1]['database_mib'] / 1024:.1f} GiB; the largest experiment holds a tenth of all runs, an ordinary "
-        f"one 90. Medians of {found['rounds']} rounds. {machine['processor']}, {machine['cores']} cores, "
-        f"{machine['memory_gib']} GiB, a container with load, servers and database, {found['date']}; measured by "
-        "`make bench-scale`, kept in `docs/results/scale.json`."
+        f"one 90. Medians of {found['rounds']} rounds. {_host(found)}, a container with load, servers and database, "
+        f"{found['date']}; measured by `make bench-scale`, kept in `docs/results/scale.json`.",
     )
-    return "\n".join([*lines, "", where])
 
 
 def artifacts(found: dict[str, Any]) -> str:
     """What the parts of a small artifact's way through nginx cost."""
-    machine, rates = found["machine"], found["rates"]
+    rates = found["rates"]
     names = list(next(iter(rates.values())))
-    lines = [f"| requests/s, {found['clients']} clients | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
-    for words, measured in rates.items():
-        lines.append(f"| {words} | {' | '.join(f'{median(measured[name]):,.3g}' for name in names)} |")
-    where = (
-        f"Medians of {found['rounds']} rounds in turns. {machine['processor']}, {machine['cores']} cores, which load "
-        f"and servers share, {found['date']}; measured by `make bench-artifacts`, kept in "
-        "`docs/results/artifacts.json`."
+    return markdown(
+        [f"requests/s, {found['clients']} clients", *names],
+        ([words, *(f"{median(measured[name]):,.3g}" for name in names)] for words, measured in rates.items()),
+        f"Medians of {found['rounds']} rounds in turns. {_host(found)}, which load and servers share, "
+        f"{found['date']}; measured by `make bench-artifacts`, kept in `docs/results/artifacts.json`.",
     )
-    return "\n".join([*lines, "", where])
 
 
 def settings(found: dict[str, Any]) -> str:
     """What each of the role's PostgreSQL settings is worth: rates with all of them, and what is left without one."""
     installed, *others = found["settings"].items()
-    names = list(installed[1])
-    lines = [f"| instead of what is installed | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
-    rates = {name: median(installed[1][name]) for name in names}
-    lines.append(f"| nothing | {' | '.join(f'{rates[name]:,.3g}/s' for name in names)} |")
+    rates = {name: median(measured) for name, measured in installed[1].items()}
+    rows = [["nothing", *(f"{rate:,.3g}/s" for rate in rates.values())]]
     for words, measured in others:
-        lines.append(f"| {words} | {' | '.join(f'{median(measured[name]) / rates[name]:.0%}' for name in names)} |")
-    machine = found["machine"]
-    where = (
+        rows.append([words, *(f"{median(measured[name]) / rates[name]:.0%}" for name in rates)])
+    return markdown(
+        ["instead of what is installed", *rates],
+        rows,
         f"Medians of {found['rounds']} rounds in turns, {found['clients']} clients, on the largest site below. "
-        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {found['date']}; measured by "
-        "`make bench-scale`, kept in `docs/results/postgres.json`."
+        f"{_host(found)}, {found['date']}; measured by `make bench-scale`, kept in `docs/results/postgres.json`.",
     )
-    return "\n".join([*lines, "", where])
 
 
 def pressure(found: dict[str, Any]) -> str:
     """What happens to small requests beside big uploads, and to the server under too much load."""
-    machine, much = found["machine"], found["overload"]
+    much = found["overload"]
     memory, share = much["memory_mib"], 100 * much["refused"] / (much["answered"] + much["refused"])
     rows = [
         *(
@@ -131,13 +140,99 @@ def pressure(found: dict[str, Any]) -> str:
         ),
         ("until a request takes as long as before again", f"{much['recovery_seconds']:.1f} s"),
     ]
-    where = (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, a container with load, "
-        f"servers and database, {found['date']}; measured by `make bench-pressure`, kept in "
-        "`docs/results/pressure.json`."
+    return markdown(
+        ["what", "figure"],
+        rows,
+        f"{_host(found)}, a container with load, servers and database, {found['date']}; measured by "
+        "`make bench-pressure`, kept in `docs/results/pressure.json`.",
     )
-    lines = [f"| {what} | {figure} |" for what, figure in rows]
-    return "\n".join(["| what | figure |", "|---|---|", *lines, "", where])
+
+
+def provisioning(found: dict[str, Any]) -> str:
+    """How long it takes to a logged run, and what the server needs idle."""
+    memory, exposure = found["idle_pss_mib"], found["systemd_exposure"]
+    again = found["second_run_seconds"]
+    both = memory["mlflow"] + memory["mlflow-asgi"]
+    rows = [
+        ("from a bare host to the first logged run", f"{found['provisioning_to_logged_run_seconds']} s"),
+        ("running the playbook again", f"{again['median']} s ({again['min']}–{again['max']}), 0 changes"),
+        ("memory of MLflow's processes, idle", f"{memory['mlflow']} MiB; with the ASGI unit running {both} MiB"),
+        (
+            "`systemd-analyze security`, 0 is best, 10 worst",
+            f"REST {exposure['mlflow']}, ASGI {exposure['mlflow-asgi']}",
+        ),
+    ]
+    return markdown(
+        ["what", "figure"],
+        rows,
+        f"{_host(found)}, a container as host, "
+        f"packages in the cache, {found['date']}; measured by `python -m bench.provisioning`, kept in "
+        "`docs/results/provisioning.json`.",
+    )
+
+
+def recovery(found: dict[str, Any]) -> str:
+    """What recovery points cost and give, and the machine that it was measured on."""
+    growth, latency, restore = found["growth"], found["latency"], found["restore"]
+    middle = growth[1]
+    share = 100 * middle["next_with_1_percent_changed"]["bytes_added"] / middle["first"]["bytes_added"]
+    counts = " / ".join(f"{entry['count']:,}" for entry in growth)
+    rows = [
+        (
+            f"first recovery point of {counts} files of {found['file_bytes'] / 1000:.0f} kB",
+            _seconds(entry["first"]["seconds"] for entry in growth),
+        ),
+        (
+            "the next one, 1 % of the files changed",
+            _seconds(entry["next_with_1_percent_changed"]["seconds"] for entry in growth)
+            + f"; {share:.1f} % of the bytes at {middle['count']:,}",
+        ),
+        (
+            "logging a metric, 95th percentile: without a backup; during one; beside a core that only hashes, "
+            "at the lowest priority",
+            f"{latency['p95_ms']}; {latency['p95_ms_during_backup']}; {latency['p95_ms_beside_hashing']} ms",
+        ),
+        (
+            f"restore onto a bare host: {restore['files']:,} files, {restore['bytes'] / 1e9:.1f} GB, "
+            f"{restore['metric_rows']:,} rows of metrics",
+            f"{restore['rto_seconds']:.0f} s, with installing everything {restore['with_provisioning_seconds']} s; "
+            f"{restore['lost']} lost",
+        ),
+    ]
+    return markdown(
+        ["what", "figure"],
+        rows,
+        f"{_host(found)}, a container as host, "
+        f"{found['date']}; measured by `python -m bench.recovery`, kept in `docs/results/recovery.json`.",
+    )
+
+
+def access(found: dict[str, Any]) -> str:
+    """What a login costs, and the machine that it was measured on."""
+    cost = found["with_login_to_without"]
+    middle, p95 = found["median_while_guessed_to_calm"], found["p95_while_guessed_to_calm"]
+    rows = [
+        (
+            f"{found['requests']:,} requests of `{found['route']}` with a login, to as many without",
+            f"{cost['median']:.2f} × the time ({cost['min']:.2f}–{cost['max']:.2f})",
+        ),
+        (
+            "a client's latency while somebody elsewhere guesses its password "
+            f"{found['guesses_per_second']} times a second",
+            f"median {middle['median']:.2f} ×, 95th percentile {p95['median']:.2f} ×; no error",
+        ),
+    ]
+    return markdown(
+        ["what", "figure"],
+        rows,
+        f"{_host(found)}, medians of {found['rounds']} rounds, one connection that "
+        f"stays open, {found['date']}; measured by `python -m bench.access`, kept in `docs/results/access.json`.",
+    )
+
+
+def _host(found: dict[str, Any]) -> str:
+    machine = found["machine"]
+    return f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"
 
 
 def _speed(mib_per_second: int) -> str:
@@ -151,3 +246,7 @@ def _spread(figure: dict[str, float] | None) -> str:
         return ""
     median, least, most = (f"{figure[name]:,.4g}" for name in ("median", "min", "max"))
     return median if least == most else f"{median} ({least}–{most})"
+
+
+def _seconds(values: Iterable[float]) -> str:
+    return " / ".join(f"{value:.0f}" for value in values) + " s"
