@@ -23,6 +23,7 @@ def provisioned(fast: bool) -> str:
 def test_artifacts_are_the_same_either_way(host: Any) -> None:
     """The second nginx leaves with its files and comes back; what was written before is read afterwards, and deleted."""
     fast, slow = (f"{API}/0/{uuid.uuid4().hex}/artifacts/folder/file" for _ in range(2))
+    provisioned(fast=True)
     assert ask(host, *LOGIN, fast, method="PUT", data=CONTENT).ok
 
     provisioned(fast=False)
