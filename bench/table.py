@@ -35,7 +35,7 @@ def speed_in_short(found: dict[str, Any]) -> str:
             row["work"],
             str(row["clients"] or ""),
             row["unit"],
-            *(f"{row[name]['median']:,.3g}" for name in ("ours", "stock")),
+            *(_rounded(row[name]["median"], 3) for name in ("ours", "stock")),
             f"{row['ratio']:.2g} ×",
         ]
         for row in found["rows"]
@@ -78,7 +78,7 @@ def scale(found: dict[str, Any]) -> str:
     rows = []
     for name in found["p95_ms"][0]:
         values = [part[name] for part in found["p95_ms"]]
-        rows.append([name, *(f"{value:,.3g}" for value in values), f"{values[-1] / values[0]:.2g} ×"])
+        rows.append([name, *(_rounded(value, 3) for value in values), f"{values[-1] / values[0]:.2g} ×"])
     return markdown(
         [f"p95 in ms, {found['clients']} clients", *heads, "last : first"],
         rows,
@@ -95,7 +95,7 @@ def artifacts(found: dict[str, Any]) -> str:
     names = list(next(iter(rates.values())))
     return markdown(
         [f"requests/s, {found['clients']} clients", *names],
-        ([words, *(f"{median(measured[name]):,.3g}" for name in names)] for words, measured in rates.items()),
+        ([words, *(_rounded(median(measured[name]), 3) for name in names)] for words, measured in rates.items()),
         f"Medians of {found['rounds']} rounds in turns. {_host(found)}, which load and servers share, "
         f"{found['date']}; measured by `make bench-artifacts`, kept in `docs/results/artifacts.json`.",
     )
@@ -105,7 +105,7 @@ def settings(found: dict[str, Any]) -> str:
     """What each of the role's PostgreSQL settings is worth: rates with all of them, and what is left without one."""
     installed, *others = found["settings"].items()
     rates = {name: median(measured) for name, measured in installed[1].items()}
-    rows = [["nothing", *(f"{rate:,.3g}/s" for rate in rates.values())]]
+    rows = [["nothing", *(f"{_rounded(rate, 3)}/s" for rate in rates.values())]]
     for words, measured in others:
         rows.append([words, *(f"{median(measured[name]) / rates[name]:.0%}" for name in rates)])
     return markdown(
@@ -230,6 +230,11 @@ def access(found: dict[str, Any]) -> str:
     )
 
 
+def _rounded(value: float, digits: int) -> str:
+    """So many digits, but all of those before the point."""
+    return f"{value:,.0f}" if value >= 10**digits else f"{value:,.{digits}g}"
+
+
 def _host(found: dict[str, Any]) -> str:
     machine = found["machine"]
     return f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"
@@ -244,7 +249,7 @@ def _speed(mib_per_second: int) -> str:
 def _spread(figure: dict[str, float] | None) -> str:
     if figure is None:
         return ""
-    median, least, most = (f"{figure[name]:,.4g}" for name in ("median", "min", "max"))
+    median, least, most = (_rounded(figure[name], 4) for name in ("median", "min", "max"))
     return median if least == most else f"{median} ({least}–{most})"
 
 
