@@ -26,7 +26,7 @@ bench: ## how fast it is, against stock MLflow on this machine; an hour on an id
 bench-artifacts: ## what login, logs and rules cost a small artifact; some minutes on an idle machine
 	@scripts/bench artifacts
 
-bench-scale: ## how searches keep up with a million runs; half an hour on an idle machine
+bench-scale: ## how searches keep up with a million runs, and what PostgreSQL's settings are worth there; two hours on an idle machine
 	@scripts/bench scale
 
 bench-pressure: ## small requests beside big uploads, and too much load; some minutes on an idle machine

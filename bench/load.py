@@ -95,3 +95,16 @@ def load(server: Server, request: Request, clients: int, seconds: int, *, calm: 
     if int(errors) > int(requests) / (5 if server is STOCK else 100):
         raise SystemExit(f"{server.name}: {errors} of {requests} failed: {request.method} {request.path}\n{answer}")
     return Result((int(requests) - int(errors)) / float(took), float(p95))
+
+
+def long_enough(server: Server, request: Request, clients: int, seconds: int) -> int:
+    """Seconds in which each client gets two answers at least; caches and connections are warm afterwards.
+
+    Raises:
+        SystemExit: two minutes are not enough.
+    """
+    while load(server, request, clients, seconds).rate * seconds < 2 * clients:
+        seconds *= 2
+        if seconds > 120:
+            raise SystemExit(f"{server.name}: no answers in two minutes: {request.method} {request.path}")
+    return seconds

@@ -12,7 +12,7 @@ import time
 from datetime import UTC, datetime
 
 from bench import data, scale
-from bench.load import Request, load
+from bench.load import Request, load, long_enough
 from bench.machine import machine
 from bench.servers import OURS, ROOT, on_host
 from scripts import readme_tables
@@ -75,8 +75,9 @@ def compare() -> dict[str, dict[str, list[float]]]:
             for words, settings in WITHOUT.items():
                 _set(settings)
                 for name, request in requests.items():
-                    load(OURS, request, CLIENTS, 1)  # PostgreSQL's memory and the connections are warm
-                    rate = load(OURS, request, CLIENTS, SECONDS).rate
+                    # PostgreSQL's memory and the connections are warm afterwards.
+                    seconds = long_enough(OURS, request, CLIENTS, SECONDS)
+                    rate = load(OURS, request, CLIENTS, seconds).rate
                     found[words][name].append(float(f"{rate:.4g}"))
                     print(f"   {words:<55}{name:<50}{rate:>10,.4g}/s", flush=True)
     finally:
