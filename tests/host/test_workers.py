@@ -42,15 +42,17 @@ def ask_until(server: Any, http: Any, enough: Any) -> None:
             if stop.is_set():
                 return
             answer = http.post(server.url + "/api/2.0/mlflow/runs/create", json={"experiment_id": "0"})
-            assert answer.ok, answer.text
+            assert answer.status_code == 200, answer.text
         raise AssertionError("no end in sight")
 
     with ThreadPoolExecutor(CLIENTS) as pool:
         asking = [pool.submit(ask, client) for client in range(CLIENTS)]
-        # Each look takes a processor that the clients want, too.
-        while not enough() and not any(one.done() for one in asking):
-            time.sleep(0.5)
-        stop.set()
+        try:
+            # Each look takes a processor that the clients want, too.
+            while not enough() and not any(one.done() for one in asking):
+                time.sleep(0.5)
+        finally:
+            stop.set()
         for one in asking:
             one.result()
 
