@@ -115,6 +115,12 @@ def test_every_name_comes_out_alike(server: Any, http: Any, root: str, through_m
     assert listing(http, server, here) == listing(http, server, there)
 
 
+def test_no_path_is_too_long_to_look_at(host: Any, http: Any, root: str) -> None:
+    """nginx's compiled expressions have a small stack: a path of thousands of names must not need it."""
+    assert http.get(f"{root}/{'d/' * 1900}end.bin").status_code == 404
+    assert host.run("grep 'match() failed' /var/log/nginx/error.log").stdout == ""
+
+
 def chunks(*parts: bytes) -> Iterator[bytes]:
     """A body whose length nobody knows beforehand."""
     yield from parts
