@@ -14,10 +14,9 @@ Source: PostgreSQL, INSERT, "ON CONFLICT Clause", and WITH Queries, "Data-Modify
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from mlflow_host.known import digest
+from mlflow_host.known import digest, is_known
 
 METHODS = ("_log_metrics_once", "_update_latest_metrics_if_necessary", "sanitize_metric_value")
 # SHA-256 of these methods' source, of each release whose way is the one below.
@@ -86,10 +85,8 @@ def apply() -> None:
     from mlflow.utils.validation import _validate_metric
     from sqlalchemy import text
 
-    if digest(SqlAlchemyStore, METHODS) not in KNOWN.values():
-        logging.getLogger(__name__).warning(
-            "this MLflow logs metrics in a way of its own: mlflow_host.metrics is not used"
-        )
+    found = digest(*(getattr(SqlAlchemyStore, method) for method in METHODS))
+    if not is_known(found, KNOWN.values(), "logs metrics", __name__):
         return
     original = SqlAlchemyStore._log_metrics_once
     SqlAlchemyStore._log_metrics_once = in_one_statement(original, SqlAlchemyStore, _validate_metric, text(STATEMENT))

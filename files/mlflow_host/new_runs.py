@@ -11,11 +11,10 @@ left alone and says so: read what is new, and adapt or remove this module.
 
 from __future__ import annotations
 
-import logging
 from types import SimpleNamespace
 from typing import Any
 
-from mlflow_host.known import digest
+from mlflow_host.known import digest, is_known
 
 METHODS = ("create_run", "_check_experiment_is_active")
 # SHA-256 of these methods' source, of each release that asks for nothing else.
@@ -103,10 +102,8 @@ def apply() -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import text
 
-    if digest(SqlAlchemyStore, METHODS) not in KNOWN.values():
-        logging.getLogger(__name__).warning(
-            "this MLflow creates runs in a way of its own: mlflow_host.new_runs is not used"
-        )
+    found = digest(*(getattr(SqlAlchemyStore, method) for method in METHODS))
+    if not is_known(found, KNOWN.values(), "creates runs", __name__):
         return
     columns = SqlRun.__table__.columns.keys()
     insert = INSERT.format(columns=", ".join(columns), values=", ".join(f":{name}" for name in columns))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_host import answers, confine, experiments, metrics, new_runs, no_login, ping, sessions, settings
+from mlflow_host import answers, confine, experiments, metrics, new_runs, no_login, ping, searches, sessions, settings
 
 settings.apply()
 
@@ -18,6 +18,7 @@ metrics.apply()
 new_runs.apply()
 no_login.apply()
 ping.apply()
+searches.apply()
 sessions.apply()
 
 application = ReadToTheEnd(Ready(app))

@@ -1,0 +1,60 @@
+"""Search runs without removing duplicates where there can be none.
+
+MLflow asks for distinct runs, so PostgreSQL sorts or hashes all columns of every
+run of the experiment before it takes a hundred. Runs are joined with metrics,
+parameters and tags, and each join is for one key, of which a run has one row:
+no run is found twice. Only a search for datasets, of which a run may have many,
+needs what MLflow asks for, and keeps it.
+
+How MLflow joins is known by the text of its methods. If a release changes them,
+they are left alone and it says so: read what is new, and adapt or remove this
+module.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlflow_host.known import digest, is_known
+
+# SHA-256 of the source of the three functions that join, of each release that joins so.
+KNOWN = {"3.17.2": "33609092a23d8040a1c4bae6f7a313c90cc3be16d05b532034a24a5d3807c438"}
+# Their primary key is a key and a run.
+TABLES = {"runs", "latest_metrics", "params", "tags"}
+
+
+def selecting(select: Any, run: type[Any]) -> Any:
+    """What selects as ``select`` does; what starts with runs is distinct only where it must be said.
+
+    Args:
+        select: SQLAlchemy's function.
+        run: the class of MLflow's rows of runs.
+    """
+    from sqlalchemy import Select, Table
+    from sqlalchemy.sql import visitors
+
+    class Runs(Select[Any]):  # type: ignore[misc]
+        inherit_cache = True
+
+        def distinct(self, *columns: Any) -> Any:
+            tables = {part.name for part in visitors.iterate(self) if isinstance(part, Table)}
+            return self if not columns and tables <= TABLES else super().distinct(*columns)
+
+    def chosen(*entities: Any) -> Any:
+        return Runs(*entities) if entities and entities[0] is run else select(*entities)
+
+    return chosen
+
+
+def apply() -> None:
+    """Let MLflow's tracking store select so, if its way to search is one that we know."""
+    from mlflow.store.tracking import sqlalchemy_store
+    from mlflow.store.tracking.dbmodels.models import SqlRun
+
+    found = digest(
+        sqlalchemy_store.SqlAlchemyStore._search_runs,
+        sqlalchemy_store._get_sqlalchemy_filter_clauses,
+        sqlalchemy_store._get_orderby_clauses,
+    )
+    if is_known(found, KNOWN.values(), "searches runs", __name__):
+        sqlalchemy_store.select = selecting(sqlalchemy_store.select, SqlRun)
