@@ -37,6 +37,12 @@ for number in range(60):
     if dice.random() < 0.2:
         store.delete_run(run)
 
+def text(part):
+    # A run's datasets come in the order in which PostgreSQL meets them.
+    if isinstance(part, dict):
+        return json.dumps({key: text(part[key]) for key in sorted(part)})
+    return json.dumps(sorted(map(text, part))) if isinstance(part, list) else json.dumps(part)
+
 asked = []
 event.listen(store.engine, "before_cursor_execute", lambda c, u, statement, *rest: asked.append(statement))
 
@@ -46,7 +52,7 @@ def pages(select, words, view, order):
     found, token = [], None
     while token != "":
         page = store.search_runs([experiment], words, view, 7, order, token or None)
-        found.append([json.dumps(run.to_dictionary(), sort_keys=True) for run in page])
+        found.append([text(run.to_dictionary()) for run in page])
         token = page.token or ""
     return found, any("DISTINCT" in statement for statement in asked)
 
