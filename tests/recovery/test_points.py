@@ -146,7 +146,7 @@ def test_the_check_sees_what_the_protocol_prevents(
 
 
 def test_odd_files_survive(control: Any, host: Any, server: Any) -> None:
-    """Names with line breaks, emoji and 255 bytes, empty and sparse files, links and pipes come back equal."""
+    """Names with line breaks, emoji and 255 bytes, empty and sparse files, links and pipes come back equal, however deep they lie."""
     store = server["mlflow_volume_path"] + "/store"
     make = f"""
 import os
@@ -155,6 +155,9 @@ for name in ("line\\nbreak", "\U0001f40b", "x" * 255, "empty", " lead", "quote'$
     open(name, "w").write("" if name == "empty" else name)
 os.truncate(os.open("sparse", os.O_CREAT | os.O_WRONLY), 1 << 28)
 os.symlink("/etc/passwd", "link"); os.link("empty", "hard"); os.mkfifo("pipe")
+for _ in range(1500):
+    os.mkdir("d"); os.chdir("d")
+open("deep", "w").write("deep")
 """
     host.run_test("rm -rf %s/odd", store)
     host.run_expect([0], "python3 -c %s", make)
@@ -165,6 +168,7 @@ os.symlink("/etc/passwd", "link"); os.link("empty", "hard"); os.mkfifo("pipe")
     aside = control.run(f"restore {point} --replace-live")["put_aside"]
     assert host.check_output(digest) == before
     assert host.file("/etc/passwd").user == "root"
+    control.run("drill")
     if aside:
         control.run(f"leftovers delete {aside}")
     host.check_output("rm -rf %s/odd", store)

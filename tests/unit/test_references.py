@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mlflowctl.checker import Files, compare, compare_rows, walk
+from mlflowctl.checker import Files, compare, compare_rows
 from mlflowctl.references import ANYTHING, Reference, Resolver
 
 
@@ -62,11 +62,3 @@ def test_every_file_of_the_point_must_be_there() -> None:
     report = compare([], Files([("a", 1), ("b", 5), ("d", 1)]), expected)
     assert report.lost == ["file b: 2 bytes expected, 5 found", "file c: 3 bytes expected, none found"]
     assert compare_rows({"runs": 2, "tags": 1}, {"runs": 2, "tags": 0}) == ["table tags: 1 rows expected, 0 found"]
-
-
-def test_walk_follows_no_link(tmp_path: Path) -> None:
-    """Regular files only, with their sizes."""
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "b" / "f").write_text("four")
-    (tmp_path / "link").symlink_to("/etc")
-    assert list(walk(tmp_path)) == [("a/b/f", 4)]

@@ -7,10 +7,8 @@ that no reference names; harmless).
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from mlflowctl.references import ANYTHING, Reference
 
@@ -48,20 +46,6 @@ class Files:
         if reference.need == ANYTHING:
             return reference.path in self._filled or reference.path in self.sizes
         return f"{reference.path}/{reference.need}" in self.sizes
-
-
-def walk(root: Path) -> Iterator[tuple[str, int]]:
-    """Regular files and links below ``root`` with their sizes in bytes; follows no link."""
-    stack = [""]
-    while stack:
-        below = stack.pop()
-        with os.scandir(root / below) as entries:
-            for entry in entries:
-                path = f"{below}{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
-                    stack.append(f"{path}/")
-                elif entry.is_file(follow_symlinks=False):
-                    yield path, entry.stat(follow_symlinks=False).st_size
 
 
 @dataclass

@@ -11,12 +11,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import backup, database, lock, restored, service, state
+from mlflowctl import backup, database, lock, restored, service, state, trees
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
 from mlflowctl.process import run as run_program
@@ -54,14 +54,15 @@ def _run(config: Config, wanted: str, repository: Restic, say: backup.Say) -> di
         report = restored.check(copy, repository, say)
         if report.lost:
             raise ControlError(f"point {point.name} lacks {len(report.lost)} things, first: {report.lost[0]}")
-        restored.own(config, copy.store)
+        trees.give(copy.store, config.user, config.group)
         say("serving the copy on a socket of its own")
         with _server(config, copy) as socket_path:
             service.wait_ready(config, socket_path)
             rto = time.monotonic() - started
             loaded = _load_a_model(config, copy)
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        with suppress(ControlError):
+            trees.remove(root)
         database.drop(config, name)
     say(f"point {point.name} restores in {rto:.1f} s: {report.references} references, 0 lost")
     return {

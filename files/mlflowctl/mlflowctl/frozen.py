@@ -9,11 +9,11 @@ Debian 10 (mkfs.xfs ``reflink=1`` is the default).
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlflowctl import trees
 from mlflowctl.checker import UPLOADING
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
@@ -63,7 +63,7 @@ def remove(config: Config) -> None:
     if (path.stat().st_ino, path.stat().st_dev != config.volume_path.stat().st_dev) == (256, True):
         run(["btrfs", "subvolume", "delete", str(path)])
     else:
-        shutil.rmtree(path)
+        trees.remove(path)
 
 
 def _try(command: list[str], config: Config, forgive: Callable[[str], bool] = lambda line: False) -> None:

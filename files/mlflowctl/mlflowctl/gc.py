@@ -13,10 +13,9 @@ from typing import Any
 
 import psycopg
 
-from mlflowctl import database, lock, preflight, references, service, state
+from mlflowctl import database, lock, preflight, references, service, state, trees
 from mlflowctl.ages import parse_age
 from mlflowctl.backup import Say
-from mlflowctl.checker import walk
 from mlflowctl.config import Config
 from mlflowctl.errors import ProblemFound
 from mlflowctl.process import run as run_program
@@ -56,7 +55,7 @@ def run(config: Config, older_than: str, dry_run: bool, say: Say) -> dict[str, A
             "runs": sum(kind == "run" for kind, _, _ in found),
             "logged_models": sum(kind == "logged_model" for kind, _, _ in found),
             "bytes": sum(
-                size for path in paths for _, size in walk(config.store / path) if (config.store / path).is_dir()
+                size for path in paths for _, size in trees.walk(config.store / path) if (config.store / path).is_dir()
             ),
             "dry_run": dry_run,
         }
@@ -74,7 +73,7 @@ def run(config: Config, older_than: str, dry_run: bool, say: Say) -> dict[str, A
 
 def _sizes(directory: Path) -> list[int]:
     """Bytes of each file below a directory, which need not exist."""
-    return [size for _, size in walk(directory)] if directory.is_dir() else []
+    return [size for _, size in trees.walk(directory)] if directory.is_dir() else []
 
 
 def _refuse_needed(paths: dict[str, str], needed: list[references.Reference]) -> None:

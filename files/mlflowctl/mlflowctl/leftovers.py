@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
-from mlflowctl import database, lock, partial
+from mlflowctl import database, lock, partial, trees
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
@@ -56,7 +55,7 @@ def put_back(config: Config, suffix: str, say: Say) -> int:
         came, stayed = partial.merge(config, source, config.store)
         say(f"{came} files are back" + f", {stayed} were there again and stay in {source}" * bool(stayed))
         if not stayed:
-            shutil.rmtree(source)
+            trees.remove(source)
     return came
 
 
@@ -75,4 +74,4 @@ def remove(config: Config, suffix: str) -> None:
         quarantine_path(config, suffix),
     ):
         if path.exists():
-            shutil.rmtree(path)
+            trees.remove(path)

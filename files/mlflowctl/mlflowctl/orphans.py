@@ -13,10 +13,10 @@ from typing import Any
 
 import psycopg
 
-from mlflowctl import database, leftovers, lock, preflight
+from mlflowctl import database, leftovers, lock, preflight, trees
 from mlflowctl.ages import parse_age
 from mlflowctl.backup import Say
-from mlflowctl.checker import UPLOADING, walk
+from mlflowctl.checker import UPLOADING
 from mlflowctl.config import Config
 from mlflowctl.references import Resolver
 
@@ -54,7 +54,7 @@ def find(config: Config) -> list[tuple[str, int]]:
     """
     preflight.check_volume(config)
     # Files first: a run that appears in between then finds its row.
-    files = list(walk(config.store))
+    files = list(trees.walk(config.store))
     with database.snapshot(config) as (connection, _):
         return ownerless(files, owned(connection, config.store))
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import psycopg
 
-from mlflowctl import database, restored
+from mlflowctl import database, restored, trees
 from mlflowctl.backup import Say
-from mlflowctl.checker import walk
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError, Refused
 from mlflowctl.references import Resolver
@@ -61,11 +60,11 @@ def bring_back(config: Config, repository: Restic, place: restored.Place, part: 
     say(f"restoring {len(wanted)} files of {part.kind} {part.name}")
     repository.restore(point.snapshot, root, include=[restored.literal(f"{facts['store']}/{path}")])
     copy = root / str(facts["store"]).lstrip("/") / path
-    arrived = {prefix + name: size for name, size in walk(copy)}
+    arrived = {prefix + name: size for name, size in trees.walk(copy)}
     lost = [name for name, size in wanted.items() if arrived.get(name) != size]
     if lost:
         raise ControlError(f"the copy lacks {len(lost)} files, first: {lost[0]}. Nothing live was changed")
-    restored.own(config, copy)
+    trees.give(copy, config.user, config.group)
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     put_aside = ""
     if part.replace_live and live.is_dir():
@@ -116,7 +115,7 @@ def merge(config: Config, copy: Path, live: Path) -> tuple[int, int]:
         How many files moved, and how many were there already.
     """
     came = stayed = 0
-    for name, _ in list(walk(copy)):
+    for name, _ in list(trees.walk(copy)):
         target = live / name
         if target.exists() or target.is_symlink():
             stayed += 1

@@ -5,15 +5,14 @@ Nothing live is touched before the copy is complete and checked.
 
 from __future__ import annotations
 
-import shutil
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlflowctl import archive, database, leftovers, lock, partial, preflight, restored, service, state, swap
+from mlflowctl import archive, database, leftovers, lock, partial, preflight, restored, service, state, swap, trees
 from mlflowctl.backup import Say
-from mlflowctl.checker import Report, walk
+from mlflowctl.checker import Report
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError, Refused
 from mlflowctl.repository import VERIFIED, Point, Restic, following
@@ -92,7 +91,7 @@ def live_data(config: Config) -> str:
                 ).fetchone()
                 if row and row[0]:
                     found.append(f"{row[0]} experiments, runs, models and traces")
-    files = sum(1 for _ in walk(config.store)) if config.store.is_dir() else 0
+    files = sum(1 for _ in trees.walk(config.store)) if config.store.is_dir() else 0
     if files:
         found.append(f"{files} artifacts")
     return " and ".join(found)
@@ -131,7 +130,7 @@ def _run(config: Config, order: Order, say: Say) -> dict[str, Any]:
         )
     for old in config.volume_path.glob(f"{COPY}*"):
         say(f"removing {old}, which a killed restore has left")
-        shutil.rmtree(old)
+        trees.remove(old)
     # On the volume, so that the swap is a rename.
     place = restored.Place(point, config.volume_path / f"{COPY}{point.name}", f"{config.database}_restore")
     try:
@@ -157,8 +156,9 @@ def _clean(config: Config, place: restored.Place) -> None:
     """Remove what is left of the copy, unless a swap is still to be undone: that needs the place of the copy."""
     if swap.pending(config):
         return
-    shutil.rmtree(place.root, ignore_errors=True)
     # What went wrong before is what the operator must read.
+    with suppress(ControlError):
+        trees.remove(place.root)
     with suppress(ControlError):
         database.drop(config, place.database)
 
@@ -179,7 +179,7 @@ def _whole(config: Config, order: Order, repository: Restic, place: restored.Pla
     report = restored.check(copy, repository, say)
     _refuse_losses(copy, report, order)
     if not order.database_only:
-        restored.own(config, copy.store)
+        trees.give(copy.store, config.user, config.group)
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     say("swapping it in; clients wait")
     swap_started = time.monotonic()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from dataclasses import dataclass, replace
@@ -11,9 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import archive, backup, bundle, database, jsonfile, preflight, references
+from mlflowctl import archive, backup, bundle, database, jsonfile, preflight, references, trees
 from mlflowctl.backup import Say
-from mlflowctl.checker import Files, Report, compare, compare_rows, walk
+from mlflowctl.checker import Files, Report, compare, compare_rows
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError, Refused
 from mlflowctl.process import run
@@ -87,7 +86,7 @@ class Copy:
 
 def facts(config: Config, repository: Restic, point: Point, root: Path) -> dict[str, Any]:
     """Restore the small part of a point, dump, manifest and bundle, and read what it says of itself."""
-    shutil.rmtree(root, ignore_errors=True)
+    trees.remove(root)
     root.mkdir(mode=0o700)
     stage = str(config.stage)
     repository.restore(point.snapshot, root, include=[literal(stage)])
@@ -184,7 +183,7 @@ def refuse_without_space(config: Config, root: Path, need: int) -> None:
     """
     free = shutil.disk_usage(root).free
     if free < need + SPARE_BYTES:
-        shutil.rmtree(root)
+        trees.remove(root)
         raise ControlError(
             f"{config.volume_path} has {free >> 20} MiB free and the restore needs {(need + SPARE_BYTES) >> 20} MiB: "
             "free some space"
@@ -214,7 +213,7 @@ def check(copy: Copy, repository: Restic, say: Say) -> Report:
     """The checker over the whole copy: references, files, rows, revision."""
     say("checking the copy")
     expected = None if copy.database_only else listing(repository, copy.place.point, copy.facts)
-    report = compare(references.read(copy.stage / backup.MANIFEST), Files(walk(copy.store)), expected)
+    report = compare(references.read(copy.stage / backup.MANIFEST), Files(trees.walk(copy.store)), expected)
     report.lost += check_database(copy)
     return report
 
@@ -235,17 +234,6 @@ def check_database(copy: Copy) -> list[str]:
 def secret(copy: Copy, name: str) -> Path:
     """A secret of the restored bundle."""
     return copy.stage / bundle.NAME / str(copy.config.config_path).lstrip("/") / "secrets" / name
-
-
-def own(config: Config, root: Path) -> None:
-    """Give restored artifacts to the service by name: numbers differ between hosts."""
-    for directory, _, files in os.walk(root):
-        shutil.chown(directory, config.user, config.group)
-        os.chmod(directory, 0o2770)  # noqa: S103 - setgid, shared with the proxy alone
-        for file in files:
-            path = Path(directory, file)
-            if not path.is_symlink():
-                shutil.chown(path, config.user, config.group)
 
 
 def put_tls(copy: Copy) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mlflowctl import access, archive, backup, certificates, database, lock, preflight, references, state
-from mlflowctl.checker import Files, Report, compare, walk
+from mlflowctl import access, archive, backup, certificates, database, lock, preflight, references, state, trees
+from mlflowctl.checker import Files, Report, compare
 from mlflowctl.config import Config
 from mlflowctl.process import run as run_program
 from mlflowctl.repository import Restic
@@ -28,7 +28,7 @@ def run(config: Config, wanted: str | None, repository: str | None) -> Report:
         preflight.check_volume(config)
         with database.snapshot(config) as (connection, _):
             found = list(references.strong(connection, config.store))
-        return compare(found, Files(walk(config.store)))
+        return compare(found, Files(trees.walk(config.store)))
     restic = Restic(config.repository(repository))
     point = restic.find(wanted)
     with TemporaryDirectory(dir=config.state_path) as folder:
