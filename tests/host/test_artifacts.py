@@ -6,7 +6,7 @@ import string
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from urllib.parse import quote
 
@@ -119,6 +119,24 @@ def test_no_path_is_too_long_to_look_at(host: Any, http: Any, root: str) -> None
     """nginx's compiled expressions have a small stack: a path of thousands of names must not need it."""
     assert http.get(f"{root}/{'d/' * 1900}end.bin").status_code == 404
     assert host.run("grep 'match() failed' /var/log/nginx/error.log").stdout == ""
+
+
+@pytest.mark.parametrize("fast", [True, False], ids=["by nginx", "by MLflow"])
+def test_a_path_that_could_not_be_restored_is_refused(http: Any, root: str, through_mlflow: Any, fast: bool) -> None:
+    """1,024 bytes are the end, however they are written: a recovery point is restored below a longer directory."""
+    room = 1024 - len(root.partition(f"{API}/")[2]) - 1
+    deep = "d/" * (room // 2 - 1)
+    longest = deep + "e" * (room - len(deep))
+    with nullcontext() if fast else through_mlflow():
+        assert http.put(f"{root}/{longest}", data=b"x").ok
+        for path in (f"{longest}e", deep + "%64/" * 3 + "end", f"{deep}%0A/%0A/end"):
+            refused = http.put(f"{root}/{path}", data=b"x")
+            assert refused.status_code == 400, path
+            assert "may have 1024 bytes" in refused.json()["message"]
+        # What lies there already can still be read and removed.
+        assert http.get(f"{root}/{longest}e").status_code == 404
+    assert http.get(f"{root}/{longest}").content == b"x"
+    assert http.delete(f"{root}/d").ok
 
 
 def chunks(*parts: bytes) -> Iterator[bytes]:
