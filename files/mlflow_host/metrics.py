@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlflow_host.known import digest, is_known
+from mlflow_host.prepared import Prepared, in_mlflows_words
 
 METHODS = ("_log_metrics_once", "_update_latest_metrics_if_necessary", "sanitize_metric_value")
 # SHA-256 of these methods' source, of each release whose way is the one below.
@@ -26,13 +27,11 @@ KNOWN = {"3.17.2": "d743576f3ac86f680841672659f4e1aa4a438f4d1823324a7ff80b1532d0
 # later one only: by step, then timestamp, then value; of equals the first counts.
 STATEMENT = """
 WITH run AS (
-    SELECT run_uuid FROM runs WHERE run_uuid = :run AND lifecycle_stage = 'active'
+    SELECT run_uuid FROM runs WHERE run_uuid = {run} AND lifecycle_stage = 'active'
 ), given AS (
     SELECT key, value, timestamp, step, is_nan, run_uuid, place
-    FROM run, unnest(
-        CAST(:keys AS varchar[]), CAST(:values AS double precision[]), CAST(:timestamps AS bigint[]),
-        CAST(:steps AS bigint[]), CAST(:nans AS boolean[])
-    ) WITH ORDINALITY AS metric (key, value, timestamp, step, is_nan, place)
+    FROM run, unnest({keys}, {values}, {timestamps}, {steps}, {nans})
+        WITH ORDINALITY AS metric (key, value, timestamp, step, is_nan, place)
 ), history AS (
     INSERT INTO metrics (key, value, timestamp, step, is_nan, run_uuid)
     SELECT key, value, timestamp, step, is_nan, run_uuid FROM given
@@ -47,33 +46,37 @@ WITH run AS (
 )
 SELECT count(*) FROM run
 """
+COLUMNS = {
+    "keys": "varchar[]",
+    "values": "double precision[]",
+    "timestamps": "bigint[]",
+    "steps": "bigint[]",
+    "nans": "boolean[]",
+}
+LOG = Prepared("mlflow_host_log_metrics", STATEMENT, {"run": "varchar", **COLUMNS})
 
 
-def in_one_statement(original: Any, store: type[Any], validate: Any, statement: Any) -> Any:
+def in_one_statement(original: Any, store: type[Any], validate: Any) -> Any:
     """What logs metrics as ``original`` does.
 
     Args:
         original: MLflow's method; it has the word for runs that are not there or not active.
         store: the class that it belongs to. Subclasses ask for more than the run's ID.
         validate: MLflow's check of one metric.
-        statement: the one above, as SQLAlchemy takes it.
     """
 
     def log(self: Any, run_id: str, metrics: list[Any]) -> Any:
-        if not metrics or type(self) is not store or self.db_type != "postgresql":
+        if type(self) is not store or self.db_type != "postgresql" or not metrics:
             return original(self, run_id, metrics)
         rows = []
-        for number, metric in enumerate(metrics):
-            path = "" if len(metrics) == 1 else f"metrics[{number}]"
+        for index, metric in enumerate(metrics):
+            path = "" if len(metrics) == 1 else f"metrics[{index}]"
             validate(metric.key, metric.value, metric.timestamp, metric.step, path=path)
             is_nan, value = self.sanitize_metric_value(metric.value)
             rows.append((metric.key, value, metric.timestamp, metric.step, is_nan))
-        names = ("keys", "values", "timestamps", "steps", "nans")
-        columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-        with self.ManagedSessionMaker(read_only=False) as session:
-            # One statement is a transaction of its own, without a message before and after it.
-            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
-            active = session.execute(statement, {"run": run_id, **columns}).scalar()
+        columns = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+        with in_mlflows_words(self):
+            [(active,)] = LOG.execute(self.engine, {"run": run_id, **columns})
         return None if active else original(self, run_id, metrics)
 
     return log
@@ -83,10 +86,9 @@ def apply() -> None:
     """Replace MLflow's method, if it is one that we know."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from mlflow.utils.validation import _validate_metric
-    from sqlalchemy import text
 
     found = digest(*(getattr(SqlAlchemyStore, method) for method in METHODS))
     if not is_known(found, KNOWN.values(), "logs metrics", __name__):
         return
     original = SqlAlchemyStore._log_metrics_once
-    SqlAlchemyStore._log_metrics_once = in_one_statement(original, SqlAlchemyStore, _validate_metric, text(STATEMENT))
+    SqlAlchemyStore._log_metrics_once = in_one_statement(original, SqlAlchemyStore, _validate_metric)

@@ -11,22 +11,39 @@ left alone and says so: read what is new, and adapt or remove this module.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
 from mlflow_host.known import digest, is_known
+from mlflow_host.prepared import Prepared, in_mlflows_words
 
 METHODS = ("create_run", "_check_experiment_is_active")
 # SHA-256 of these methods' source, of each release that asks for nothing else.
 KNOWN = {"3.17.2": "7fc853a6b4ed2835354c0bf851b43cc6a8f654ae51c1aea41f538921b8098348"}
 
-READ = "SELECT experiment_id, lifecycle_stage, artifact_location FROM experiments WHERE experiment_id = :id"
-INSERT = """
-WITH run AS (INSERT INTO runs ({columns}) VALUES ({values}))
+READ = Prepared(
+    "mlflow_host_read_experiment",
+    "SELECT experiment_id, lifecycle_stage, artifact_location FROM experiments WHERE experiment_id = {id}",
+    {"id": "integer"},
+)
+# The greatest ``integer``: what is beyond is no experiment's ID.
+LARGEST = 2**31 - 1
+
+
+def inserting(columns: Mapping[str, str]) -> Prepared:
+    """What inserts a run with its tags: ``tag_keys`` and ``tag_values`` beside the run's columns.
+
+    Args:
+        columns: PostgreSQL's type of each column of a run.
+    """
+    statement = f"""
+WITH run AS (INSERT INTO runs ({", ".join(columns)}) VALUES ({", ".join(f"{{{name}}}" for name in columns)}))
 INSERT INTO tags (key, value, run_uuid)
-SELECT key, value, :run_uuid
-FROM unnest(CAST(:tag_keys AS varchar[]), CAST(:tag_values AS varchar[])) AS tag (key, value)
-"""
+SELECT key, value, {{run_uuid}} FROM unnest({{tag_keys}}, {{tag_values}}) AS tag (key, value)
+"""  # noqa: S608 - names of MLflow's own columns
+    tags = {"tag_keys": "varchar[]", "tag_values": "varchar[]"}
+    return Prepared("mlflow_host_insert_run", statement, {**columns, **tags})
 
 
 class Creating:
@@ -67,28 +84,28 @@ class Creating:
         return [[] for _ in run_uuids]
 
 
-def with_less(original: Any, store: type[Any], columns: list[str], read: Any, insert: Any) -> Any:
+def with_less(original: Any, store: type[Any], columns: list[str], insert: Any) -> Any:
     """What creates runs as ``original`` does.
 
     Args:
         original: MLflow's method.
         store: the class that it belongs to. Subclasses ask for more than the experiment's ID.
         columns: names of a run's columns.
-        read: SQLAlchemy's statement that reads an experiment by its ``id``.
-        insert: the one that inserts a run, and tags from ``tag_keys`` and ``tag_values``.
+        insert: what ``inserting`` gives for them.
     """
 
     def create_run(self: Any, experiment_id: str, *more: Any, **named: Any) -> Any:
         text = str(experiment_id)
-        if type(self) is store and text.isascii() and text.isdecimal():
-            with self.ManagedSessionMaker(read_only=False) as session:
-                row = session.execute(read, {"id": int(text)}).one_or_none()
-                if row is not None:
-                    creating = Creating(self, SimpleNamespace(**row._mapping))
+        known = type(self) is store and self.db_type == "postgresql"
+        if known and text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= LARGEST:
+            with in_mlflows_words(self):
+                found = READ.execute(self.engine, {"id": int(text)})
+                if found:
+                    creating = Creating(self, SimpleNamespace(**found[0]._mapping))
                     made = original(creating, experiment_id, *more, **named)
                     run = creating.run
                     tags = {"tag_keys": [tag.key for tag in run.tags], "tag_values": [tag.value for tag in run.tags]}
-                    session.execute(insert, {name: getattr(run, name) for name in columns} | tags)
+                    insert.execute(self.engine, {name: getattr(run, name) for name in columns} | tags)
                     return made
         # It has the words for what is wrong.
         return original(self, experiment_id, *more, **named)
@@ -100,13 +117,13 @@ def apply() -> None:
     """Replace MLflow's method, if it is one that we know."""
     from mlflow.store.tracking.dbmodels.models import SqlRun
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from sqlalchemy import text
+    from sqlalchemy.dialects import postgresql
 
     found = digest(*(getattr(SqlAlchemyStore, method) for method in METHODS))
     if not is_known(found, KNOWN.values(), "creates runs", __name__):
         return
-    columns = SqlRun.__table__.columns.keys()
-    insert = INSERT.format(columns=", ".join(columns), values=", ".join(f":{name}" for name in columns))
+    dialect = postgresql.dialect()
+    columns = {name: column.type.compile(dialect) for name, column in SqlRun.__table__.columns.items()}
     SqlAlchemyStore.create_run = with_less(
-        SqlAlchemyStore.create_run, SqlAlchemyStore, columns, text(READ), text(insert)
+        SqlAlchemyStore.create_run, SqlAlchemyStore, list(columns), inserting(columns)
     )

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mlflow_host import body, metrics, new_runs, no_login, ping, ready, sessions, settings, volume
+from mlflow_host import body, metrics, new_runs, no_login, ping, prepared, ready, sessions, settings, volume
 
 
 @pytest.fixture
@@ -228,13 +228,72 @@ def test_other_stores_go_mlflows_way() -> None:
     def original(_self: Any, *given: Any) -> Any:
         return given
 
-    log = metrics.in_one_statement(original, Store, None, None)
-    create = new_runs.with_less(original, Store, [], None, None)
+    log = metrics.in_one_statement(original, Store, None)
+    create = new_runs.with_less(original, Store, [], None)
     lite = Store()
     lite.db_type = "sqlite"
     assert log(OtherStore(), "run", ["metric"]) == ("run", ["metric"])
     assert log(lite, "run", ["metric"]) == ("run", ["metric"])
     assert log(Store(), "run", []) == ("run", [])
     assert create(OtherStore(), "1", "someone") == ("1", "someone")
-    for wrong in ("", "x", " 1", "1e3", "\u0663"):
+    assert create(lite, "1", "someone") == ("1", "someone")
+    for wrong in ("", "x", " 1", "1e3", "\u0663", str(2**31)):
         assert create(Store(), wrong, "someone") == (wrong, "someone")
+
+
+class Database:
+    """Stands for SQLAlchemy's engine and connection: remembers what it was told."""
+
+    def __init__(self, refuses: str, code: str) -> None:
+        self.info: dict[str, bool] = {}
+        self.told: list[tuple[Any, ...]] = []
+        self.refuses, self.error = refuses, RuntimeError(code)
+        self.error.orig = SimpleNamespace(pgcode=code)  # type: ignore[attr-defined]
+
+    def execution_options(self, isolation_level: str) -> Database:
+        """Nothing else will do: there is nobody who ends a transaction."""
+        assert isolation_level == "AUTOCOMMIT"
+        return self
+
+    @contextmanager
+    def connect(self) -> Iterator[Database]:
+        """There is one connection."""
+        yield self
+
+    def exec_driver_sql(self, *given: Any) -> Any:
+        """Refuse what begins so."""
+        self.told.append(given)
+        if self.refuses and given[0].startswith(self.refuses):
+            raise self.error
+        return SimpleNamespace(returns_rows=len(given) > 1, all=lambda: [(6,)])
+
+
+SUM = ("SELECT {b} + {a} + {b}", {"a": "bigint", "b": "integer"})
+PREPARE = ("PREPARE one (bigint, integer) AS SELECT $2 + $1 + $2",)
+VALUES = {"a": 1, "b": 2}
+EXECUTE = ("EXECUTE one (%(a)s, %(b)s)", VALUES)
+IN_FULL = ("SELECT CAST(%(b)s AS integer) + CAST(%(a)s AS bigint) + CAST(%(b)s AS integer)", VALUES)
+
+
+@pytest.mark.parametrize(
+    ("refuses", "code", "told"),
+    [
+        ("", "", [PREPARE, EXECUTE, EXECUTE]),
+        ("EXECUTE", "26000", [PREPARE, EXECUTE, IN_FULL, IN_FULL]),
+        ("PREPARE", "42P05", [PREPARE, IN_FULL, IN_FULL]),
+    ],
+)
+def test_a_statement_is_prepared_once_for_each_connection(refuses: str, code: str, told: list[Any]) -> None:
+    """Where what was prepared is not kept, as by a pooler, it is said in full."""
+    database = Database(refuses, code)
+    statement = prepared.Prepared("one", *SUM)
+    assert [statement.execute(database, VALUES) for _ in range(2)] == [[(6,)], [(6,)]]
+    assert database.told == told
+
+
+def test_a_statement_that_fails_is_not_said_again() -> None:
+    """Nobody knows whether it was executed."""
+    database = Database("EXECUTE", "57P01")
+    with pytest.raises(RuntimeError, match="57P01"):
+        prepared.Prepared("one", *SUM).execute(database, VALUES)
+    assert database.told == [PREPARE, EXECUTE]
