@@ -50,14 +50,17 @@ os.system(f"chown -R mlflow:www-data {root}/scale && chmod -R u=rwX,g=rwX {root}
 def requests() -> dict[str, Request]:
     """What is asked for, by the words of the table; its bodies are laid onto the host."""
     run = on_host("psql", "--username=postgres", "mlflow", "-Atc", "SELECT md5('scale-1')").strip()
-    names = {"the largest experiment": LARGEST, "an ordinary experiment": ORDINARY}
+    # Experiments, and the number of a run in them.
+    names = {"the largest experiment": (LARGEST, 500), "an ordinary experiment": (ORDINARY, 5)}
     found: dict[str, Request] = {}
-    for words, experiment in names.items():
+    for words, (experiment, number) in names.items():
         for kind, more in (
             ("", {}),
             (", as the UI sorts them", {"order_by": ["attributes.start_time DESC"]}),
             (", by a metric", {"order_by": ["metrics.loss ASC"]}),
-            (", with a parameter", {"filter": "params.p1 = '7'"}),
+            (", with a parameter that a tenth has", {"filter": "params.layers = '7'"}),
+            (", with a parameter that one has", {"filter": f"params.seed = '{number}'"}),
+            (", with a parameter that none has", {"filter": f"params.data = 'data-{ORDINARY + 1}'"}),
         ):
             name = f"runs/search in {words}{kind}"
             found[name] = _post("runs/search", {"experiment_ids": [str(experiment)], "max_results": 100} | more)

@@ -30,8 +30,11 @@ INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)
 SELECT k.key, random(), 1790000000004 + 1000 * n, 4, false, id
 FROM new_run, (VALUES ('loss'), ('accuracy'), ('f1'), ('seconds')) AS k (key);
 
+-- One that many runs share, wherever they are; one that each run has for itself; one that each experiment has for itself.
 INSERT INTO params (key, value, run_uuid)
-SELECT 'p' || p, (n % (10 * p))::text, id FROM new_run, generate_series(1, 5) AS p;
+SELECT p.key, p.value, id
+FROM new_run, LATERAL (VALUES ('layers', (('x' || substr(id, 1, 4))::bit(16)::integer % 10)::text), ('seed', n::text),
+    ('data', 'data-' || experiment), ('optimizer', 'adam'), ('batch', '64')) AS p (key, value);
 
 INSERT INTO tags (key, value, run_uuid)
 SELECT t.key, t.value, id

@@ -18,18 +18,8 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy.engine import Engine
 
-from mlflow_host import release
+from mlflow_host import indexes, release
 from mlflow_host.settings import SettingsError, required
-
-# MLflow has no index that finds the runs of one experiment, so each search reads all runs of all experiments.
-# Names of our own, so that no migration meets them.
-INDEXES = {
-    "vm_runs_start_time": "runs (experiment_id, start_time DESC, run_uuid)",
-    # The order that the UI asks for.
-    "vm_runs_start_time_ui": (
-        "runs (experiment_id, (CASE WHEN start_time IS NULL THEN 1 ELSE 0 END), start_time DESC, run_uuid)"
-    ),
-}
 
 
 class SchemaError(RuntimeError):
@@ -92,27 +82,6 @@ def initialize(uri: str, artifact_root: str) -> bool:
     return True
 
 
-def add_indexes(uri: str, head: str) -> list[str]:
-    """Create the indexes that MLflow lacks, in one transaction: seconds for each million runs, before MLflow starts.
-
-    Args:
-        uri: SQLAlchemy URL of the backend store.
-        head: the release's own revision; a database with another one is left alone.
-
-    Returns:
-        Names of those that were created.
-    """
-    engine = sqlalchemy.create_engine(uri)
-    if current(engine) != head:
-        return []
-    there = {str(index["name"]) for index in sqlalchemy.inspect(engine).get_indexes("runs")}
-    missing = [name for name in INDEXES if name not in there]
-    with engine.begin() as connection:
-        for name in missing:
-            connection.execute(sqlalchemy.text(f"CREATE INDEX {name} ON {INDEXES[name]}"))
-    return missing
-
-
 def check(uri: str, head: str, upgrade_flag: Path) -> None:
     """Refuse a database whose revision is not the release's own.
 
@@ -139,8 +108,11 @@ def main() -> int:
         if verb == "init":
             created = initialize(uri, required("MLFLOW_DEFAULT_ARTIFACT_ROOT"))
             print("created MLflow's tables" if created else "the database is initialized")
-            for name in add_indexes(uri, release.read().schema_head):
-                print(f"created index {name}")
+            engine = sqlalchemy.create_engine(uri)
+            # A database of another revision is left alone.
+            if current(engine) == release.read().schema_head:
+                for name in indexes.add(engine):
+                    print(f"created index {name}")
         else:
             flag = Path(os.environ.get("MLFLOW_UPGRADE_FLAG", "/nonexistent"))
             check(uri, release.read().schema_head, flag)

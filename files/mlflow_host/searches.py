@@ -1,10 +1,11 @@
-"""Search runs without removing duplicates where there can be none.
+"""Search runs without removing duplicates where there can be none, and without looking at all where few are enough.
 
 MLflow asks for distinct runs, so PostgreSQL sorts or hashes all columns of every
 run of the experiment before it takes a hundred. Runs are joined with metrics,
 parameters and tags, and each join is for one key, of which a run has one row:
 no run is found twice. Only a search for datasets, of which a run may have many,
-needs what MLflow asks for, and keeps it.
+needs what MLflow asks for, and keeps it. What a search may be told to look at is
+found by ``mlflow_host.metric_order``.
 
 How MLflow joins is known by the text of its methods. If a release changes them,
 they are left alone and it says so: read what is new, and adapt or remove this
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlflow_host import metric_order
 from mlflow_host.known import digest, is_known
 
 # SHA-256 of the source of the three functions that join, of each release that joins so.
@@ -24,7 +26,7 @@ TABLES = {"runs", "latest_metrics", "params", "tags"}
 
 
 def selecting(select: Any, run: type[Any]) -> Any:
-    """What selects as ``select`` does; what starts with runs is distinct only where it must be said.
+    """What selects as ``select`` does; runs are distinct only where it must be said, few if ``metric_order`` says so.
 
     Args:
         select: SQLAlchemy's function.
@@ -38,7 +40,9 @@ def selecting(select: Any, run: type[Any]) -> Any:
 
         def distinct(self, *columns: Any) -> Any:
             tables = {part.name for part in visitors.iterate(self) if isinstance(part, Table)}
-            return self if not columns and tables <= TABLES else super().distinct(*columns)
+            chosen = self if not columns and tables <= TABLES else super().distinct(*columns)
+            few = metric_order.only.get()
+            return chosen if few is None else chosen.where(run.run_uuid.in_(few))
 
     def chosen(*entities: Any) -> Any:
         return Runs(*entities) if entities and entities[0] is run else select(*entities)
@@ -48,13 +52,20 @@ def selecting(select: Any, run: type[Any]) -> Any:
 
 def apply() -> None:
     """Let MLflow's tracking store select so, if its way to search is one that we know."""
+    from mlflow.entities import LifecycleStage
     from mlflow.store.tracking import sqlalchemy_store
     from mlflow.store.tracking.dbmodels.models import SqlRun
+    from mlflow.utils.search_utils import SearchUtils
+    from mlflow.utils.validation import _parse_experiment_ids
 
+    store = sqlalchemy_store.SqlAlchemyStore
     found = digest(
-        sqlalchemy_store.SqlAlchemyStore._search_runs,
+        store._search_runs,
         sqlalchemy_store._get_sqlalchemy_filter_clauses,
         sqlalchemy_store._get_orderby_clauses,
     )
     if is_known(found, KNOWN.values(), "searches runs", __name__):
         sqlalchemy_store.select = selecting(sqlalchemy_store.select, SqlRun)
+        store._search_runs = metric_order.looking_at_few(
+            store._search_runs, store, SearchUtils, _parse_experiment_ids, LifecycleStage.view_type_to_stages
+        )

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from mlflow_host import answers, confine, experiments, metrics, new_runs, no_login, ping, searches, sessions, settings
+from mlflow_host import (
+    answers,
+    confine,
+    experiments,
+    metrics,
+    new_runs,
+    no_login,
+    ping,
+    searches,
+    sessions,
+    settings,
+    values,
+)
 
 settings.apply()
 
@@ -20,5 +32,6 @@ no_login.apply()
 ping.apply()
 searches.apply()
 sessions.apply()
+values.apply()
 
 application = ReadToTheEnd(Ready(app))

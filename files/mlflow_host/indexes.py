@@ -1,0 +1,47 @@
+"""Indexes that MLflow's tables lack.
+
+They are ours alone: additive, under names that no migration of MLflow's uses, and
+made again before each start if they are missing, as on a restored database.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy
+from sqlalchemy.engine import Engine
+
+from mlflow_host.values import START
+
+# Table, and what follows its name in CREATE INDEX, by name.
+INDEXES = {
+    # Without it each search reads all runs of all experiments.
+    "vm_runs_start_time": ("runs", "(experiment_id, start_time DESC, run_uuid)"),
+    # The order that the UI asks for.
+    "vm_runs_start_time_ui": (
+        "runs",
+        "(experiment_id, (CASE WHEN start_time IS NULL THEN 1 ELSE 0 END), start_time DESC, run_uuid)",
+    ),
+    # The first runs by a metric (mlflow_host.metric_order).
+    "vm_latest_metrics_value": ("latest_metrics", "(key, value, run_uuid) WHERE NOT is_nan"),
+    # Those with a parameter or a tag (mlflow_host.values).
+    "vm_params_value": ("params", f'(key, "left"(value, {START}), run_uuid)'),
+    "vm_tags_value": ("tags", f'(key, "left"(value, {START}), run_uuid)'),
+}
+
+
+def add(engine: Engine) -> list[str]:
+    """Create those that are missing, in one transaction: seconds for each million runs.
+
+    Returns:
+        Names of those that were created.
+    """
+    inspector = sqlalchemy.inspect(engine)
+    tables = {table for table, _ in INDEXES.values()}
+    there = {index["name"] for table in tables for index in inspector.get_indexes(table)}
+    missing = [name for name in INDEXES if name not in there]
+    with engine.begin() as connection:
+        for name in missing:
+            table, indexed = INDEXES[name]
+            connection.execute(sqlalchemy.text(f"CREATE INDEX {name} ON {table} {indexed}"))
+            # What is indexed may be computed: nothing is known of it yet.
+            connection.execute(sqlalchemy.text(f"ANALYZE {table}"))
+    return missing

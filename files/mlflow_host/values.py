@@ -1,0 +1,65 @@
+"""Let PostgreSQL find the runs with a parameter or a tag by an index.
+
+MLflow has no index on values, so a search for ``params.seed = '7'`` looks at
+this parameter of each run of the experiment. A value may have 8,000
+characters, and PostgreSQL indexes 2,700 bytes at most, so only the start of each value is
+indexed (``mlflow_host.indexes``), and the start is what is asked for. A value that is
+shorter than such a start is the start.
+
+Source: PostgreSQL, "Indexes on Expressions", and the size of a B-tree entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+# Characters.
+START = 64
+NAME = "get_sql_comparison_func"
+
+Compare = Callable[[Any, Any], Any]
+
+
+class ComparisonError(RuntimeError):
+    """MLflow no longer compares with the function that we replace."""
+
+
+def by_start(original: Callable[[str, str], Compare], tables: Collection[type[Any]]) -> Callable[[str, str], Compare]:
+    """What compares as ``original`` does; the values of these tables by their start first.
+
+    Args:
+        original: MLflow's function of a comparator and a database's kind.
+        tables: SQLAlchemy's classes, with a column ``value``.
+    """
+    import sqlalchemy
+
+    def choose(comparator: str, dialect: str) -> Compare:
+        compare = original(comparator, dialect)
+        if comparator != "=" or dialect != "postgresql":
+            return compare
+
+        def equal(column: Any, value: Any) -> Any:
+            if getattr(column, "class_", None) not in tables or column.key != "value" or not isinstance(value, str):
+                return compare(column, value)
+            start = sqlalchemy.func.left(column, START) == value[:START]
+            return start if len(value) < START else sqlalchemy.and_(start, compare(column, value))
+
+        return equal
+
+    return choose
+
+
+def apply() -> None:
+    """Let MLflow's searches compare this way.
+
+    Raises:
+        ComparisonError: the function is gone.
+    """
+    from mlflow.store.tracking.dbmodels.models import SqlParam, SqlTag
+    from mlflow.utils.search_utils import SearchUtils
+
+    original = getattr(SearchUtils, NAME, None)
+    if original is None:
+        raise ComparisonError(f"mlflow.utils.search_utils.SearchUtils.{NAME} is gone: adapt or remove {__name__}")
+    setattr(SearchUtils, NAME, staticmethod(by_start(original, {SqlParam, SqlTag})))
