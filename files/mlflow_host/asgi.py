@@ -5,7 +5,7 @@ nginx sends only the paths here that Flask lacks (``mlflow_host.release``).
 
 from __future__ import annotations
 
-from mlflow_host import confine, experiments, memory, no_login, ping, sessions, settings
+from mlflow_host import confine, experiments, no_login, ping, sessions, settings
 
 settings.apply()
 
@@ -16,6 +16,5 @@ experiments.apply()
 no_login.apply()
 ping.apply()
 sessions.apply()
-memory.settle()
 
 application = app

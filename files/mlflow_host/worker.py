@@ -24,6 +24,8 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from mlflow_host import room
+
 # Seconds. As long as the transfers of a worker that was replaced go on; how long those of a stopping
 # server may is for the master to say, and for systemd.
 PATIENCE = 7 * 24 * 3600
@@ -54,6 +56,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def run(self) -> None:
         """Work until told to leave, then until the last connection has gone."""
         self.cfg.set("graceful_timeout", PATIENCE)
+        self.room = room.from_environment()
         super().run()
 
     def enqueue_req(self, conn: Any) -> None:
@@ -80,8 +83,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 os.kill(self.ppid, signal.SIGTTIN)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Say every second that it lives, also while it only waits for its last transfers."""
+        """Say every second that it lives, also while it only waits for its last transfers, and look for room."""
         self.notify()
+        self.room.look()
         super().wait_for_and_dispatch_events(min(timeout, 1.0))
 
     def finish_request(self, conn: Any, fs: Any) -> None:

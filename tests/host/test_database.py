@@ -17,8 +17,8 @@ def test_pools_fit(server: Any, host: Any) -> None:
     cores = int(host.check_output("nproc"))
     mib = int(host.check_output("awk '/^MemTotal/{print $2}' /proc/meminfo")) // 1024
     workers = server["mlflow_workers"] or max(min(cores, mib // 512, 16), 2)
-    one_that_leaves = 1
-    processes = workers + one_that_leaves + server["mlflow_asgi_workers"]
+    one_of_each_that_leaves = 2
+    processes = workers + server["mlflow_asgi_workers"] + one_of_each_that_leaves
     pool = server["mlflow_database_pool_size"] + server["mlflow_database_pool_overflow"]
     assert int(setting(host, "max_connections")) == processes * 3 * pool + server["postgres_reserved_connections"]
     main = host.check_output("systemctl show -p MainPID --value %s.service", server["mlflow_unit"])
@@ -78,8 +78,8 @@ def test_managed_files_say_so(server: Any, host: Any) -> None:
 def test_indexes_that_mlflow_lacks(server: Any, host: Any) -> None:
     """They are there, and are made again before MLflow starts on a database that lacks them, such as a restored one."""
     psql = f"psql -U postgres {server['mlflow_database']} -Atc"
-    listed = f"{psql} \"SELECT count(*) FROM pg_indexes WHERE indexname ~ '^vm_runs_'\""
-    assert host.check_output(listed) == "2"
+    listed = f"{psql} \"SELECT count(*) FROM pg_indexes WHERE indexname ~ '^vm_'\""
+    assert host.check_output(listed) == "5"
     host.check_output(f"{psql} 'DROP INDEX vm_runs_start_time'")
     host.check_output(f"systemctl restart {server.unit}-db-init.service {server.unit}.service")
-    assert host.check_output(listed) == "2"
+    assert host.check_output(listed) == "5"

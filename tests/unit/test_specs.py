@@ -91,7 +91,7 @@ def test_pools_and_connections_follow_the_host(cores: int, mib: int, wanted: int
     wired = load(ROOT / "playbooks/vars/wiring.yml")["postgres_client_connections"]
     pool = defaults["mlflow_database_pool_size"] + defaults["mlflow_database_pool_overflow"]
     connections: Any = environment.from_string(wired).render(context)
-    assert connections == (workers + 1 + defaults["mlflow_asgi_workers"]) * 3 * pool
+    assert connections == (workers + defaults["mlflow_asgi_workers"] + 2) * 3 * pool
 
 
 def test_published_facts_are_known_names() -> None:
