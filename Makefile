@@ -1,6 +1,6 @@
 # make help lists what can be made.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test test-fast soak bench bench-artifacts bench-scale bench-pressure figures lint locks readme
+.PHONY: help demo demo-down test test-fast soak bench bench-application bench-artifacts bench-scale bench-pressure figures lint locks readme
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ bench: ## how fast it is, against stock MLflow on this machine; an hour on an id
 
 bench-artifacts: ## what login, logs and rules cost a small artifact; some minutes on an idle machine
 	@scripts/bench artifacts
+
+bench-application: ## what the settings of MLflow's own processes are worth; a quarter of an hour on an idle machine
+	@scripts/bench application
 
 bench-scale: ## how searches keep up with a million runs, and what PostgreSQL's settings are worth there; two hours on an idle machine
 	@scripts/bench scale

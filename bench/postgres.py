@@ -7,24 +7,21 @@ docs/results/postgres.json, and its table in docs/speed.md.
 from __future__ import annotations
 
 import json
-import os
 import time
 from datetime import UTC, datetime
 
 from bench import data, scale
-from bench.load import Request, load, long_enough
+from bench.load import Request
 from bench.machine import machine
 from bench.servers import OURS, ROOT, on_host
+from bench.turns import CLIENTS, ROUNDS, in_turns
 from scripts import readme_tables
 
 RESULT = ROOT / "docs" / "results" / "postgres.json"
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
-SECONDS = int(os.environ.get("BENCH_SECONDS", "4"))
-CLIENTS = 8
 # What tells settings of PostgreSQL from each other: all it reads, what it sorts, what it filters, what it writes.
 REQUESTS = (
     "runs/search in the largest experiment, by a metric",
-    "runs/search in the largest experiment, with a parameter",
+    "runs/search in the largest experiment, with a parameter that a tenth has",
     "runs/search in an ordinary experiment",
     "log-metric",
     "create-run",
@@ -64,25 +61,15 @@ def _set(settings: dict[str, str]) -> None:
 
 
 def compare() -> dict[str, dict[str, list[float]]]:
-    """Requests per second in each round, by settings and request; all settings take turns in each round."""
+    """Requests per second in each round, by settings and request."""
     data.fill(OURS)
     data.bodies(OURS)
     wanted = scale.requests()
     requests = {name: wanted[name] for name in REQUESTS} | {"log-batch, 1,000 metrics": BATCH}
-    found: dict[str, dict[str, list[float]]] = {words: {name: [] for name in requests} for words in WITHOUT}
     try:
-        for _ in range(ROUNDS):
-            for words, settings in WITHOUT.items():
-                _set(settings)
-                for name, request in requests.items():
-                    # PostgreSQL's memory and the connections are warm afterwards.
-                    seconds = long_enough(OURS, request, CLIENTS, SECONDS)
-                    rate = load(OURS, request, CLIENTS, seconds).rate
-                    found[words][name].append(float(f"{rate:.4g}"))
-                    print(f"   {words:<55}{name:<50}{rate:>10,.4g}/s", flush=True)
+        return in_turns(WITHOUT, _set, requests)
     finally:
         _set({})
-    return found
 
 
 def main() -> None:

@@ -116,6 +116,21 @@ def settings(found: dict[str, Any]) -> str:
     )
 
 
+def application(found: dict[str, Any]) -> str:
+    """What MLflow's own processes do and need with what is installed, and without parts of it."""
+    names = list(next(iter(found["settings"].values())))
+    return markdown(
+        [f"requests/s, {found['clients']} clients", *names],
+        (
+            [words, *(_rounded(median(measured[name]), 3) for name in names)]
+            for words, measured in found["settings"].items()
+        ),
+        f"Medians of {found['rounds']} rounds in turns, the memory of MLflow's processes right after. {_host(found)}, "
+        f"which load, servers and database share, {found['date']}; measured by `make bench-application`, kept in "
+        "`docs/results/application.json`.",
+    )
+
+
 def pressure(found: dict[str, Any]) -> str:
     """What happens to small requests beside big uploads, and to the server under too much load."""
     much = found["overload"]
