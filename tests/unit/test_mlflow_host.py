@@ -14,7 +14,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mlflow_host import body, metrics, new_runs, no_login, ping, prepared, ready, sessions, settings, volume
+from mlflow_host import (
+    body,
+    metrics,
+    new_runs,
+    no_login,
+    ping,
+    prepared,
+    ready,
+    room,
+    sessions,
+    settings,
+    values,
+    volume,
+)
 
 
 @pytest.fixture
@@ -31,6 +44,19 @@ def test_a_good_volume_passes_and_keeps_nothing(disk: volume.Volume) -> None:
     """The write probe leaves no file behind."""
     volume.check(disk)
     assert list(disk.store.iterdir()) == []
+
+
+def test_nginx_is_told_when_there_is_no_room(disk: volume.Volume, tmp_path: Path) -> None:
+    """The mark comes and goes with the room, at most once a second; a volume that is away changes nothing."""
+    mark = tmp_path / room.FULL
+    everything = 1 << 80
+    for path, reserve, there in ((disk.path, everything, True), (tmp_path / "away", 0, True), (disk.path, 0, False)):
+        looking = room.Room(path, reserve, mark)
+        looking.look()
+        assert mark.exists() is there
+    looking.reserve = everything
+    looking.look()
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize(
