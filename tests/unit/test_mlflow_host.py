@@ -25,7 +25,6 @@ from mlflow_host import (
     room,
     sessions,
     settings,
-    values,
     volume,
 )
 
