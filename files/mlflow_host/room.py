@@ -58,14 +58,14 @@ class Room:
             _logger.warning("cannot tell how much room there is on %s: %s", self.volume, error)
 
 
-def from_environment() -> Room:
-    """What the unit's environment says.
+def from_environment() -> Room | None:
+    """What the unit's environment says; None in a rehearsed server, which has no nginx to tell.
 
     Raises:
         SettingsError: a variable is not set.
     """
-    return Room(
-        Path(required("MLFLOW_VOLUME_PATH")),
-        int(required("MLFLOW_VOLUME_RESERVE_MIB")) << 20,
-        Path(required("RUNTIME_DIRECTORY")) / FULL,
-    )
+    directory = os.environ.get("RUNTIME_DIRECTORY")
+    if directory is None:
+        return None
+    reserve = int(required("MLFLOW_VOLUME_RESERVE_MIB")) << 20
+    return Room(Path(required("MLFLOW_VOLUME_PATH")), reserve, Path(directory) / FULL)

@@ -85,7 +85,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Say every second that it lives, also while it only waits for its last transfers, and look for room."""
         self.notify()
-        self.room.look()
+        if self.room:
+            self.room.look()
         super().wait_for_and_dispatch_events(min(timeout, 1.0))
 
     def finish_request(self, conn: Any, fs: Any) -> None:
