@@ -77,12 +77,13 @@ def pages(way, words, view, order):
 words = ["", "metrics.m > 0", "metrics.m != 1 and metrics.n <= 1", "params.m = '1'", "params.m LIKE '%' and tags.n != 'x'",
          "tags.m ILIKE 'X'", "attributes.run_name = 'a'", "attributes.start_time > 1", "params.m IS NULL",
          "dataset.context = 'train'", "dataset.name LIKE 'data%' and metrics.m = 0"]
-words += [f"{kind}.long {sign} '{value}'" for kind in ("params", "tags") for sign in ("=", "!=") for value in long]
+long_words = [f"{kind}.long {sign} '{value}'" for kind in ("params", "tags") for sign in ("=", "!=") for value in long]
 orders = [[], ["metrics.m ASC"], ["metrics.m DESC", "params.n ASC"], ["tags.m DESC", "start_time ASC"], ["run_name"],
           [f"metrics.`{each}` ASC"], [f"metrics.`{each}` DESC", "run_name ASC"], ["metrics.nothing ASC"]]
 views = [ViewType.ACTIVE_ONLY, ViewType.ALL]
 differ, distinct, few, runs = [], [], 0, 0
-for case in itertools.product(words, views, orders):
+cases = [*itertools.product(words, views, orders), *itertools.product(long_words, [ViewType.ACTIVE_ONLY], [[]])]
+for case in cases:
     theirs, theirs_distinct, theirs_few = pages(original, *case)
     mine, mine_distinct, mine_few = pages(ours, *case)
     few += mine_few

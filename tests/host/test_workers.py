@@ -25,14 +25,16 @@ def kind() -> str:
 
 
 @pytest.fixture
-def workers(server: Any, host: Any, kind: str) -> Iterator[Any]:
+def workers(server: Any, host: Any, http: Any, kind: str) -> Iterator[Any]:
     """Numbers of the workers' processes: one at a time, which is replaced after a hundred requests."""
     unit = f"{server.unit}{kind}.service"
     directory = f"/run/systemd/system/{unit}.d"
     more = '[Service]\\nEnvironment="GUNICORN_CMD_ARGS=--max-requests=100 --max-requests-jitter=0 --workers=1"\\n'
     host.check_output(f"mkdir --parents {directory} && printf '{more}' > {directory}/workers.conf")
-    # Ready when this ends; requests wait in the socket until there is a worker.
     host.check_output(f"systemctl daemon-reload && systemctl restart {unit}")
+    # They wait in the socket until there is a worker.
+    assert create_run(server, http)
+    assert send_no_spans(server, http)
     main = host.check_output(f"systemctl show -p MainPID --value {unit}")
     yield lambda: set(host.check_output(f"pgrep --parent {main}").split())
     host.check_output(f"rm {directory}/workers.conf && systemctl daemon-reload")
@@ -85,8 +87,11 @@ def test_no_request_fails(server: Any, http: Any, workers: Any, answered: Any) -
 
     ask_until(server, http, enough, answered)
     # Those of uvicorn wait for nginx to close what is idle.
-    while workers() & first:
+    for _ in range(60):
+        if not workers() & first:
+            break
         time.sleep(0.5)
+    assert not workers() & first
 
 
 def test_an_upload_keeps_its_worker(server: Any, http: Any, workers: Any) -> None:
