@@ -35,8 +35,6 @@ only: ContextVar[Sequence[str] | None] = ContextVar("only", default=None)
 COUNT = text(
     "SELECT count(*) FROM (SELECT FROM runs WHERE experiment_id = ANY(:experiments) LIMIT :large) AS experiment"
 )
-
-
 END = "SELECT value FROM latest_metrics WHERE key = :key AND NOT is_nan ORDER BY value {order} LIMIT 1 OFFSET :walk"
 # Strictly before the value at which the walk ends: runs with one value are found all, or not at all.
 FIRST = """
