@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 ROLES = ("viewer", "editor", "admin")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 PREFIX = re.compile(r"/(ajax-)?api/[23][.]0")
+ARTIFACTS = "/mlflow-artifacts/"
 RULE = re.compile(rf"({'|'.join(METHODS)}) (/|\{{api\}}/)[^ ]*")
 
 
@@ -68,7 +69,9 @@ def access_map(table: list[Entry]) -> list[Entry]:
     by hashing. The others become one regular expression for each operation;
     nginx takes the first that matches, so those that spell out more come
     first. The admins' are among them: a parameter that may hold slashes would
-    otherwise open what lies below it.
+    otherwise open what lies below it. Artifacts come before all others, which
+    they have no path in common with: nginx answers for them alone, and sixty
+    expressions more are a twentieth of its work.
     """
     exact = [entry for entry in table if "<" not in entry["endpoint"]]
     grouped: dict[tuple[str, str, str], set[str]] = {}
@@ -78,7 +81,7 @@ def access_map(table: list[Entry]) -> list[Entry]:
             found = PREFIX.match(path)
             prefix = found.group() if found else ""
             grouped.setdefault((method, path.removeprefix(prefix), entry["role"]), set()).add(re.escape(prefix))
-    patterns = sorted(grouped, key=lambda key: (-_spelt_out(key[1]), key))
+    patterns = sorted(grouped, key=lambda key: (not key[1].startswith(ARTIFACTS), -_spelt_out(key[1]), key))
     return exact + [
         {"endpoint": f"~^{key[0]} ({'|'.join(sorted(grouped[key]))}){_regex(key[1])}$", "role": key[2]}
         for key in patterns
