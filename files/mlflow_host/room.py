@@ -35,6 +35,7 @@ class Room:
     def __init__(self, volume: Path, reserve: int, mark: Path) -> None:
         self.volume, self.reserve, self.mark = volume, reserve, mark
         self.looked = 0.0
+        self.away = False
 
     def look(self) -> None:
         """Make or remove the mark. A volume that cannot be asked is for others to notice."""
@@ -54,8 +55,12 @@ class Room:
                     free >> 20,
                     self.reserve >> 20,
                 )
+            self.away = False
         except OSError as error:
-            _logger.warning("cannot tell how much room there is on %s: %s", self.volume, error)
+            # Once: the next look is in a second.
+            if not self.away:
+                _logger.warning("cannot tell how much room there is on %s: %s", self.volume, error)
+            self.away = True
 
 
 def from_environment() -> Room | None:

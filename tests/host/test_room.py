@@ -52,6 +52,7 @@ def test_uploads_are_refused_and_all_else_goes_on(
     assert http.post(page, data=b"x").status_code == 507
     assert stranger.put(address, data=b"x").status_code == 401
     assert "uploads are refused" in host.check_output(f"journalctl --unit {server.unit}.service -n 50 --no-pager")
+    assert "uploads are refused" in host.run("mlflowctl status --json").stdout
 
     assert http.get(address).content == b"before"
     run = http.post(server.url + "/api/2.0/mlflow/runs/create", json={"experiment_id": "0"})

@@ -29,6 +29,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
         "database": "mlflow",
         "database_role": "mlflow",
         "database_socket_path": "/run",
+        "full_file": str(tmp_path / "full"),
         "fence_file": str(tmp_path / "fence"),
         "closed_file": str(tmp_path / "closed"),
         "files": [],

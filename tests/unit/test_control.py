@@ -74,6 +74,8 @@ def test_status_names_what_is_overdue(tmp_path: Path) -> None:
         "drill": {"ok": False, "failure": {"at": "then", "error": "no room"}},
     }
     assert verify.status(instance, failed)["problems"] == ["the last drill failed at then: no room"]
+    instance.full_file.touch()
+    assert "uploads are refused" in verify.status(instance, failed)["problems"][1]
 
 
 def test_the_services_environment_is_read_as_systemd_reads_it(tmp_path: Path) -> None:

@@ -58,6 +58,21 @@ def test_nginx_is_told_when_there_is_no_room(disk: volume.Volume, tmp_path: Path
     assert not mark.exists()
 
 
+def test_a_volume_that_is_away_is_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And again when it went away once more."""
+    monkeypatch.setattr(room, "BETWEEN_LOOKS", 0)
+    looking = room.Room(tmp_path / "volume", 0, tmp_path / room.FULL)
+    for there, said in ((False, 1), (False, 1), (True, 1), (False, 2)):
+        if there:
+            looking.volume.mkdir()
+        elif looking.volume.exists():
+            looking.volume.rmdir()
+        looking.look()
+        assert caplog.text.count("cannot tell how much room") == said
+
+
 @pytest.mark.parametrize(
     ("harm", "said"),
     [

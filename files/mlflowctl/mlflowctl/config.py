@@ -49,6 +49,7 @@ class Config:
         database: name of the backend store's database.
         database_role: role that owns it.
         database_socket_path: directory of PostgreSQL's socket.
+        full_file: exists while uploads are refused for want of room.
         state_path: staging of dumps, state file and metrics.
         fence_file: exists while deletions must wait.
         closed_file: exists while every request must wait.
@@ -74,6 +75,7 @@ class Config:
     database: str
     database_role: str
     database_socket_path: str
+    full_file: Path
     state_path: Path
     fence_file: Path
     closed_file: Path

@@ -77,6 +77,11 @@ def status(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
             problems.append(f"the last {deed} failed at {entry['failure']['at']}: {entry['failure'].get('error')}")
     if config.wal_archive and "base_backup" not in recorded:
         problems.append("no base backup was ever taken, so nothing can be replayed: run mlflowctl base-backup")
+    if config.full_file.exists():
+        problems.append(
+            "uploads are refused: the artifact volume has less free than mlflow_volume_reserve_mb."
+            " Make room, as by mlflowctl gc"
+        )
     problems += _silent(config.timers)
     if problem := archive.problem(config):
         problems.append(problem)
