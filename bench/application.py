@@ -38,11 +38,13 @@ class Instead:
     Attributes:
         arguments: gunicorn's, which win over its configuration.
         environment: of the unit.
+        loaded: a library that the service then has in memory, or nothing was measured.
         left_out: a line of gunicorn's configuration.
     """
 
     arguments: str = ""
     environment: str = ""
+    loaded: str = ""
     left_out: str = ""
 
 
@@ -56,7 +58,7 @@ SETTINGS = {
     "the garbage collector as Python has it": Instead(left_out="memory.settle()"),
     "gunicorn's own threaded worker": Instead(arguments="--worker-class=gthread"),
     "one arena of malloc (`MALLOC_ARENA_MAX=1`)": Instead(environment="MALLOC_ARENA_MAX=1"),
-    "jemalloc": Instead(environment="LD_PRELOAD=libjemalloc.so.2"),
+    "jemalloc": Instead(environment="LD_PRELOAD=libjemalloc.so.2", loaded="libjemalloc.so.2"),
 }
 
 
@@ -64,7 +66,7 @@ def use(instead: Instead) -> None:
     """Restart MLflow with it.
 
     Raises:
-        SystemExit: the line to leave out is not there.
+        SystemExit: the line to leave out is not there, or the library is not loaded.
     """
     text = on_host("cat", CONFIGURATION)
     if instead.left_out not in text:
@@ -74,6 +76,8 @@ def use(instead: Instead) -> None:
     on_host("mkdir", "--parents", os.path.dirname(DROP_IN))
     on_host("tee", DROP_IN, said=f"[Service]\nEnvironment={instead.environment}\nExecStart=\nExecStart={command}\n")
     _restart()
+    process = on_host("systemctl", "show", "--property=MainPID", "--value", "mlflow.service").strip()
+    on_host("grep", "--quiet", "--fixed-strings", instead.loaded, f"/proc/{process}/maps")
 
 
 def _restart() -> None:
