@@ -58,7 +58,12 @@ def requests() -> dict[str, Request]:
             ("", {}),
             (", as the UI sorts them", {"order_by": ["attributes.start_time DESC"]}),
             (", by a metric", {"order_by": ["metrics.loss ASC"]}),
+            (", with a metric that a tenth has", {"filter": "metrics.accuracy > 0.9"}),
             (", with a parameter that a tenth has", {"filter": "params.layers = '7'"}),
+            (
+                ", with a parameter that a tenth has, by a metric",
+                {"filter": "params.layers = '7'", "order_by": ["metrics.loss ASC"]},
+            ),
             (", with a parameter that one has", {"filter": f"params.seed = '{number}'"}),
             (", with a parameter that none has", {"filter": f"params.data = 'data-{ORDINARY + 1}'"}),
         ):

@@ -6,8 +6,8 @@ experiment, and then takes a hundred. An index in the order of values
 experiment has its first hundred near that beginning; then MLflow's own statement
 is told to look at these only. It still decides on their order.
 
-The few runs of a small experiment may be anywhere in that order, and what a
-filter keeps as well: there MLflow asks as ever.
+The few runs of a small experiment may be anywhere in that order, and so may what
+a filter keeps, if it keeps few: there MLflow asks as ever.
 
 Source: PostgreSQL, SELECT, "LIMIT Clause" (``FETCH FIRST … WITH TIES``).
 """
@@ -18,9 +18,10 @@ import math
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import text
+from sqlalchemy.orm import aliased
 
 # Runs in an experiment from which on this way is the shorter one.
 LARGE = 5_000
@@ -35,29 +36,6 @@ only: ContextVar[Sequence[str] | None] = ContextVar("only", default=None)
 COUNT = text(
     "SELECT count(*) FROM (SELECT FROM runs WHERE experiment_id = ANY(:experiments) LIMIT :large) AS experiment"
 )
-END = "SELECT value FROM latest_metrics WHERE key = :key AND NOT is_nan ORDER BY value {order} LIMIT 1 OFFSET :walk"
-# Strictly before the value at which the walk ends: runs with one value are found all, or not at all.
-FIRST = """
-SELECT m.run_uuid
-FROM latest_metrics AS m JOIN runs AS r ON r.run_uuid = m.run_uuid
-WHERE m.key = :key AND NOT m.is_nan AND m.value {before} :end
-    AND r.experiment_id = ANY(:experiments) AND r.lifecycle_stage = ANY(:stages)
-ORDER BY m.value {order} FETCH FIRST :wanted ROWS WITH TIES
-"""
-
-
-class Direction(NamedTuple):
-    """The statements for one order. Infinity is stored as the greatest number, so ``beyond`` is beyond all."""
-
-    end: TextClause
-    first: TextClause
-    beyond: float
-
-
-ASCENDING, DESCENDING = (
-    Direction(text(END.format(order=order)), text(FIRST.format(order=order, before=before)), beyond)
-    for order, before, beyond in (("ASC", "<", math.inf), ("DESC", ">", -math.inf))
-)
 
 
 @dataclass(frozen=True)
@@ -67,6 +45,7 @@ class Wanted:
     Attributes:
         experiments: their IDs.
         stages: lifecycle stages of the runs.
+        filters: as MLflow's parser gives them.
         key: the metric's.
         ascending: whether the smallest value is the first.
         count: number of runs.
@@ -74,6 +53,7 @@ class Wanted:
 
     experiments: list[int]
     stages: list[str]
+    filters: list[dict[str, Any]]
     key: str
     ascending: bool
     count: int
@@ -88,40 +68,74 @@ def first_runs(store: Any, wanted: Wanted) -> Sequence[str] | None:
     Raises:
         MlflowException: PostgreSQL is away.
     """
-    direction = ASCENDING if wanted.ascending else DESCENDING
-    of = {"experiments": wanted.experiments, "stages": wanted.stages, "key": wanted.key, "wanted": wanted.count}
+    from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlRun
+    from mlflow.store.tracking.sqlalchemy_store import _get_sqlalchemy_filter_clauses
+    from sqlalchemy import select
+
+    metric = aliased(SqlLatestMetric)
+    order = metric.value.asc() if wanted.ascending else metric.value.desc()
+    values = select(metric.value).where(metric.key == wanted.key, ~metric.is_nan).order_by(order)
     with store.ManagedSessionMaker() as session:
         if session.execute(COUNT, {"experiments": wanted.experiments, "large": LARGE}).scalar_one() < LARGE:
             return None
-        end = session.execute(direction.end, {"key": wanted.key, "walk": WALK}).scalar_one_or_none()
-        of["end"] = direction.beyond if end is None else end
-        found: Sequence[str] = session.execute(direction.first, of).scalars().all()
-    return found if len(found) >= wanted.count else None
+        attributes, others, datasets = _get_sqlalchemy_filter_clauses(wanted.filters, session, store._get_dialect())
+        # A run may have many datasets, and would be found as often.
+        if datasets:
+            return None
+        end = session.execute(values.limit(1).offset(WALK)).scalar_one_or_none()
+        if end is None:
+            # Infinity is stored as the greatest number: this is beyond all.
+            end = math.inf if wanted.ascending else -math.inf
+        found = select(SqlRun.run_uuid).join(metric, metric.run_uuid == SqlRun.run_uuid)
+        for other in others:
+            found = found.join(other, other.c.run_uuid == SqlRun.run_uuid)
+        found = found.where(
+            metric.key == wanted.key,
+            ~metric.is_nan,
+            # Strictly before the end: runs with one value are found all, or not at all.
+            metric.value < end if wanted.ascending else metric.value > end,
+            SqlRun.experiment_id.in_(wanted.experiments),
+            SqlRun.lifecycle_stage.in_(wanted.stages),
+            *attributes,
+        )
+        runs: Sequence[str] = session.execute(found.order_by(order).fetch(wanted.count, with_ties=True)).scalars().all()
+    return runs if len(runs) >= wanted.count else None
 
 
-def looking_at_few(original: Any, store: type[Any], utils: Any, parse_experiments: Any, stages: Any) -> Any:
+def looking_at_few(original: Any) -> Any:
     """What searches for runs as ``original`` does.
 
     Args:
-        original: MLflow's method.
-        store: the class that it belongs to. Subclasses ask for more than the experiments' IDs.
-        utils: MLflow's ``SearchUtils``.
-        parse_experiments: MLflow's function from what was asked for to numbers.
-        stages: MLflow's function from a view to lifecycle stages.
+        original: the method of MLflow's tracking store.
     """
+    from mlflow.entities import LifecycleStage
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from mlflow.utils.search_utils import SearchUtils
+    from mlflow.utils.validation import _parse_experiment_ids
 
     def few(self: Any, *asked: Any) -> Sequence[str] | None:
         experiments, words, view, page_size, order, page_token = asked
-        if type(self) is not store or self.db_type != "postgresql" or words or not order:
+        # Subclasses ask for more than the experiments' IDs.
+        if type(self) is not SqlAlchemyStore or self.db_type != "postgresql" or not order:
             return None
         if not page_size or not 0 < page_size < MOST:
             return None
-        kind, key, ascending = utils.parse_order_by_for_search_runs(order[0])
-        count = utils.parse_start_offset_from_page_token(page_token) + page_size + 1
-        if not utils.is_metric(kind, "=") or count > MOST:
+        filters = SearchUtils.parse_search_filter(words)
+        kind, key, ascending = SearchUtils.parse_order_by_for_search_runs(order[0])
+        count = SearchUtils.parse_start_offset_from_page_token(page_token) + page_size + 1
+        if not SearchUtils.is_metric(kind, "=") or count > MOST:
             return None
-        key = utils.translate_key_alias(key)
-        return first_runs(self, Wanted(list(parse_experiments(experiments)), list(stages(view)), key, ascending, count))
+        return first_runs(
+            self,
+            Wanted(
+                experiments=list(_parse_experiment_ids(experiments)),
+                stages=list(LifecycleStage.view_type_to_stages(view)),
+                filters=filters,
+                key=SearchUtils.translate_key_alias(key),
+                ascending=ascending,
+                count=count,
+            ),
+        )
 
     def search(self: Any, *asked: Any) -> Any:
         runs = few(self, *asked)

@@ -52,11 +52,8 @@ def selecting(select: Any, run: type[Any]) -> Any:
 
 def apply() -> None:
     """Let MLflow's tracking store select so, if its way to search is one that we know."""
-    from mlflow.entities import LifecycleStage
     from mlflow.store.tracking import sqlalchemy_store
     from mlflow.store.tracking.dbmodels.models import SqlRun
-    from mlflow.utils.search_utils import SearchUtils
-    from mlflow.utils.validation import _parse_experiment_ids
 
     store = sqlalchemy_store.SqlAlchemyStore
     found = digest(
@@ -66,6 +63,4 @@ def apply() -> None:
     )
     if is_known(found, KNOWN.values(), "searches runs", __name__):
         sqlalchemy_store.select = selecting(sqlalchemy_store.select, SqlRun)
-        store._search_runs = metric_order.looking_at_few(
-            store._search_runs, store, SearchUtils, _parse_experiment_ids, LifecycleStage.view_type_to_stages
-        )
+        store._search_runs = metric_order.looking_at_few(store._search_runs)
