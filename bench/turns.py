@@ -27,8 +27,11 @@ def in_turns(
         also: further figures, read right after the requests.
     """
     found: dict[str, dict[str, list[float]]] = {words: {} for words in settings}
-    for _ in range(ROUNDS):
-        for words, wanted in settings.items():
+    order = list(settings.items())
+    for number in range(ROUNDS):
+        # Each round begins with another one: to be the first is worth something, too.
+        first = number * len(order) // ROUNDS
+        for words, wanted in order[first:] + order[:first]:
             use(wanted)
             figures: dict[str, float] = {}
             for name, request in requests.items():
