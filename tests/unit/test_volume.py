@@ -1,0 +1,85 @@
+"""The artifact volume: is it the right one, and has it room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow_host import room, volume
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> volume.Volume:
+    """A volume as it should be."""
+    mount = tmp_path / "volume"
+    (mount / "store").mkdir(parents=True)
+    (mount / ".volume-id").write_text("abc\n")
+    (tmp_path / "volume-id").write_text("abc\n")
+    return volume.Volume(mount, tmp_path / "volume-id")
+
+
+def test_a_good_volume_passes_and_keeps_nothing(disk: volume.Volume) -> None:
+    """The write probe leaves no file behind."""
+    volume.check(disk)
+    assert list(disk.store.iterdir()) == []
+
+
+def test_nginx_is_told_when_there_is_no_room(disk: volume.Volume, tmp_path: Path) -> None:
+    """The mark comes and goes with the room, at most once a second; a volume that is away changes nothing."""
+    mark = tmp_path / room.FULL
+    everything = 1 << 80
+    for path, reserve, there in ((disk.path, everything, True), (tmp_path / "away", 0, True), (disk.path, 0, False)):
+        looking = room.Room(path, reserve, mark)
+        looking.look()
+        assert mark.exists() is there
+    looking.reserve = everything
+    looking.look()
+    assert not mark.exists()
+
+
+def test_a_volume_that_is_away_is_told_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And again when it went away once more."""
+    monkeypatch.setattr(room, "BETWEEN_LOOKS", 0)
+    looking = room.Room(tmp_path / "volume", 0, tmp_path / room.FULL)
+    for there, said in ((False, 1), (False, 1), (True, 1), (False, 2)):
+        if there:
+            looking.volume.mkdir()
+        elif looking.volume.exists():
+            looking.volume.rmdir()
+        looking.look()
+        assert caplog.text.count("cannot tell how much room") == said
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda disk: (disk.path / ".volume-id").unlink(), "is the artifact volume mounted?"),
+        (lambda disk: (disk.path / ".volume-id").write_text("other"), "mount the right volume"),
+        (lambda disk: disk.store.rmdir(), "cannot write"),
+        (lambda disk: disk.id_file.unlink(), "cannot read"),
+    ],
+)
+def test_a_bad_volume_is_refused(disk: volume.Volume, harm: Any, said: str) -> None:
+    """Missing, wrong and unwritable volumes are told apart."""
+    harm(disk)
+    with pytest.raises(volume.VolumeError, match=said.replace("?", r"\?")):
+        volume.check(disk)
+
+
+def test_a_right_volume_opens_it_to_nginx(disk: volume.Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only with the right volume, and only where systemd has made a runtime directory for it."""
+    monkeypatch.setenv("MLFLOW_VOLUME_PATH", str(disk.path))
+    monkeypatch.setenv("MLFLOW_VOLUME_ID_FILE", str(disk.id_file))
+    runtime = tmp_path / "runtime"
+    runtime.mkdir()
+    assert volume.main() == 0
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(runtime))
+    (disk.path / ".volume-id").write_text("other")
+    assert volume.main() == 1
+    assert list(runtime.iterdir()) == []
+    (disk.path / ".volume-id").write_text("abc")
+    assert volume.main() == 0
+    assert [path.name for path in runtime.iterdir()] == [volume.RIGHT]
