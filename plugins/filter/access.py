@@ -70,8 +70,8 @@ def access_map(table: list[Entry]) -> list[Entry]:
     nginx takes the first that matches, so those that spell out more come
     first. The admins' are among them: a parameter that may hold slashes would
     otherwise open what lies below it. Artifacts come before all others, which
-    they have no path in common with: nginx answers for them alone, and sixty
-    expressions more are a twentieth of its work.
+    they have no path in common with: where nginx does all the work itself, sixty
+    expressions that cannot match are a part of it.
     """
     exact = [entry for entry in table if "<" not in entry["endpoint"]]
     grouped: dict[tuple[str, str, str], set[str]] = {}
