@@ -102,7 +102,18 @@ def artifacts(found: dict[str, Any]) -> str:
 
 
 def settings(found: dict[str, Any]) -> str:
-    """What each of the role's PostgreSQL settings is worth: rates with all of them, and what is left without one."""
+    """What each of the role's PostgreSQL settings is worth where the memory holds all of the database."""
+    return _shares(found, "all of the database in memory")
+
+
+def settings_disk(found: dict[str, Any]) -> str:
+    """What they are worth where the memory holds a part of it."""
+    size = found["database_mib"] / 1024
+    return _shares(found, f"the host left with {found['left_gib']} GiB for itself and a database of {size:.1f} GiB")
+
+
+def _shares(found: dict[str, Any], where: str) -> str:
+    """Rates with the installed settings, and how much of them is left with others."""
     installed, *others = found["settings"].items()
     rates = {name: median(measured) for name, measured in installed[1].items()}
     rows = [["nothing", *(f"{_rounded(rate, 3)}/s" for rate in rates.values())]]
@@ -111,8 +122,8 @@ def settings(found: dict[str, Any]) -> str:
     return markdown(
         ["instead of what is installed", *rates],
         rows,
-        f"Medians of {found['rounds']} rounds in turns, {found['clients']} clients, on the largest site below. "
-        f"{_host(found)}, {found['date']}; measured by `make bench-scale`, kept in `docs/results/postgres.json`.",
+        f"Medians of {found['rounds']} rounds in turns, {found['clients']} clients, {where}. {_host(found)}, "
+        f"{found['date']}; measured by `make bench-scale`, kept in `docs/results/`.",
     )
 
 

@@ -97,6 +97,7 @@ def tables() -> list[tuple[Path, str, str]]:
         (RESULTS / "artifacts.json", page, results.artifacts),
         (RESULTS / "scale.json", page, results.scale),
         (RESULTS / "postgres.json", page, results.settings),
+        (RESULTS / "postgres-disk.json", page, results.settings_disk),
         (RESULTS / "application.json", page, results.application),
         (RESULTS / "pressure.json", page, results.pressure),
     ):

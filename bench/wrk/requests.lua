@@ -3,10 +3,12 @@
 --
 -- In the path: @COUNTER@ a number that never comes again, @SLOT@ one of a
 -- thousand, in turn. In the body: @COUNTER@; @RUN@ a run of this connection's
--- own; 16 zeros, a trace's id. Prints requests, errors, seconds and the 95th
--- percentile of the latency in seconds.
+-- own; 16 zeros, a trace's id. In both: @ANY@ any word of the runs' file, each
+-- time another. Prints requests, errors, seconds and the 95th percentile of the
+-- latency in seconds.
 
 local threads = 0
+local all = {}
 
 function setup(thread)
   thread:set("number", threads)
@@ -25,12 +27,13 @@ function init(args)
   counter = tonumber(args[1]) + number * 100000
   method, path = args[2], args[3]
   body = content(args[4])
+  math.randomseed(counter)
   local runs = content(args[5])
   if runs then
-    local all = {}
     for name in runs:gmatch("%S+") do all[#all + 1] = name end
-    body = body:gsub("@RUN@", all[number % #all + 1])
+    if body then body = body:gsub("@RUN@", all[number % #all + 1]) end
   end
+  choosing = (path .. (body or "")):find("@ANY@", 1, true)
   for i = 6, #args do
     local name, value = args[i]:match("^([^:]+): (.*)$")
     wrk.headers[name] = value
@@ -44,6 +47,11 @@ function request()
   local sent = body
   if body then
     sent = body:gsub("@COUNTER@", new):gsub("0000000000000000", new)
+  end
+  if choosing then
+    local any = all[math.random(#all)]
+    here = here:gsub("@ANY@", any)
+    sent = sent and sent:gsub("@ANY@", any)
   end
   return wrk.format(method, here, nil, sent)
 end

@@ -43,6 +43,7 @@ def test_sized_from_the_host(server: Any, host: Any) -> None:
         ("listen_addresses", ""),
         ("synchronous_commit", "on"),
         ("jit", "off"),
+        ("parallel_setup_cost", "10000"),
         ("autovacuum_analyze_scale_factor", "0.02"),
         ("autovacuum_vacuum_insert_scale_factor", "0.05"),
     ],

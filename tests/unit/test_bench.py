@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.__main__ import entry, say
-from bench.table import SHORT, artifacts, scale, settings, speed, speed_in_short
+from bench.table import SHORT, artifacts, scale, settings, settings_disk, speed, speed_in_short
 from bench.works import works
 
 MACHINE = {"mlflow": "3", "processor": "P", "cores": 2, "memory_gib": 4, "host": "a container"}
@@ -72,6 +72,10 @@ def test_a_setting_is_told_by_what_is_left_without_it() -> None:
     text = settings(found)
     assert "| nothing | 400/s |" in text
     assert "| `jit` on | 25% |" in text
+    assert "all of the database in memory" in text
+    text = settings_disk(found | {"left_gib": 4, "database_mib": 11776})
+    assert "| `jit` on | 25% |" in text
+    assert "left with 4 GiB for itself and a database of 11.5 GiB" in text
 
 
 def test_the_parts_of_a_way_are_told_by_what_is_left_without_them() -> None:
