@@ -26,8 +26,8 @@ SEARCHES = (
 )
 WRITES = ("log-metric", "create-run", "log-batch, 1,000 metrics")
 
-# Seconds after a restart, in which memory and connections become what they are in use: runs are
-# created half as fast again afterwards.
+# Seconds after a restart, in which memory and connections become what they are in use; runs are
+# created more slowly until then.
 SECONDS_TO_WARM_UP = 10
 # PostgreSQL's own defaults. The second one changes nothing: what it differs by, chance does.
 WITHOUT = {

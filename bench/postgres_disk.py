@@ -1,4 +1,4 @@
-"""The same of PostgreSQL's settings where the memory holds a third of the database, so that the disk is asked, too.
+"""The same of PostgreSQL's settings where the memory holds a part of the database, so that the disk is asked, too.
 
 The third part of `make bench-scale`: the host is left 4 GiB, and each request
 is for another experiment or run of the million. Writes
@@ -73,12 +73,13 @@ def compare() -> dict[str, dict[str, list[float]]]:
     data.fill(OURS)
     data.bodies(OURS)
     wanted = requests()
-    # Before the memory is taken from it.
-    restart_with(INSTALLED)
-    _leave(MEMORY_GIB)
     try:
+        # Before the memory is taken from it.
+        restart_with(INSTALLED)
+        _leave(MEMORY_GIB)
         return in_turns(INSTEAD, lambda settings: restart_with(INSTALLED | settings), wanted)
     finally:
+        # Docker has no word for none.
         _leave(1024)
         restart_with({})
 
