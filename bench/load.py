@@ -27,6 +27,7 @@ class Request:
         body: name of a file in the folder on the host, or ``-`` for none.
         runs: the same, of a list of runs.
         type: content type of the body.
+        script: what sends it; from the folder on the host.
     """
 
     method: str
@@ -34,6 +35,7 @@ class Request:
     body: str = "-"
     runs: str = "-"
     type: str = "application/json"
+    script: str = "requests.lua"
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def load(server: Server, request: Request, clients: int, seconds: int, *, calm: 
         settle()
     answer = on_host(
         *("wrk", f"--threads={threads}", f"--connections={clients}", f"--duration={seconds}s", "--timeout=60s"),
-        *("--script", f"{FOLDER}/requests.lua", server.url, "--", str(next(_seeds)), request.method),
+        *("--script", f"{FOLDER}/{request.script}", server.url, "--", str(next(_seeds)), request.method),
         request.path.replace("{artifacts}", server.artifacts),
         *(here if here == "-" else f"{FOLDER}/{server.name}-{here}" for here in (request.body, request.runs)),
         *(f"{name}: {value}" for name, value in headers.items()),

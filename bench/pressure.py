@@ -6,66 +6,23 @@ Writes docs/results/pressure.json, and its table in docs/speed.md.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from statistics import median
 from typing import Any
 
-from bench import data
-from bench.load import FOLDER, Request, load, put, settle
+from bench import data, uploads
+from bench.load import FOLDER, put, settle
 from bench.machine import machine
 from bench.servers import ADDRESS, BARE, HOST, OURS, ROOT, ask, install_tools, memory, on_host
 from scripts import readme_tables
 
 RESULT = ROOT / "docs" / "results" / "pressure.json"
-ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
-SECONDS = int(os.environ.get("BENCH_SECONDS", "8"))
-CLIENTS = 8
-UPLOADS = 8
-# Each: together as fast as a network of 1 Gbit/s brings them, and as fast as the host itself sends and its disk writes.
-MIB_PER_SECOND = (117 // UPLOADS, 4000)
-METRIC = Request("POST", f"{data.API}/runs/log-metric", "metric", "runs")
 # Each waits for its answer and asks at once again. A server that does 400 a second and has 4,000 of them
 # waiting is asked for ten times what it does within a second.
 CONNECTIONS = 4000
 OVERLOAD_SECONDS = 60
-# On the host: uploads of 1 GiB, one after the other, for as long as the mark is there.
-# To be filled in: rate (MiB/s), login, file, url, mark.
-UPLOAD = (
-    "while [ -e {mark} ]; do curl --limit-rate {rate}M --silent --fail --insecure --http1.1 --output /dev/null "
-    "--header '{login}' --upload-file {file} {url}; done"
-)
-
-
-def beside_uploads(mib_per_second: int) -> dict[str, Any]:
-    """95th percentile (ms) of log-metric alone and beside eight uploads of 1 GiB, in turns."""
-    mark, login = f"{FOLDER}/uploading", f"Authorization: {OURS.headers['Authorization']}"
-    calm, busy = [], []
-    load(OURS, METRIC, CLIENTS, 1)  # caches and connections are warm
-    for _ in range(ROUNDS):
-        calm.append(1000 * load(OURS, METRIC, CLIENTS, SECONDS).p95)
-        on_host("touch", mark)
-        with ThreadPoolExecutor(UPLOADS) as uploads:
-            for number in range(UPLOADS):
-                url = f"{OURS.url}{OURS.artifacts}/pressure/{number}"
-                command = UPLOAD.format(
-                    mark=mark, login=login, rate=mib_per_second, file=f"{BARE.store}/read/big", url=url
-                )
-                uploads.submit(on_host, "sh", "-c", command)
-            time.sleep(1)
-            try:
-                busy.append(1000 * load(OURS, METRIC, CLIENTS, SECONDS, calm=False).p95)
-            finally:
-                on_host("rm", mark)
-        on_host("sync")
-    found = {"p95_ms": median(calm), "p95_ms_beside_uploads": median(busy)}
-    ratio = found["p95_ms_beside_uploads"] / found["p95_ms"]
-    rounded = {name: round(value, 2) for name, value in (found | {"ratio": ratio}).items()}
-    return {"clients": CLIENTS, "uploads": UPLOADS, "mib_per_second": mib_per_second, "rounds": ROUNDS, **rounded}
 
 
 def overload() -> dict[str, Any]:
@@ -124,14 +81,20 @@ def main() -> None:
     data.fill(OURS)
     data.bodies(OURS)
     data.files(BARE)
+    put("latencies.lua", (ROOT / "bench" / "wrk" / "latencies.lua").read_text())
     put("statuses.lua", (ROOT / "bench" / "wrk" / "statuses.lua").read_text())
     result: dict[str, Any] = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "address": ADDRESS}
     result["uploads"] = []
-    for speed in MIB_PER_SECOND:
-        result["uploads"].append(beside_uploads(speed))
-        print(result["uploads"][-1], flush=True)
-    result["overload"] = overload()
-    print(result["overload"], flush=True)
+    for part in uploads.beside():
+        print(part, flush=True)
+        result["uploads"].append(part)
+    for name, measure in (
+        ("upload", uploads.while_searching),
+        ("disk", uploads.disk),
+        ("overload", overload),
+    ):
+        result[name] = measure()
+        print(result[name], flush=True)
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     readme_tables.main()
 

@@ -144,16 +144,25 @@ def application(found: dict[str, Any]) -> str:
 
 def pressure(found: dict[str, Any]) -> str:
     """What happens to small requests beside big uploads, and to the server under too much load."""
-    much = found["overload"]
+    much, upload, disk = found["overload"], found["upload"], found["disk"]
     memory, share = much["memory_mib"], 100 * much["refused"] / (much["answered"] + much["refused"])
     rows = [
         *(
             (
-                f"log-metric, {calm['clients']} clients, 95th percentile: nothing else; beside {calm['uploads']} "
-                f"uploads of 1 GiB at the same time, {_speed(calm['mib_per_second'])}",
-                f"{calm['p95_ms']:.3g}; {calm['p95_ms_beside_uploads']:.3g} ms ({calm['ratio']:.2g} ×)",
+                f"log-metric, {part['clients']} clients, 95th percentile: nothing else; beside {part['uploads']} "
+                f"uploads of 1 GiB at the same time, {_speed(part)}",
+                f"{part['ms']['p95']:.3g}; {part['ms_beside_uploads']['p95']:.3g} ms ({part['ratio']:.2g} ×)",
             )
-            for calm in found["uploads"]
+            for part in found["uploads"]
+        ),
+        (
+            f"one upload of 1 GiB: nothing else; while {upload['clients']} clients search for 100 runs at a time",
+            f"{upload['seconds']:.2g}; {upload['seconds_beside_searches']:.2g} s",
+        ),
+        (
+            "what this disk needs for a commit of 8 KiB (fdatasync), 95th percentile: nothing else; beside "
+            f"{disk['writers']} plain programs that write to it, without MLflow or nginx",
+            f"{disk['p95_ms']:.2g}; {disk['p95_ms_beside_writers']:.3g} ms",
         ),
         (
             f"{much['connections']:,} connections that ask as fast as they can for {much['seconds']} s",
@@ -266,10 +275,12 @@ def _host(found: dict[str, Any]) -> str:
     return f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"
 
 
-def _speed(mib_per_second: int) -> str:
-    if mib_per_second > 1000:
-        return "from the host itself, as fast as they come"
-    return f"{mib_per_second} MiB/s each"
+def _speed(part: dict[str, Any]) -> str:
+    if part["mib_per_second"] <= 1000:
+        return f"{part['mib_per_second']} MiB/s each"
+    disk = "a disk that the database does not use (memory)" if part["volume_of_its_own"] else "the disk of the database"
+    speed = f"from the host itself, as fast as they come ({part['mib_per_second_together']} MiB/s together)"
+    return f"{speed}, to {disk}"
 
 
 def _spread(figure: dict[str, float] | None) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bench.__main__ import entry, say
-from bench.table import SHORT, artifacts, scale, settings, settings_disk, speed, speed_in_short
+from bench.table import SHORT, artifacts, pressure, scale, settings, settings_disk, speed, speed_in_short
 from bench.works import works
 
 MACHINE = {"mlflow": "3", "processor": "P", "cores": 2, "memory_gib": 4, "host": "a container"}
@@ -84,6 +86,27 @@ def test_the_parts_of_a_way_are_told_by_what_is_left_without_them() -> None:
     text = artifacts({"rates": rates, "rounds": 3, "clients": 8, "machine": MACHINE, "date": "2026-11-21"})
     assert "| as installed | 2 |" in text
     assert "| nginx alone | 40 |" in text
+
+
+def test_uploads_are_told_by_speed_and_disk() -> None:
+    """So that a reader finds their own case: a network's speed, or which disk is filled as fast as they come."""
+    part: dict[str, Any] = {"clients": 8, "uploads": 8, "mib_per_second": 14, "volume_of_its_own": False, "ratio": 1.5}
+    part |= {"mib_per_second_together": 700, "ms": {"p95": 10.0}, "ms_beside_uploads": {"p95": 15.0}}
+    fast = part | {"mib_per_second": 4000}
+    memory = {"before": 300, "most": 310, "after": 310}
+    much = {"connections": 4000, "seconds": 60, "answered": 1, "refused": 3, "broken": 0, "memory_mib": memory}
+    found = {
+        "uploads": [part, fast, fast | {"volume_of_its_own": True}],
+        "upload": {"clients": 8, "seconds": 1.5, "seconds_beside_searches": 6.0},
+        "disk": {"writers": 8, "p95_ms": 0.1, "p95_ms_beside_writers": 200.0},
+        "overload": much | {"restarts": 0, "recovery_seconds": 0.1},
+    }
+    text = pressure(found | {"machine": MACHINE, "date": "2026-01-01"})
+    assert "14 MiB/s each | 10; 15 ms (1.5 ×) |" in text
+    assert "(700 MiB/s together), to the disk of the database | 10; 15 ms (1.5 ×) |" in text
+    assert "(700 MiB/s together), to a disk that the database does not use (memory) | 10; 15 ms" in text
+    assert "| 1.5; 6 s |" in text
+    assert "told to come back (75 %)" in text
 
 
 def test_the_readme_shows_what_most_people_do() -> None:
