@@ -78,7 +78,7 @@ def _metrics_beside(mib_per_second: int) -> dict[str, Any]:
                 on_host("rm", mark)
         rates.append(1024 * sum(len(upload.result()) for upload in uploads) / (time.monotonic() - began))
         on_host("sync")
-    alone, beside = (
+    alone, together = (
         {"p95": median(p95 for p95, _ in found), "longest": max(longest for _, longest in found)}
         for found in (calm, busy)
     )
@@ -90,8 +90,8 @@ def _metrics_beside(mib_per_second: int) -> dict[str, Any]:
         "rounds": ROUNDS,
         "seconds": SECONDS,
         "ms": {name: round(value, 2) for name, value in alone.items()},
-        "ms_beside_uploads": {name: round(value, 2) for name, value in beside.items()},
-        "ratio": round(beside["p95"] / alone["p95"], 2),
+        "ms_beside_uploads": {name: round(value, 2) for name, value in together.items()},
+        "ratio": round(together["p95"] / alone["p95"], 2),
     }
 
 
@@ -131,14 +131,14 @@ def _volume_in_memory() -> Iterator[None]:
 
 def while_searching() -> dict[str, Any]:
     """Seconds of one upload of 1 GiB, alone and while searches take all processors, in turns."""
-    alone, beside = [], []
+    alone, searching = [], []
     for _ in range(ROUNDS):
         settle()
         alone.append(_seconds_of_an_upload())
         with ThreadPoolExecutor(1) as pool:
             searches = pool.submit(load, OURS, SEARCH, CLIENTS, 4 * SECONDS)
             time.sleep(SECONDS)
-            beside.append(_seconds_of_an_upload())
+            searching.append(_seconds_of_an_upload())
             if searches.done():
                 raise SystemExit("the searches ended before the upload did: BENCH_SECONDS is too short")
             searches.result()
@@ -146,7 +146,7 @@ def while_searching() -> dict[str, Any]:
         "clients": CLIENTS,
         "rounds": ROUNDS,
         "seconds": round(median(alone), 2),
-        "seconds_beside_searches": round(median(beside), 2),
+        "seconds_beside_searches": round(median(searching), 2),
     }
 
 
@@ -170,5 +170,5 @@ def disk() -> dict[str, Any]:
             command += f"--time_based --runtime={SECONDS} {works}"
             jobs = json.loads(on_host("sh", "-c", f"{command}; rm -rf {folder}; sync"))["jobs"]
             times.append(jobs[0]["sync"]["lat_ns"]["percentile"]["95.000000"] / 1_000_000)
-    alone, beside = (round(median(times), 2) for times in found.values())
-    return {"writers": UPLOADS, "rounds": ROUNDS, "p95_ms": alone, "p95_ms_beside_writers": beside}
+    alone, writing = (round(median(times), 2) for times in found.values())
+    return {"writers": UPLOADS, "rounds": ROUNDS, "p95_ms": alone, "p95_ms_beside_writers": writing}
