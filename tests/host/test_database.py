@@ -74,13 +74,3 @@ def test_managed_files_say_so(server: Any, host: Any) -> None:
         "/etc/postgresql/*/main/conf.d/mlflow.conf",
     ):
         assert "Ansible managed" in host.check_output(f"head -n 3 {path}"), path
-
-
-def test_indexes_that_mlflow_lacks(server: Any, host: Any) -> None:
-    """They are there, and are made again before MLflow starts on a database that lacks them, such as a restored one."""
-    psql = f"psql -U postgres {server['mlflow_database']} -Atc"
-    listed = f"{psql} \"SELECT count(*) FROM pg_indexes WHERE indexname ~ '^vm_'\""
-    assert host.check_output(listed) == "5"
-    host.check_output(f"{psql} 'DROP INDEX vm_runs_start_time'")
-    host.check_output(f"systemctl restart {server.unit}-db-init.service {server.unit}.service")
-    assert host.check_output(listed) == "5"
