@@ -8,13 +8,14 @@ from typing import Any
 # that change a column which is indexed.
 MIGRATE = """
 import json
+import os
 import sqlalchemy
 from alembic import command
 from mlflow.store.db import utils
 from mlflow_host import indexes
 
 options = {"options": "-csearch_path=migrated"}
-engine = sqlalchemy.create_engine("postgresql+psycopg2:///?service=mlflow", connect_args=options)
+engine = sqlalchemy.create_engine(os.environ["MLFLOW_BACKEND_STORE_URI"], connect_args=options)
 
 def execute(statement):
     with engine.begin() as connection:
