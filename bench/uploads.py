@@ -14,6 +14,7 @@ from typing import Any
 from bench import data
 from bench.load import FOLDER, Request, load, settle
 from bench.servers import BARE, OURS, on_host
+from bench.works import gibibyte
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SECONDS = int(os.environ.get("BENCH_SECONDS", "8"))
@@ -132,13 +133,14 @@ def _volume_in_memory() -> Iterator[None]:
 def while_searching() -> dict[str, Any]:
     """Seconds of one upload of 1 GiB, alone and while searches take all processors, in turns."""
     alone, searching = [], []
+    upload = gibibyte("PUT")
     for _ in range(ROUNDS):
         settle()
-        alone.append(_seconds_of_an_upload())
+        alone.append(1024 / upload(OURS))
         with ThreadPoolExecutor(1) as pool:
             searches = pool.submit(load, OURS, SEARCH, CLIENTS, 4 * SECONDS)
             time.sleep(SECONDS)
-            searching.append(_seconds_of_an_upload())
+            searching.append(1024 / upload(OURS))
             if searches.done():
                 raise SystemExit("the searches ended before the upload did: BENCH_SECONDS is too short")
             searches.result()
@@ -148,13 +150,6 @@ def while_searching() -> dict[str, Any]:
         "seconds": round(median(alone), 2),
         "seconds_beside_searches": round(median(searching), 2),
     }
-
-
-def _seconds_of_an_upload() -> float:
-    url, login = f"{OURS.url}{OURS.artifacts}/pressure/0", f"Authorization: {OURS.headers['Authorization']}"
-    command = ["curl", "--silent", "--show-error", "--fail", "--insecure", "--http1.1", "--output", "/dev/null"]
-    command += ["--write-out", "%{time_total}", "--header", login, "--upload-file", f"{BARE.store}/read/big", url]
-    return float(on_host(*command))
 
 
 def disk() -> dict[str, Any]:

@@ -98,7 +98,7 @@ def _client(code: str) -> Measure:
     return measure
 
 
-def _gibibyte(method: str) -> Measure:
+def gibibyte(method: str) -> Measure:
     """MiB per second of one file of 1 GiB, by curl on the host itself."""
 
     def measure(server: Server) -> float:
@@ -199,8 +199,8 @@ def works() -> list[Work]:
             None,
             0.9,
         ),
-        Work("artifact of 1 GiB, read", 1, "MiB/s", "higher", _gibibyte("GET"), (STOCK, OURS, BARE), 2),
-        Work("artifact of 1 GiB, written", 1, "MiB/s", "higher", _gibibyte("PUT"), (STOCK, OURS, BARE), None, 0.8),
+        Work("artifact of 1 GiB, read", 1, "MiB/s", "higher", gibibyte("GET"), (STOCK, OURS, BARE), 2),
+        Work("artifact of 1 GiB, written", 1, "MiB/s", "higher", gibibyte("PUT"), (STOCK, OURS, BARE), None, 0.8),
         Work("1 GiB on the disk", 1, "MiB/s", "higher", _disk, (BARE,)),
         Work("log_artifacts of 1,000 files, real client", 1, "s", "lower", _client(LOG_ARTIFACTS)),
         Work("load_model, real client", 1, "s", "lower", _client(LOAD_MODEL)),

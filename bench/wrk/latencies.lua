@@ -1,7 +1,8 @@
 -- As requests.lua, and how long each request took: seconds, a line for each, in
 -- took.NUMBER beside this file. One connection for each thread.
 
-dofile("/root/bench/requests.lua")
+local folder = debug.getinfo(1, "S").source:match("^@(.*/)")
+dofile(folder .. "requests.lua")
 
 local ffi = require("ffi")
 ffi.cdef [[
@@ -19,7 +20,7 @@ local prepare, build, sent = init, request, 0
 
 function init(args)
   prepare(args)
-  file = assert(io.open("/root/bench/took." .. number, "w"))
+  file = assert(io.open(folder .. "took." .. number, "w"))
 end
 
 function request()
