@@ -28,20 +28,25 @@ INDEXES = {
 }
 
 
+def missing(engine: Engine) -> list[str]:
+    """Names of those that the database lacks; all of a table's, if it lacks the table."""
+    inspector = sqlalchemy.inspect(engine)
+    tables = {table for table, _ in INDEXES.values() if inspector.has_table(table)}
+    there = {index["name"] for table in tables for index in inspector.get_indexes(table)}
+    return [name for name in INDEXES if name not in there]
+
+
 def add(engine: Engine) -> list[str]:
     """Create those that are missing, in one transaction: seconds for each million runs.
 
     Returns:
         Names of those that were created.
     """
-    inspector = sqlalchemy.inspect(engine)
-    tables = {table for table, _ in INDEXES.values()}
-    there = {index["name"] for table in tables for index in inspector.get_indexes(table)}
-    missing = [name for name in INDEXES if name not in there]
+    created = missing(engine)
     with engine.begin() as connection:
-        for name in missing:
+        for name in created:
             table, indexed = INDEXES[name]
             connection.execute(sqlalchemy.text(f"CREATE INDEX {name} ON {table} {indexed}"))
             # What is indexed may be computed: nothing is known of it yet.
             connection.execute(sqlalchemy.text(f"ANALYZE {table}"))
-    return missing
+    return created

@@ -95,7 +95,15 @@ def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
         elif not command.hidden:
             names.append(name)
     assert {"backup", "restore", "drill", "verify", "status", "leftovers delete", "orphans list"} <= set(names)
-    one = "notify", "create-repository", "leftovers delete", "leftovers put-back", "token revoke", "token rotate"
+    one = (
+        "upgrade-check",
+        "notify",
+        "create-repository",
+        "leftovers delete",
+        "leftovers put-back",
+        "token revoke",
+        "token rotate",
+    )
     needs = {name: ["local"] for name in (*one, "client-bundle")} | {"token create": ["ci", "--owner", "ada"]}
     for name in names:
         shown = runner.invoke(cli.main, [*name.split(), "--help"])

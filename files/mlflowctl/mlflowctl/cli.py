@@ -20,6 +20,7 @@ from mlflowctl import leftovers as leftover_data
 from mlflowctl import notify as notification
 from mlflowctl import orphans as orphan_files
 from mlflowctl import restore as restores
+from mlflowctl import upgrade_check as upgrade_checks
 from mlflowctl import verify as verification
 from mlflowctl.console import Facts, Output, command
 from mlflowctl.errors import ControlError
@@ -91,6 +92,13 @@ def drill(config: configuration.Config, output: Output, point: str, repository: 
     """Rehearse the restore of POINT beside the live server."""
     arguments = [point, *(["--repository", repository] if repository else [])]
     return _deed(config, output, "drill", arguments, lambda: drills.run(config, point, repository, output.say))
+
+
+@command(main, name="upgrade-check")
+@click.argument("version")
+def upgrade_check(config: configuration.Config, output: Output, version: str) -> int:
+    """Try the migrations of MLflow VERSION on a copy of the database, while the server serves."""
+    return _deed(config, output, "upgrade-check", [version], lambda: upgrade_checks.run(config, version, output.say))
 
 
 @command(main)

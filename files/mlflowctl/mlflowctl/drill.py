@@ -86,14 +86,17 @@ def _runtime(config: Config) -> Path:
 
 def _environment(config: Config, copy: restored.Copy, runtime: Path) -> dict[str, str]:
     """The service's own environment, pointed at the copy."""
-    return service.environment(config) | {
-        "HOME": str(runtime),
-        "PGSERVICEFILE": str(runtime / "pg_service.conf"),
-        "CREDENTIALS_DIRECTORY": str(runtime / "credentials"),
-        "MLFLOW_ARTIFACTS_DESTINATION": str(copy.store),
-        "MLFLOW_VOLUME_PATH": str(copy.store.parent),
-        "MLFLOW_VOLUME_ID_FILE": str(copy.store.parent / ".volume-id"),
-    }
+    return (
+        service.environment(config)
+        | service.pointed_at(config, copy.place.database, runtime)
+        | {
+            "HOME": str(runtime),
+            "CREDENTIALS_DIRECTORY": str(runtime / "credentials"),
+            "MLFLOW_ARTIFACTS_DESTINATION": str(copy.store),
+            "MLFLOW_VOLUME_PATH": str(copy.store.parent),
+            "MLFLOW_VOLUME_ID_FILE": str(copy.store.parent / ".volume-id"),
+        }
+    )
 
 
 @contextmanager
@@ -105,14 +108,7 @@ def _server(config: Config, copy: restored.Copy) -> Iterator[Path]:
     credentials.mkdir(parents=True, mode=0o700)
     for name in restored.SECRETS:
         shutil.copyfile(restored.secret(copy, name), credentials / name)
-    service_file = (config.config_path / "pg_service.conf").read_text()
-    (runtime / "pg_service.conf").write_text(
-        "\n".join(
-            f"dbname={copy.place.database}" if line.startswith("dbname=") else line
-            for line in service_file.splitlines()
-        )
-        + "\n"
-    )
+    environment = _environment(config, copy, runtime)
     sentinel = copy.store.parent / ".volume-id"
     sentinel.write_text("drill\n")
     shutil.chown(sentinel, config.user, config.user)
@@ -123,7 +119,6 @@ def _server(config: Config, copy: restored.Copy) -> Iterator[Path]:
         shutil.chown(directory, config.user, config.group)
     for path in [runtime, *runtime.rglob("*")]:
         shutil.chown(path, config.user, config.user)
-    environment = _environment(config, copy, runtime)
     _decrypt(config, environment)
     binary = config.root_path / "current" / "bin"
     with (runtime / "log").open("w") as log:

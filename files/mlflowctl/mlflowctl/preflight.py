@@ -22,6 +22,25 @@ def check(config: Config) -> None:
             release do not allow a point.
     """
     check_volume(config)
+    check_dump(config)
+    last = state.read(config).get("backup", {}).get("success", {})
+    if time.time() < last.get("time", 0):
+        raise ControlError(f"the clock is before the last backup ({last['at']}): set it right, or points get mixed up")
+    with database.connect(config) as connection:
+        found = database.revision(connection)
+    head = release_head(config)
+    if found != head:
+        raise ControlError(
+            f"the database has schema revision {found or 'none'} and the release {head}: is an upgrade unfinished?"
+        )
+
+
+def check_dump(config: Config) -> None:
+    """Refuse if the database cannot be dumped: the tools, the space.
+
+    Raises:
+        ControlError: pg_dump is older than the server, or there is no room.
+    """
     server, client = database.server_major(config), database.tool_major("pg_dump")
     if client < server:
         raise ControlError(
@@ -33,15 +52,6 @@ def check(config: Config) -> None:
     if free < need:
         raise ControlError(
             f"{config.state_path} has {free >> 20} MiB free and the dump may need {need >> 20} MiB: free some space"
-        )
-    if time.time() < last.get("time", 0):
-        raise ControlError(f"the clock is before the last backup ({last['at']}): set it right, or points get mixed up")
-    with database.connect(config) as connection:
-        found = database.revision(connection)
-    head = release_head(config)
-    if found != head:
-        raise ControlError(
-            f"the database has schema revision {found or 'none'} and the release {head}: is an upgrade unfinished?"
         )
 
 

@@ -1,0 +1,128 @@
+"""Another release of MLflow on a host that serves: refused if its schema differs, and tried on a copy before.
+
+The migration is a real one: of a database that MLflow 3.14.0 has made, with what the host serves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.hosts.control import control
+from tests.hosts.playbook import ROOT, ask, run_playbook
+
+OLD = "3.14.0"
+VARIABLES = {"mlflow_version": OLD, "__mlflow_lock": str(ROOT / "tests" / "locks" / f"server-{OLD}.txt")}
+LEFT = "ls -d /var/lib/mlflow-backup/*.dump /run/mlflow-upgrade-check; runuser -u postgres -- psql -Atc 'SELECT datname FROM pg_database ORDER BY 1'"
+REVISION = "psql -U postgres mlflow -Atc 'SELECT version_num FROM alembic_version'"
+
+# What an old server leaves, and the indexes that this project gives it.
+OLD_DATABASE = """
+import json, os, time
+import sqlalchemy
+from mlflow.entities import Metric, Param
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow_host import indexes
+
+uri = os.environ["MLFLOW_BACKEND_STORE_URI"]
+store = SqlAlchemyStore(uri, "mlflow-artifacts:/")
+experiment = store.create_experiment("of an old server")
+now = int(time.time() * 1000)
+for number in range(50):
+    run = store.create_run(experiment, "ada", now, [], f"run-{number}").info.run_id
+    store.log_batch(run, [Metric("loss", 1 / (number + 1), now, step) for step in range(20)], [Param("seed", str(number))], [])
+print(json.dumps(indexes.add(sqlalchemy.create_engine(uri))))
+"""
+
+
+def in_release(host: Any, version: str, code: str) -> Any:
+    """Run Python of an installed release as MLflow's user, on its database; returns the JSON that it prints last."""
+    command = "systemd-run --quiet --wait --pipe --uid=mlflow --property=EnvironmentFile=/etc/mlflow/mlflow.env"
+    done = host.run(f"{command} /opt/mlflow/releases/{version}-*/bin/python -W ignore - <<'PYTHON'\n{code}\nPYTHON")
+    assert done.rc == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def old_database(host: Any) -> Iterator[list[str]]:
+    """In the place of the host's database one of the old release; gives the names of its additional indexes."""
+
+    def swap(*statements: str) -> None:
+        host.check_output(
+            "systemctl stop mlflow.target mlflow.socket mlflow-asgi.socket mlflow.service mlflow-asgi.service"
+        )
+        for statement in statements:
+            host.check_output(f"runuser -u postgres -- psql -qc '{statement}'")
+
+    swap("ALTER DATABASE mlflow RENAME TO kept", "CREATE DATABASE mlflow OWNER mlflow")
+    yield in_release(host, OLD, OLD_DATABASE)
+    swap("DROP DATABASE mlflow WITH (FORCE)", "ALTER DATABASE kept RENAME TO mlflow")
+    host.check_output("systemctl start mlflow.socket mlflow.target mlflow.service")
+
+
+def test_a_release_that_the_database_does_not_fit_is_not_switched_to(host: Any) -> None:
+    """The play stops and says why; the release that served goes on serving, and a play without the change does nothing."""
+    look = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
+    before = host.check_output(look)
+    done = run_playbook(VARIABLES, ("--tags", "mlflow"))
+    assert done.returncode == 2, done.stdout[-3000:]
+    assert f"mlflow_version is {OLD}, which needs schema revision" in done.stdout
+    assert "that of MLflow 3.17.2, which goes on serving" in done.stdout
+    assert host.check_output(look) == before
+    assert ask(host, "ada", "correct-horse-battery").ok
+    assert "changed=0 " in run_playbook(arguments=("--tags", "mlflow")).stdout
+
+
+def test_a_release_that_is_too_old_is_told_apart(host: Any) -> None:
+    """The playbook tries it on a copy and says what is wrong; of the copy nothing stays."""
+    before = host.run(LEFT).stdout
+    done = run_playbook(VARIABLES, playbook="playbooks/upgrade_check.yml")
+    assert done.returncode == 2, done.stdout[-3000:]
+    assert f"MLflow {OLD} cannot have this database" in done.stdout
+    assert "it is older than the database" in done.stdout
+    assert host.run(LEFT).stdout == before
+    assert "3.1.0 is not installed on this host" in control(host, "upgrade-check 3.1.0", expect=2)["error"]
+
+
+def test_the_release_that_serves_needs_no_migration(host: Any) -> None:
+    """The playbook as it stands says so."""
+    done = run_playbook(playbook="playbooks/upgrade_check.yml")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert '"migration": false' in done.stdout
+
+
+def test_a_migration_is_tried_on_a_copy(host: Any, old_database: list[str]) -> None:
+    """From 3.14.0: rows and indexes stay, the database itself is not touched, and a migration that fails is told."""
+    assert len(old_database) == 5
+    before, left = host.check_output(REVISION), host.run(LEFT).stdout
+    # As one leaves it that is killed.
+    host.check_output(
+        "touch /var/lib/mlflow-backup/upgrade-check.dump; psql -U postgres -qc 'CREATE DATABASE mlflow_upgrade_check'"
+    )
+    facts = control(host, "upgrade-check 3.17.2")
+    assert facts["migration"] is True
+    assert facts["from"] == before != facts["to"]
+    assert facts["indexes_lost"] == facts["indexes_made"] == []
+    assert facts["migration_seconds"] > 0
+    assert host.check_output(REVISION) == before
+    assert host.run(LEFT).stdout == left
+
+    # One index is missing: it is made, not lost.
+    host.check_output("psql -U postgres mlflow -qc 'DROP INDEX vm_runs_start_time'")
+    facts = control(host, "upgrade-check 3.17.2")
+    assert (facts["indexes_lost"], facts["indexes_made"]) == ([], ["vm_runs_start_time"])
+
+    # Rows that a migration takes with it, and a migration that cannot pass.
+    trigger = "CREATE RULE gone AS ON UPDATE TO alembic_version DO ALSO DELETE FROM metrics"
+    host.check_output(f"psql -U postgres mlflow -qc '{trigger}'")
+    assert "metrics: 1000 rows, then 0" in control(host, "upgrade-check 3.17.2", expect=1)["error"]
+    host.check_output(
+        "psql -U postgres mlflow -qc 'DROP RULE gone ON alembic_version; ALTER TABLE runs DROP COLUMN status'"
+    )
+    host.check_output("psql -U postgres mlflow -qc 'ALTER TABLE spans RENAME TO spans_once'")
+    assert "its migrations fail with" in control(host, "upgrade-check 3.17.2", expect=1)["error"]
+    assert host.check_output(REVISION) == before
+    assert host.run(LEFT).stdout == left
