@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -74,6 +75,24 @@ def test_a_release_that_the_database_does_not_fit_is_not_switched_to(host: Any) 
     assert host.check_output(look) == before
     assert ask(host, "ada", "correct-horse-battery").ok
     assert "changed=0 " in run_playbook(arguments=("--tags", "mlflow")).stdout
+
+
+def test_a_release_of_the_same_schema_is_switched_to_and_back(host: Any, tmp_path: Path) -> None:
+    """MLflow restarts with it, and with the old one when the change is taken back; a second run changes nothing."""
+    look = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
+    only, before = ("--tags", "mlflow"), host.check_output(look)
+    # The same packages under another name.
+    lock = tmp_path / "lock.txt"
+    lock.write_text((ROOT / "files" / "locks" / "mlflow-3.17.2.txt").read_text() + "# another\n")
+    for variables in ({"__mlflow_lock": str(lock)}, {}):
+        done = run_playbook(variables, only)
+        assert done.returncode == 0, done.stdout[-3000:]
+        release, process = host.check_output(look).splitlines()
+        assert release not in before or not variables
+        assert process not in before
+        assert ask(host, "ada", "correct-horse-battery").json()["ready"]
+        assert "changed=0 " in run_playbook(variables, only).stdout
+    assert host.check_output(look).splitlines()[0] == before.splitlines()[0]
 
 
 def test_a_release_that_is_too_old_is_told_apart(host: Any) -> None:
