@@ -25,8 +25,10 @@ from sqlalchemy.orm import aliased
 
 # Runs in an experiment from which on this way is the shorter one.
 LARGE = 5_000
-# Values that are looked at before MLflow's own way is taken after all.
+# Values that are looked at, and how many times as many if not enough of the runs are
+# among them, before MLflow's own way is taken after all.
 WALK = 10_000
+FURTHER = 8
 # Runs up to the end of the page.
 MOST = 1_000
 
@@ -82,24 +84,31 @@ def first_runs(store: Any, wanted: Wanted) -> Sequence[str] | None:
         # A run may have many datasets, and would be found as often.
         if datasets:
             return None
-        end = session.execute(values.limit(1).offset(WALK)).scalar_one_or_none()
-        if end is None:
-            # Infinity is stored as the greatest number: this is beyond all.
-            end = math.inf if wanted.ascending else -math.inf
         found = select(SqlRun.run_uuid).join(metric, metric.run_uuid == SqlRun.run_uuid)
         for other in others:
             found = found.join(other, other.c.run_uuid == SqlRun.run_uuid)
         found = found.where(
             metric.key == wanted.key,
             ~metric.is_nan,
-            # Strictly before the end: runs with one value are found all, or not at all.
-            metric.value < end if wanted.ascending else metric.value > end,
             SqlRun.experiment_id.in_(wanted.experiments),
             SqlRun.lifecycle_stage.in_(wanted.stages),
             *attributes,
         )
-        runs: Sequence[str] = session.execute(found.order_by(order).fetch(wanted.count, with_ties=True)).scalars().all()
-    return runs if len(runs) >= wanted.count else None
+        found = found.order_by(order).fetch(wanted.count, with_ties=True)
+        for walk in (WALK, FURTHER * WALK):
+            end = session.execute(values.limit(1).offset(walk)).scalar_one_or_none()
+            if end is None:
+                # Infinity is stored as the greatest number: this is beyond all.
+                end = math.inf if wanted.ascending else -math.inf
+            # Strictly before the end: runs with one value are found all, or not at all.
+            near = found.where(metric.value < end if wanted.ascending else metric.value > end)
+            runs: Sequence[str] = session.execute(near).scalars().all()
+            if len(runs) >= wanted.count:
+                return runs
+            # So few of them: the others are not near, either.
+            if len(runs) * FURTHER < wanted.count or math.isinf(end):
+                return None
+    return None
 
 
 def looking_at_few(original: Any) -> Any:
