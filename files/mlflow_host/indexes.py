@@ -20,7 +20,8 @@ INDEXES = {
         "runs",
         "(experiment_id, (CASE WHEN start_time IS NULL THEN 1 ELSE 0 END), start_time DESC, run_uuid)",
     ),
-    # The first runs by a metric (mlflow_host.metric_order).
+    # The first runs by a metric, and whether they are of the experiment (mlflow_host.metric_order).
+    "vm_runs_experiment": ("runs", "(experiment_id, run_uuid)"),
     "vm_latest_metrics_value": ("latest_metrics", "(key, value, run_uuid) WHERE NOT is_nan"),
     # Those with a parameter or a tag (mlflow_host.values).
     "vm_params_value": ("params", f'(key, "left"(value, {START}), run_uuid)'),

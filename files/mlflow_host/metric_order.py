@@ -23,12 +23,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import aliased
 
-# Runs in an experiment from which on this way is the shorter one.
-LARGE = 5_000
-# Values that are looked at, and how many times as many if not enough of the runs are
-# among them, before MLflow's own way is taken after all.
-WALK = 10_000
-FURTHER = 8
+# Values that are looked at first, and at most, before MLflow's own way is taken.
+WALK, FURTHEST = 2_500, 80_000
+# MLflow looks at each run of the experiment, which costs as much as this many values.
+VALUES_A_RUN = 2
 # Runs up to the end of the page.
 MOST = 1_000
 
@@ -36,7 +34,7 @@ MOST = 1_000
 only: ContextVar[Sequence[str] | None] = ContextVar("only", default=None)
 
 COUNT = text(
-    "SELECT count(*) FROM (SELECT FROM runs WHERE experiment_id = ANY(:experiments) LIMIT :large) AS experiment"
+    "SELECT count(*) FROM (SELECT FROM runs WHERE experiment_id = ANY(:experiments) LIMIT :enough) AS experiment"
 )
 
 
@@ -72,42 +70,52 @@ def first_runs(store: Any, wanted: Wanted) -> Sequence[str] | None:
     """
     from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlRun
     from mlflow.store.tracking.sqlalchemy_store import _get_sqlalchemy_filter_clauses
-    from sqlalchemy import select
+    from sqlalchemy import select, true
 
     metric = aliased(SqlLatestMetric)
     order = metric.value.asc() if wanted.ascending else metric.value.desc()
     values = select(metric.value).where(metric.key == wanted.key, ~metric.is_nan).order_by(order)
     with store.ManagedSessionMaker() as session:
-        if session.execute(COUNT, {"experiments": wanted.experiments, "large": LARGE}).scalar_one() < LARGE:
-            return None
+        # A value that changes meanwhile is one or the other for all parts of the walk.
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         attributes, others, datasets = _get_sqlalchemy_filter_clauses(wanted.filters, session, store._get_dialect())
         # A run may have many datasets, and would be found as often.
         if datasets:
             return None
-        found = select(SqlRun.run_uuid).join(metric, metric.run_uuid == SqlRun.run_uuid)
-        for other in others:
-            found = found.join(other, other.c.run_uuid == SqlRun.run_uuid)
-        found = found.where(
-            metric.key == wanted.key,
-            ~metric.is_nan,
+        run = select(SqlRun.run_uuid).where(
+            SqlRun.run_uuid == metric.run_uuid,
             SqlRun.experiment_id.in_(wanted.experiments),
             SqlRun.lifecycle_stage.in_(wanted.stages),
             *attributes,
         )
-        found = found.order_by(order).fetch(wanted.count, with_ties=True)
-        for walk in (WALK, FURTHER * WALK):
-            end = session.execute(values.limit(1).offset(walk)).scalar_one_or_none()
+        found = select(metric.run_uuid).where(metric.key == wanted.key, ~metric.is_nan)
+        # The run first: that it is of another experiment is known by an index alone.
+        for kept in (run, *(select(other.c.run_uuid).where(other.c.run_uuid == metric.run_uuid) for other in others)):
+            # OFFSET 0: to be looked up for each value. PostgreSQL would rather read all that a filter keeps, on the
+            # whole site, for it takes a key and its value for independent of each other.
+            found = found.join(kept.offset(0).lateral(), true())
+        found = found.order_by(order)
+        runs: list[str] = []
+        walked, walk = 0, WALK
+        while walk <= FURTHEST:
+            enough = walk // VALUES_A_RUN
+            if session.execute(COUNT, {"experiments": wanted.experiments, "enough": enough}).scalar_one() < enough:
+                return None
+            end = session.execute(values.limit(1).offset(walk - walked)).scalar_one_or_none()
             if end is None:
                 # Infinity is stored as the greatest number: this is beyond all.
                 end = math.inf if wanted.ascending else -math.inf
             # Strictly before the end: runs with one value are found all, or not at all.
             near = found.where(metric.value < end if wanted.ascending else metric.value > end)
-            runs: Sequence[str] = session.execute(near).scalars().all()
+            runs += session.execute(near.fetch(wanted.count - len(runs), with_ties=True)).scalars()
             if len(runs) >= wanted.count:
                 return runs
-            # So few of them: the others are not near, either.
-            if len(runs) * FURTHER < wanted.count or math.isinf(end):
+            if not runs or math.isinf(end):
                 return None
+            beyond = metric.value >= end if wanted.ascending else metric.value <= end
+            values, found = values.where(beyond), found.where(beyond)
+            # Somewhat further than this lets expect.
+            walked, walk = walk, 3 * walk * wanted.count // (2 * len(runs))
     return None
 
 
