@@ -6,8 +6,9 @@ experiment, and then takes a hundred. An index in the order of values
 experiment has its first hundred near that beginning; then MLflow's own statement
 is told to look at these only. It still decides on their order.
 
-The few runs of a small experiment may be anywhere in that order, and so may what
-a filter keeps, if it keeps few: there MLflow asks as ever.
+A walk along that order that has found a part of the page goes on. The few runs of a
+small experiment may be anywhere in it, and so may what a filter keeps, if it keeps
+few: there MLflow asks as ever.
 
 Source: PostgreSQL, SELECT, "LIMIT Clause" (``FETCH FIRST … WITH TIES``).
 """
@@ -76,7 +77,7 @@ def first_runs(store: Any, wanted: Wanted) -> Sequence[str] | None:
     order = metric.value.asc() if wanted.ascending else metric.value.desc()
     values = select(metric.value).where(metric.key == wanted.key, ~metric.is_nan).order_by(order)
     with store.ManagedSessionMaker() as session:
-        # A value that changes meanwhile is one or the other for all parts of the walk.
+        # All parts of the walk see the same values, and none is passed by that changes meanwhile.
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         attributes, others, datasets = _get_sqlalchemy_filter_clauses(wanted.filters, session, store._get_dialect())
         # A run may have many datasets, and would be found as often.
