@@ -125,7 +125,7 @@ def test_the_release_that_serves_needs_no_migration(host: Any) -> None:
 
 def test_a_migration_is_tried_on_a_copy(host: Any, old_database: list[str]) -> None:
     """From 3.14.0: rows and indexes stay, the database itself is not touched, and a migration that fails is told."""
-    assert len(old_database) == 5
+    assert {"vm_runs_start_time", "vm_params_value"} <= set(old_database)
     before, left = host.check_output(REVISION), host.run(LEFT).stdout
     # As one leaves it that is killed.
     host.check_output(
