@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 import yaml
+
+from tests.hosts.artifacts import API
 
 ROOT = Path(__file__).parents[2]
 CLIENT_PYTHON = ROOT / ".venv-client" / "bin" / "python"
@@ -166,3 +169,9 @@ def in_mlflow(server: Server, host: Any) -> Callable[[str], Any]:
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+@pytest.fixture
+def root(server: Any) -> str:
+    """Address of a directory that no other test writes to."""
+    return f"{server.url}{API}/0/{uuid.uuid4().hex}/artifacts"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import string
-import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -12,9 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.hosts.uploads import half_an_upload
+from tests.hosts.artifacts import API, listing
 
-API = "/api/2.0/mlflow-artifacts/artifacts"
 NAMES = [f"a{character}b.txt" for character in string.printable[:95] if character != "/"] + [
     "MLmodel",
     "json",
@@ -43,12 +40,6 @@ NAMES = [f"a{character}b.txt" for character in string.printable[:95] if characte
 
 
 @pytest.fixture
-def root(server: Any) -> str:
-    """Address of a directory that no other test writes to."""
-    return f"{server.url}{API}/0/{uuid.uuid4().hex}/artifacts"
-
-
-@pytest.fixture
 def through_mlflow(host: Any, server: Any) -> Any:
     """A context in which nginx leaves every artifact to MLflow."""
     ready = f"/run/{server.unit}-service/volume-is-right"
@@ -62,13 +53,6 @@ def through_mlflow(host: Any, server: Any) -> Any:
             host.check_output(f"mv {ready}.aside {ready}")
 
     return switched
-
-
-def listing(http: Any, server: Any, root: str) -> dict[str, Any]:
-    """What MLflow lists: size and kind by name."""
-    path = root.removeprefix(f"{server.url}{API}/")
-    answer = http.get(f"{server.url}{API}", params={"path": path})
-    return {file["path"]: (file["is_dir"], file.get("file_size")) for file in answer.json().get("files", [])}
 
 
 def written(http: Any, root: str, name: str) -> bool:
@@ -233,82 +217,3 @@ def test_what_is_not_there_is_said_alike(http: Any, root: str, through_mlflow: A
     with through_mlflow():
         slow = http.get(f"{root}/missing")
     assert (fast.status_code, fast.json()) == (slow.status_code, slow.json()) == (404, fast.json())
-
-
-@pytest.mark.parametrize("size", [1, 2_000_000], ids=["by the first nginx", "by the second"])
-def test_mlflow_deletes_what_nginx_has_written(http: Any, server: Any, root: str, size: int) -> None:
-    """One file, then a whole directory, each in directories that nginx has made for it."""
-    for name in ("keep", "one", "folder/two", "folder/deeper/three"):
-        assert http.put(f"{root}/{name}", data=b"x" * size).ok
-    assert http.delete(f"{root}/folder/two").ok
-    assert http.get(f"{root}/folder/two").status_code == 404
-    assert http.delete(f"{root}/folder").ok
-    assert http.delete(f"{root}/one").ok
-    assert list(listing(http, server, root)) == ["keep"]
-
-
-def test_a_download_stays_whole_while_it_is_overwritten(http: Any, root: str) -> None:
-    """Whoever has begun to read gets the old file to its end; the next one gets the new."""
-    old, new = b"o" * 40_000_000, b"n" * 100
-    http.put(f"{root}/file", data=old)
-    with http.get(f"{root}/file", stream=True) as download:
-        parts = download.iter_content(1_000_000)
-        begun = next(parts)
-        http.put(f"{root}/file", data=new)
-        assert begun + b"".join(parts) == old
-    assert http.get(f"{root}/file").content == new
-
-
-def test_a_killed_upload_leaves_nothing(host: Any, server: Any, http: Any, root: str) -> None:
-    """Half a file is nowhere: not below its name, and not in the way."""
-    incoming = f"find {server['mlflow_volume_path']}/incoming -type f"
-    http.put(f"{root}/old", data=b"old")
-    with half_an_upload(server, http, f"{root}/new"), half_an_upload(server, http, f"{root}/old"):
-        assert len(host.check_output(incoming).splitlines()) == 2
-        assert list(listing(http, server, root)) == ["old"]
-    deadline = time.monotonic() + 20
-    while host.check_output(incoming) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert host.check_output(incoming) == ""
-    assert listing(http, server, root) == {"old": (False, 3)}
-    assert http.get(f"{root}/old").content == b"old"
-
-
-def test_an_upload_that_waited_to_be_asked_arrives(server: Any, http: Any, root: str) -> None:
-    """Expect: 100-continue is answered, and then the file."""
-    with half_an_upload(server, http, f"{root}/file") as connection:
-        connection.sendall(b"y" * 5_000_000)
-        assert connection.recv(1000).startswith(b"HTTP/1.1 201 ")
-    assert http.get(f"{root}/file").content == b"x" * 5_000_000 + b"y" * 5_000_000
-
-
-def test_nothing_is_written_past_the_rules(host: Any, server: Any, http: Any, stranger: Any, root: str) -> None:
-    """Strangers, viewers, and requests for nginx's own addresses change nothing and see nothing."""
-    http.put(f"{root}/file", data=b"mine")
-    viewer = (server["mlflow_users"][1]["name"], "second-secret-word")
-    path = root.removeprefix(server.url + API)
-    assert stranger.put(f"{root}/file", data=b"theirs").status_code == 401
-    assert stranger.get(f"{root}/file").status_code == 401
-    assert stranger.put(f"{root}/file", data=b"theirs", auth=viewer).status_code == 403
-    assert stranger.get(f"{root}/file", auth=viewer).content == b"mine"
-    for own in ("/-/write", "/-/read", "/%2d/write", "/-/./write"):
-        for method in ("PUT", "GET"):
-            assert http.request(method, f"{server.url}{own}{path}/file", data=b"theirs").status_code in (400, 404, 405)
-    for trick in ("/../x", "/%2e%2e/x", "/..%2fx", "/%252e%252e/x"):
-        http.put(f"{server.url}{API}{trick}", data=b"theirs")
-    assert http.get(f"{root}/file").content == b"mine"
-    volume = server["mlflow_volume_path"]
-    assert host.run(f"find {volume} -newer {volume}/store{path}/file -name x").stdout == ""
-
-
-def test_everybody_waits_for_a_restore(host: Any, server: Any, http: Any, root: str) -> None:
-    """While a recovery point is swapped in, nginx touches no artifact either."""
-    http.put(f"{root}/file", data=b"1")
-    closed = f"/run/{server.unit}-restore/closed"
-    host.check_output(f"mkdir -p {closed.rpartition('/')[0]} && touch {closed}")
-    try:
-        assert http.get(f"{root}/file").status_code == 429
-        assert http.put(f"{root}/file", data=b"2").status_code == 429
-    finally:
-        host.check_output(f"rm {closed}")
-    assert http.get(f"{root}/file").content == b"1"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from tests.hosts.artifacts import API
 from tests.hosts.playbook import ask, run_playbook
 
 LOGIN = ("ada", "correct-horse-battery")
-API = "/api/2.0/mlflow-artifacts/artifacts"
 CONTENT = b"x" * 2_000_000  # so much is for the second nginx to write
 UNIT = "mlflow-uploads.service"
 
