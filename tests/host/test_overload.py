@@ -81,6 +81,15 @@ def test_a_crowd_is_served_or_told_when_to_come_back(server: Any, http: Any, hos
     assert host.check_output(processes) == before
 
 
+def test_each_nginx_process_has_its_own_queue_of_connections(server: Any, host: Any) -> None:
+    """Shared by all, most connections of a busy host end up with one process, which is then late for all of them."""
+    port = urlsplit(server.url).port or 443
+    queues = host.check_output(f"ss --tcp --listening --numeric --no-header --ipv4 'sport = :{port}'").splitlines()
+    workers = host.check_output("pgrep --parent $(cat /run/nginx.pid) --full 'worker process$'").split()
+    assert len(queues) == len(workers)
+    assert len(workers) == int(host.check_output("nproc"))
+
+
 @pytest.mark.parametrize("socket", ["wsgi", "asgi"])
 def test_mlflow_keeps_connections_much_longer_than_nginx(server: Any, host: Any, socket: str) -> None:
     """nginx lets go after 4 s. Were MLflow's end near that, a host that stands still for seconds would lose requests."""
