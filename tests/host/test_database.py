@@ -53,6 +53,16 @@ def test_settings_in_force(server: Any, host: Any, name: str, value: str) -> Non
     assert setting(host, name) == value
 
 
+def test_the_database_goes_before_its_clients(server: Any, host: Any) -> None:
+    """The share of the processors is in force, and for the slice that PostgreSQL is in."""
+    unit = host.check_output(
+        "systemctl list-units --plain --no-legend --state running 'postgresql@*' | cut -d ' ' -f 1"
+    )
+    slice_ = host.check_output(f"systemctl show --property Slice --value {unit}")
+    shown = host.check_output(f"systemctl show --property CPUWeight,NeedDaemonReload {slice_}")
+    assert set(shown.splitlines()) == {"CPUWeight=300", "NeedDaemonReload=no"}
+
+
 def test_further_settings_win(server: Any, host: Any) -> None:
     """postgres_settings are written last and win over the computed ones."""
     for name, value in server["postgres_settings"].items():
