@@ -59,15 +59,15 @@ def settle() -> None:
         SystemExit: it is still busy after two minutes.
     """
     for _ in range(240):
-        before = _cpu_ticks()
+        before = cpu_ticks()
         time.sleep(0.5)
-        idle, total = (after - then for after, then in zip(_cpu_ticks(), before, strict=True))
+        idle, total = (after - then for after, then in zip(cpu_ticks(), before, strict=True))
         if idle > IDLE_SHARE * total:
             return
     raise SystemExit("the machine is busy with something else: measure when it is idle")
 
 
-def _cpu_ticks() -> tuple[int, int]:
+def cpu_ticks() -> tuple[int, int]:
     """Idle ones and all, of all cores, from proc(5)."""
     ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     return ticks[3] + ticks[4], sum(ticks)

@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
 
 from bench import data
-from bench.load import FOLDER, Request, load, settle
+from bench.load import FOLDER, Request, cpu_ticks, load, settle
 from bench.servers import BARE, OURS, on_host
 from bench.works import gibibyte
 
@@ -22,19 +23,19 @@ CLIENTS = 8
 UPLOADS = 8
 METRIC = Request("POST", f"{data.API}/runs/log-metric", "metric", "runs", script="latencies.lua")
 SEARCH = Request("POST", f"{data.API}/runs/search", "runs-search")
-# MiB/s of each: a network of 1 Gbit/s, and more than this host sends to itself.
-NETWORK, UNLIMITED = 117 // UPLOADS, 4000
-# On the host: uploads of 1 GiB, one after the other, for as long as the mark is there; a line for each.
-# To be filled in: rate (MiB/s), login, file, url, mark.
+# MiB/s of each: networks of 1 and 2.5 Gbit/s, and more than this host sends to itself.
+NETWORKS, UNLIMITED = (117 // UPLOADS, 297 // UPLOADS), 4000
+# On the host: uploads of 1 GiB, one after the other, each to a name of its own as runs do, for as long as the
+# mark is there; a line for each. To be filled in: rate (MiB/s), login, file, url, mark.
 UPLOAD = (
-    "while [ -e {mark} ]; do curl --limit-rate {rate}M --silent --show-error --fail --insecure --http1.1 "
-    "--output /dev/null --header '{login}' --upload-file {file} {url} || exit 1; echo; done"
+    "i=0; while [ -e {mark} ]; do i=$((i + 1)); "
+    "curl --limit-rate {rate}M --silent --show-error --fail --insecure --http1.1 "
+    "--output /dev/null --header '{login}' --upload-file {file} {url}-$i || exit 1; echo; done"
 )
 VOLUME = "/var/lib/mlflow/artifacts"
 UNITS = ("mlflow.service", "mlflow.socket", "nginx.service", "mlflow-uploads.service")
-# Half of the uploads replace a file that another one writes as well, so that the
-# memory has room for those that are there and those that come.
-MEMORY_GIB, NAMES = 14, 4
+# For the uploads of one round, and the files that the bench reads.
+MEMORY_GIB = 14
 # What the database does at each commit, and eight programs that write as uploads do.
 WORKS = {
     "commit": "--rw=write --bs=8k --size=16m --fdatasync=1",
@@ -43,15 +44,16 @@ WORKS = {
 
 
 def beside() -> Iterator[dict[str, Any]]:
-    """From a network of 1 Gbit/s; as fast as they come to a disk of their own, and to the database's."""
-    yield {"volume_of_its_own": False} | _metrics_beside(NETWORK)
+    """From networks; as fast as they come to a disk of their own, and to the database's."""
+    for network in NETWORKS:
+        yield {"volume_of_its_own": False} | _metrics_beside(network)
     with _volume_in_memory():
         yield {"volume_of_its_own": True} | _metrics_beside(UNLIMITED)
     yield {"volume_of_its_own": False} | _metrics_beside(UNLIMITED)
 
 
 def _metrics_beside(mib_per_second: int) -> dict[str, Any]:
-    """95th percentile and longest (ms) of log-metric alone and beside eight uploads of 1 GiB, in turns.
+    """Log-metric alone and beside eight uploads of 1 GiB, in turns: ms that it takes, and % of the processors' time.
 
     Raises:
         SystemExit: an upload failed.
@@ -67,7 +69,7 @@ def _metrics_beside(mib_per_second: int) -> dict[str, Any]:
         with ThreadPoolExecutor(UPLOADS) as pool:
             uploads = []
             for number in range(UPLOADS):
-                url = f"{OURS.url}{OURS.artifacts}/pressure/{number % NAMES}"
+                url = f"{OURS.url}{OURS.artifacts}/pressure/{number}"
                 command = UPLOAD.format(
                     mark=mark, login=login, rate=mib_per_second, file=f"{BARE.store}/read/big", url=url
                 )
@@ -78,9 +80,9 @@ def _metrics_beside(mib_per_second: int) -> dict[str, Any]:
             finally:
                 on_host("rm", mark)
         rates.append(1024 * sum(len(upload.result()) for upload in uploads) / (time.monotonic() - began))
-        on_host("sync")
+        on_host("sh", "-c", f"rm -rf {OURS.store}/pressure; sync")
     alone, together = (
-        {"p95": median(p95 for p95, _ in found), "longest": max(longest for _, longest in found)}
+        {"p95": median(took.p95 for took in found), "longest": max(took.longest for took in found)}
         for found in (calm, busy)
     )
     return {
@@ -92,19 +94,37 @@ def _metrics_beside(mib_per_second: int) -> dict[str, Any]:
         "seconds": SECONDS,
         "ms": {name: round(value, 2) for name, value in alone.items()},
         "ms_beside_uploads": {name: round(value, 2) for name, value in together.items()},
+        "processors_percent": round(median(took.processors for took in calm)),
+        "processors_percent_beside_uploads": round(median(took.processors for took in busy)),
         "ratio": round(together["p95"] / alone["p95"], 2),
     }
 
 
-def _times(seconds: int, *, calm: bool = True) -> tuple[float, float]:
-    """95th percentile and longest (ms) of the requests that were sent.
+@dataclass(frozen=True)
+class Took:
+    """What requests took, and the machine with them.
 
-    That of wrk itself also counts requests that it would have sent, had it not had to wait for an answer.
+    Attributes:
+        p95: 95th percentile of the requests that were sent, in ms. That of wrk itself also counts requests
+            that it would have sent, had it not had to wait for an answer.
+        longest: in ms.
+        processors: % of all processors' time in which they did anything.
     """
-    load(OURS, METRIC, CLIENTS, seconds, calm=calm)
+
+    p95: float
+    longest: float
+    processors: float
+
+
+def _times(seconds: int, *, calm: bool = True) -> Took:
+    if calm:
+        settle()
+    began = cpu_ticks()
+    load(OURS, METRIC, CLIENTS, seconds, calm=False)
+    idle, total = (after - before for after, before in zip(cpu_ticks(), began, strict=True))
     answers = on_host("sh", "-c", f"cat {FOLDER}/took.*").split()
     times = sorted(1000 * float(answer) for answer in answers)
-    return quantiles(times, n=20)[18], times[-1]
+    return Took(p95=quantiles(times, n=20)[18], longest=times[-1], processors=100 * (1 - idle / total))
 
 
 def _only_idle_processors() -> None:
@@ -118,7 +138,7 @@ def _only_idle_processors() -> None:
 def _volume_in_memory() -> Iterator[None]:
     """The artifact volume on a disk that is not the database's: the host's memory stands in for it."""
     on_host("systemctl", "stop", *UNITS)
-    on_host("sh", "-c", f"rm -rf {OURS.store}/pressure && cp -a {VOLUME} {VOLUME}.copy")
+    on_host("sh", "-c", f"cp -a {VOLUME} {VOLUME}.copy")
     on_host("mount", "-t", "tmpfs", "-o", f"size={MEMORY_GIB}g", "tmpfs", VOLUME)
     try:
         on_host("sh", "-c", f"cp -a {VOLUME}.copy/. {VOLUME} && rm -rf {VOLUME}.copy")
