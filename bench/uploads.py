@@ -117,6 +117,7 @@ class Took:
 
 
 def _times(seconds: int, *, calm: bool = True) -> Took:
+    """Ask for so many seconds; if ``calm``, only once the machine does nothing else."""
     if calm:
         settle()
     began = cpu_ticks()
