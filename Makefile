@@ -32,7 +32,7 @@ bench-application: ## what the settings of MLflow's own processes are worth; a q
 bench-scale: ## how searches keep up with a million runs, and what PostgreSQL's settings are worth there; two hours on an idle machine
 	@scripts/bench scale
 
-bench-pressure: ## small requests beside big uploads, and too much load; some minutes on an idle machine
+bench-pressure: ## small requests beside big uploads, and too much load; an hour on an idle machine
 	@scripts/bench pressure
 
 figures: ## measure again what README.md and docs/access.md say; an hour on an idle machine

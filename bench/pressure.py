@@ -1,4 +1,4 @@
-"""Measure small requests beside big uploads, and the server under too much load, in minutes: `make bench-pressure`.
+"""Measure small requests beside big uploads, and the server under too much load, in an hour: `make bench-pressure`.
 
 Writes docs/results/pressure.json, and its table in docs/speed.md.
 """

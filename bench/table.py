@@ -151,7 +151,9 @@ def pressure(found: dict[str, Any]) -> str:
             (
                 f"log-metric, {part['clients']} clients, 95th percentile: nothing else; beside {part['uploads']} "
                 f"uploads of 1 GiB at the same time, {_speed(part)}",
-                f"{part['ms']['p95']:.3g}; {part['ms_beside_uploads']['p95']:.3g} ms ({part['ratio']:.3g} ×); "
+                f"{part['ms']['p95']:.3g}; {part['ms_beside_uploads']['p95']:.3g} ms ({part['ratio']:.3g} ×, "
+                f"single rounds {min(part['ratios_of_single_rounds']):.3g} to "
+                f"{max(part['ratios_of_single_rounds']):.3g} ×); "
                 f"processors {part['processors_percent']}; {part['processors_percent_beside_uploads']} % busy",
             )
             for part in found["uploads"]

@@ -93,6 +93,7 @@ def test_uploads_are_told_by_speed_and_disk() -> None:
     part: dict[str, Any] = {"clients": 8, "uploads": 8, "mib_per_second": 14, "volume_of_its_own": False, "ratio": 1.5}
     part |= {"mib_per_second_together": 700, "ms": {"p95": 10.0}, "ms_beside_uploads": {"p95": 15.0}}
     part |= {"processors_percent": 90, "processors_percent_beside_uploads": 100}
+    part |= {"ratios_of_single_rounds": [1.2, 1.5, 1.9]}
     fast = part | {"mib_per_second": 4000}
     memory = {"before": 300, "most": 310, "after": 310}
     much = {"connections": 4000, "seconds": 60, "answered": 1, "refused": 3, "broken": 0, "memory_mib": memory}
@@ -103,8 +104,8 @@ def test_uploads_are_told_by_speed_and_disk() -> None:
         "overload": much | {"restarts": 0, "recovery_seconds": 0.1},
     }
     text = pressure(found | {"machine": MACHINE, "date": "2026-01-01"})
-    assert "14 MiB/s each | 10; 15 ms (1.5 ×); processors 90; 100 % busy |" in text
-    assert "(700 MiB/s together), to the disk of the database | 10; 15 ms (1.5 ×); processors" in text
+    assert "14 MiB/s each | 10; 15 ms (1.5 ×, single rounds 1.2 to 1.9 ×); processors 90; 100 % busy |" in text
+    assert "(700 MiB/s together), to the disk of the database | 10; 15 ms (1.5 ×, single" in text
     assert "(700 MiB/s together), to a disk that the database does not use (memory) | 10; 15 ms" in text
     assert "| 1.5; 6 s |" in text
     assert "told to come back (75 %)" in text
