@@ -1,15 +1,19 @@
 """Measure small requests beside big uploads, and the server under too much load, in an hour: `make bench-pressure`.
 
-Writes docs/results/pressure.json, and its table in docs/speed.md.
+Writes docs/results/pressure.json, and its table in docs/speed.md. A run that broke off goes on after its last
+part with ``BENCH_RESUME=1``, on the same day.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from bench import data, uploads
@@ -75,6 +79,16 @@ def _restarts() -> int:
     return sum(map(int, units)) + int(killed)
 
 
+PARTS: dict[str, Callable[[], Any]] = {
+    "uploads": partial(uploads.beside, uploads.CLIENTS),
+    "uploads_one_client": partial(uploads.beside, 1),
+    "computing": uploads.beside_computing,
+    "upload": uploads.while_searching,
+    "disk": uploads.disk,
+    "overload": overload,
+}
+
+
 def main() -> None:
     """Measure and write."""
     install_tools()
@@ -84,18 +98,16 @@ def main() -> None:
     put("latencies.lua", (ROOT / "bench" / "wrk" / "latencies.lua").read_text())
     put("statuses.lua", (ROOT / "bench" / "wrk" / "statuses.lua").read_text())
     result: dict[str, Any] = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "address": ADDRESS}
-    result["uploads"] = []
-    for part in uploads.beside():
-        print(part, flush=True)
-        result["uploads"].append(part)
-    for name, measure in (
-        ("upload", uploads.while_searching),
-        ("disk", uploads.disk),
-        ("overload", overload),
-    ):
-        result[name] = measure()
-        print(result[name], flush=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    if os.environ.get("BENCH_RESUME"):
+        kept = json.loads(RESULT.read_text())
+        if any(kept[name] != value for name, value in result.items()):
+            raise SystemExit(f"{RESULT} is of another machine or day: run without BENCH_RESUME")
+        result = kept
+    for name, measure in PARTS.items():
+        if name not in result:
+            result[name] = measure()
+            print(result[name], flush=True)
+            RESULT.write_text(json.dumps(result, indent=2) + "\n")
     readme_tables.main()
 
 

@@ -148,16 +148,10 @@ def pressure(found: dict[str, Any]) -> str:
     memory, share = much["memory_mib"], 100 * much["refused"] / (much["answered"] + much["refused"])
     rows = [
         *(
-            (
-                f"log-metric, {part['clients']} clients, 95th percentile: nothing else; beside {part['uploads']} "
-                f"uploads of 1 GiB at the same time, {_speed(part)}",
-                f"{part['ms']['p95']:.3g}; {part['ms_beside_uploads']['p95']:.3g} ms ({part['ratio']:.3g} ×, "
-                f"single rounds {min(part['ratios_of_single_rounds']):.3g} to "
-                f"{max(part['ratios_of_single_rounds']):.3g} ×); "
-                f"processors {part['processors_percent']}; {part['processors_percent_beside_uploads']} % busy",
-            )
-            for part in found["uploads"]
+            _beside(part, f"{part['uploads']} uploads of 1 GiB at the same time, {_speed(part)}")
+            for part in (*found["uploads"], *found["uploads_one_client"])
         ),
+        _beside(found["computing"], "one program that only computes, while nobody else wants the processor"),
         (
             f"one upload of 1 GiB: nothing else; while {upload['clients']} clients search for 100 runs at a time",
             f"{upload['seconds']:.2g}; {upload['seconds_beside_searches']:.2g} s",
@@ -280,10 +274,22 @@ def _host(found: dict[str, Any]) -> str:
 
 def _speed(part: dict[str, Any]) -> str:
     if part["mib_per_second"] <= 1000:
-        return f"{part['mib_per_second']} MiB/s each"
+        return f"{part['mib_per_second']} MiB/s each ({part['mib_per_second_together']} together)"
     disk = "a disk that the database does not use (memory)" if part["volume_of_its_own"] else "the disk of the database"
     speed = f"from the host itself, as fast as they come ({part['mib_per_second_together']} MiB/s together)"
     return f"{speed}, to {disk}"
+
+
+def _beside(part: dict[str, Any], other: str) -> tuple[str, str]:
+    """What small requests take alone and beside something else."""
+    ratios = part["ratios_of_single_rounds"]
+    clients = "1 client" if part["clients"] == 1 else f"{part['clients']} clients"
+    return (
+        f"log-metric, {clients}, 95th percentile: nothing else; beside {other}",
+        f"{part['ms']['p95']:.3g}; {part['ms_beside']['p95']:.3g} ms ({part['ratio']:.3g} ×, "
+        f"{part['rounds']} single rounds {min(ratios):.3g} to {max(ratios):.3g} ×); "
+        f"processors {part['processors_percent']}; {part['processors_percent_beside']} % busy",
+    )
 
 
 def _spread(figure: dict[str, float] | None) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from statistics import median, quantiles
 from typing import Any
 
 from bench import data
 from bench.load import FOLDER, Request, cpu_ticks, load, settle
-from bench.servers import BARE, OURS, on_host
+from bench.servers import BARE, HOST, OURS, on_host
 from bench.works import gibibyte
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
@@ -27,12 +27,12 @@ METRIC = Request("POST", f"{data.API}/runs/log-metric", "metric", "runs", script
 SEARCH = Request("POST", f"{data.API}/runs/search", "runs-search")
 # MiB/s of each: networks of 1 and 2.5 Gbit/s, and more than this host sends to itself.
 NETWORKS, UNLIMITED = (117 // UPLOADS, 297 // UPLOADS), 4000
-# On the host: uploads of 1 GiB, one after the other, each to a name of its own as runs do, for as long as the
-# mark is there; a line for each. To be filled in: rate (MiB/s), login, file, url, mark.
+# On the host, as a service: uploads of 1 GiB, one after the other, each to a name of its own as runs do. A dollar
+# is doubled for systemd. To be filled in: rate (MiB/s), login, file, url.
 UPLOAD = (
-    "i=0; while [ -e {mark} ]; do i=$((i + 1)); "
+    "i=0; while i=$$((i + 1)); do "
     "curl --limit-rate {rate}M --silent --show-error --fail --insecure --http1.1 "
-    "--output /dev/null --header '{login}' --upload-file {file} {url}-$i || exit 1; echo; done"
+    "--output /dev/null --header '{login}' --upload-file {file} {url}-$$i || exit 1; done"
 )
 VOLUME = "/var/lib/mlflow/artifacts"
 UNITS = ("mlflow.service", "mlflow.socket", "nginx.service", "mlflow-uploads.service")
@@ -45,63 +45,113 @@ WORKS = {
 }
 
 
-def beside() -> Iterator[dict[str, Any]]:
+def beside(clients: int) -> list[dict[str, Any]]:
     """From networks; as fast as they come to a disk of their own, and to the database's."""
-    for network in NETWORKS:
-        yield {"volume_of_its_own": False} | _metrics_beside(network)
+    found = [{"volume_of_its_own": False} | _metrics_beside(network, clients) for network in NETWORKS]
     with _volume_in_memory():
-        yield {"volume_of_its_own": True} | _metrics_beside(UNLIMITED)
-    yield {"volume_of_its_own": False} | _metrics_beside(UNLIMITED)
+        found.append({"volume_of_its_own": True} | _metrics_beside(UNLIMITED, clients))
+    return [*found, {"volume_of_its_own": False} | _metrics_beside(UNLIMITED, clients)]
 
 
-def _metrics_beside(mib_per_second: int) -> dict[str, Any]:
-    """Log-metric alone and beside eight uploads of 1 GiB, in turns: ms that it takes, and % of the processors' time.
+def _metrics_beside(mib_per_second: int, clients: int) -> dict[str, Any]:
+    """Log-metric alone and beside eight uploads of 1 GiB.
 
     Raises:
         SystemExit: an upload failed.
     """
-    mark, login = f"{FOLDER}/uploading", f"Authorization: {OURS.headers['Authorization']}"
-    calm, busy, rates = [], [], []
-    _only_idle_processors()
-    load(OURS, METRIC, CLIENTS, 1)  # caches and connections are warm
+    rates: list[float] = []
+    _only_idle_processors("mlflow-uploads.service")
+    found = _in_turns(clients, lambda: _uploading(mib_per_second, rates))
+    print(found, flush=True)
+    return {
+        "uploads": UPLOADS,
+        "mib_per_second": mib_per_second,
+        "mib_per_second_together": round(median(rates)),
+    } | found
+
+
+def beside_computing() -> dict[str, Any]:
+    """Log-metric of one client, alone and beside one program that only computes, and only while no other wants to.
+
+    Says whether what gets what is left of the processors, as the second nginx and curl here, delays others by itself.
+    """
+    return _in_turns(1, _computing)
+
+
+def _in_turns(clients: int, beside: Callable[[], AbstractContextManager[None]]) -> dict[str, Any]:
+    """Log-metric alone and beside something else, in turns: ms that it takes, and % of the processors' time."""
+    calm, busy = [], []
+    load(OURS, METRIC, clients, 1)  # caches and connections are warm
     for _ in range(TURNS):
-        calm.append(_times(SECONDS))
-        on_host("touch", mark)
-        began = time.monotonic()
-        with ThreadPoolExecutor(UPLOADS) as pool:
-            uploads = []
-            for number in range(UPLOADS):
-                url = f"{OURS.url}{OURS.artifacts}/pressure/{number}"
-                command = UPLOAD.format(
-                    mark=mark, login=login, rate=mib_per_second, file=f"{BARE.store}/read/big", url=url
-                )
-                uploads.append(pool.submit(on_host, "sh", "-c", command))
+        calm.append(_times(clients))
+        with beside():
             time.sleep(1)
-            try:
-                busy.append(_times(SECONDS, calm=False))
-            finally:
-                on_host("rm", mark)
-        rates.append(1024 * sum(len(upload.result()) for upload in uploads) / (time.monotonic() - began))
-        on_host("sh", "-c", f"rm -rf {OURS.store}/pressure; sync")
+            busy.append(_times(clients, calm=False))
     alone, together = (
         {"p95": median(took.p95 for took in found), "longest": max(took.longest for took in found)}
         for found in (calm, busy)
     )
     ratios = [after.p95 / before.p95 for before, after in zip(calm, busy, strict=True)]
     return {
-        "clients": CLIENTS,
-        "uploads": UPLOADS,
-        "mib_per_second": mib_per_second,
-        "mib_per_second_together": round(median(rates)),
+        "clients": clients,
         "rounds": TURNS,
         "seconds": SECONDS,
         "ms": {name: round(value, 2) for name, value in alone.items()},
-        "ms_beside_uploads": {name: round(value, 2) for name, value in together.items()},
+        "ms_beside": {name: round(value, 2) for name, value in together.items()},
         "processors_percent": round(median(took.processors for took in calm)),
-        "processors_percent_beside_uploads": round(median(took.processors for took in busy)),
+        "processors_percent_beside": round(median(took.processors for took in busy)),
         "ratio": round(together["p95"] / alone["p95"], 2),
         "ratios_of_single_rounds": [round(ratio, 2) for ratio in ratios],
     }
+
+
+@contextmanager
+def _uploading(mib_per_second: int, rates: list[float]) -> Iterator[None]:
+    """Eight uploads of 1 GiB at any time; afterwards what came of all together (MiB/s) is in ``rates``.
+
+    Who uploads is elsewhere, and takes no processor from a server. Here they get what is left of the processors:
+    started by hand, beside all services instead of among them, each had as much of them as all services together.
+
+    Raises:
+        SystemExit: an upload failed.
+    """
+    login = f"Authorization: {OURS.headers['Authorization']}"
+    units = [f"bench-upload-{number}.service" for number in range(UPLOADS)]
+    for unit in units:
+        url = f"{OURS.url}{OURS.artifacts}/pressure/{unit}"
+        command = UPLOAD.format(rate=mib_per_second, login=login, file=f"{BARE.store}/read/big", url=url)
+        _idle_service(unit, command)
+    came, began = _received(), time.monotonic()
+    try:
+        yield
+        rates.append((_received() - came) / 1024**2 / (time.monotonic() - began))
+        if broken := on_host("systemctl", "list-units", "--state=failed", "--plain", "--no-legend", *units).strip():
+            raise SystemExit(f"an upload failed, see `docker exec {HOST} journalctl`: {broken}")
+    finally:
+        on_host("systemctl", "stop", *units)
+        on_host("sh", "-c", f"rm -rf {OURS.store}/pressure; sync")
+
+
+def _received() -> int:
+    """Bytes that the host sent to itself, from proc(5)."""
+    return int(on_host("cat", "/proc/net/dev").split("lo:")[1].split()[0])
+
+
+@contextmanager
+def _computing() -> Iterator[None]:
+    """One program that needs nothing but a processor, and gets what is left of them, as the second nginx does."""
+    unit = "bench-computing.service"
+    _idle_service(unit, "while :; do :; done")
+    try:
+        yield
+    finally:
+        on_host("systemctl", "stop", unit)
+
+
+def _idle_service(unit: str, command: str) -> None:
+    """Start what gets the processors only while nobody else wants them."""
+    on_host("systemd-run", "--quiet", "--property=CPUWeight=idle", f"--unit={unit}", "sh", "-c", command)
+    _only_idle_processors(unit)
 
 
 @dataclass(frozen=True)
@@ -120,21 +170,23 @@ class Took:
     processors: float
 
 
-def _times(seconds: int, *, calm: bool = True) -> Took:
-    """Ask for so many seconds; if ``calm``, only once the machine does nothing else."""
+def _times(clients: int, *, calm: bool = True) -> Took:
+    """Ask for ``SECONDS``; if ``calm``, only once the machine does nothing else."""
     if calm:
         settle()
+    # Those of more clients, before this, have more of them.
+    on_host("sh", "-c", f"rm -f {FOLDER}/took.*")
     began = cpu_ticks()
-    load(OURS, METRIC, CLIENTS, seconds, calm=False)
+    load(OURS, METRIC, clients, SECONDS, calm=False)
     idle, total = (after - before for after, before in zip(cpu_ticks(), began, strict=True))
     answers = on_host("sh", "-c", f"cat {FOLDER}/took.*").split()
     times = sorted(1000 * float(answer) for answer in answers)
     return Took(p95=quantiles(times, n=20)[18], longest=times[-1], processors=100 * (1 - idle / total))
 
 
-def _only_idle_processors() -> None:
-    """Say for systemd that the second nginx gets what is left of the processors: it tells cgroup v2 alone."""
-    found = "find /sys/fs/cgroup/cpu -path '*/mlflow-uploads.service/cpu.idle' 2>/dev/null || true"
+def _only_idle_processors(unit: str) -> None:
+    """Say for systemd that a service gets what is left of the processors: it tells cgroup v2 alone."""
+    found = f"find /sys/fs/cgroup/cpu -path '*/{unit}/cpu.idle' 2>/dev/null || true"
     for path in on_host("sh", "-c", found).split():
         on_host("tee", path, said="1")
 

@@ -91,21 +91,34 @@ def test_the_parts_of_a_way_are_told_by_what_is_left_without_them() -> None:
 def test_uploads_are_told_by_speed_and_disk() -> None:
     """So that a reader finds their own case: a network's speed, or which disk is filled as fast as they come."""
     part: dict[str, Any] = {"clients": 8, "uploads": 8, "mib_per_second": 14, "volume_of_its_own": False, "ratio": 1.5}
-    part |= {"mib_per_second_together": 700, "ms": {"p95": 10.0}, "ms_beside_uploads": {"p95": 15.0}}
-    part |= {"processors_percent": 90, "processors_percent_beside_uploads": 100}
-    part |= {"ratios_of_single_rounds": [1.5, 1.9, 1.2]}
+    part |= {"mib_per_second_together": 700, "ms": {"p95": 10.0}, "ms_beside": {"p95": 15.0}}
+    part |= {"processors_percent": 90, "processors_percent_beside": 100}
+    part |= {"rounds": 3, "ratios_of_single_rounds": [1.5, 1.9, 1.2]}
     fast = part | {"mib_per_second": 4000}
     memory = {"before": 300, "most": 310, "after": 310}
     much = {"connections": 4000, "seconds": 60, "answered": 1, "refused": 3, "broken": 0, "memory_mib": memory}
     found = {
         "uploads": [part, fast, fast | {"volume_of_its_own": True}],
+        "uploads_one_client": [part | {"clients": 1, "ms": {"p95": 2.0}}],
+        "computing": part | {"clients": 1, "ms": {"p95": 1.0}},
         "upload": {"clients": 8, "seconds": 1.5, "seconds_beside_searches": 6.0},
         "disk": {"writers": 8, "p95_ms": 0.1, "p95_ms_beside_writers": 200.0},
         "overload": much | {"restarts": 0, "recovery_seconds": 0.1},
     }
     text = pressure(found | {"machine": MACHINE, "date": "2026-01-01"})
-    assert "14 MiB/s each | 10; 15 ms (1.5 ×, single rounds 1.2 to 1.9 ×); processors 90; 100 % busy |" in text
-    assert "(700 MiB/s together), to the disk of the database | 10; 15 ms (1.5 ×, single" in text
+    assert (
+        "14 MiB/s each (700 together) | 10; 15 ms (1.5 ×, 3 single rounds 1.2 to 1.9 ×); processors 90; 100 % busy |"
+        in text
+    )
+    assert (
+        "1 client, 95th percentile: nothing else; beside 8 uploads of 1 GiB at the same time, 14 MiB/s each (700 together) | 2; 15 ms"
+        in text
+    )
+    assert (
+        "1 client, 95th percentile: nothing else; beside one program that only computes, while nobody else wants"
+        in text
+    )
+    assert "(700 MiB/s together), to the disk of the database | 10; 15 ms (1.5 ×, 3 single" in text
     assert "(700 MiB/s together), to a disk that the database does not use (memory) | 10; 15 ms" in text
     assert "| 1.5; 6 s |" in text
     assert "told to come back (75 %)" in text
