@@ -1,7 +1,7 @@
 """Measure small requests beside big uploads, and the server under too much load, in an hour: `make bench-pressure`.
 
 Writes docs/results/pressure.json, and its table in docs/speed.md. A run that broke off goes on after its last
-part with ``BENCH_RESUME=1``, on the same day.
+part with ``BENCH_RESUME=1``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bench.servers import ADDRESS, BARE, HOST, OURS, ROOT, ask, install_tools, m
 from scripts import readme_tables
 
 RESULT = ROOT / "docs" / "results" / "pressure.json"
+UNFINISHED = ROOT / ".cache" / "bench" / "pressure.json"
 # Each waits for its answer and asks at once again. A server that does 400 a second and has 4,000 of them
 # waiting is asked for ten times what it does within a second.
 CONNECTIONS = 4000
@@ -97,17 +98,17 @@ def main() -> None:
     data.files(BARE)
     put("latencies.lua", (ROOT / "bench" / "wrk" / "latencies.lua").read_text())
     put("statuses.lua", (ROOT / "bench" / "wrk" / "statuses.lua").read_text())
-    result: dict[str, Any] = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "address": ADDRESS}
+    found: dict[str, Any] = {}
     if os.environ.get("BENCH_RESUME"):
-        kept = json.loads(RESULT.read_text())
-        if any(kept[name] != value for name, value in result.items()):
-            raise SystemExit(f"{RESULT} is of another machine or day: run without BENCH_RESUME")
-        result = kept
+        found = json.loads(UNFINISHED.read_text())
+    UNFINISHED.parent.mkdir(parents=True, exist_ok=True)
     for name, measure in PARTS.items():
-        if name not in result:
-            result[name] = measure()
-            print(result[name], flush=True)
-            RESULT.write_text(json.dumps(result, indent=2) + "\n")
+        if name not in found:
+            found[name] = measure()
+            print(found[name], flush=True)
+            UNFINISHED.write_text(json.dumps(found))
+    result = {"machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}", "address": ADDRESS} | found
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
     readme_tables.main()
 
 
