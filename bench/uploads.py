@@ -116,19 +116,20 @@ def _uploading(mib_per_second: int, rates: list[float]) -> Iterator[None]:
         SystemExit: an upload failed.
     """
     login = f"Authorization: {OURS.headers['Authorization']}"
-    units = [f"bench-upload-{number}.service" for number in range(UPLOADS)]
-    for unit in units:
-        url = f"{OURS.url}{OURS.artifacts}/pressure/{unit}"
-        command = UPLOAD.format(rate=mib_per_second, login=login, file=f"{BARE.store}/read/big", url=url)
-        _idle_service(unit, command)
-    came, began = _received(), time.monotonic()
+    units = "bench-upload-*.service"
     try:
+        for number in range(UPLOADS):
+            url = f"{OURS.url}{OURS.artifacts}/pressure/{number}"
+            command = UPLOAD.format(rate=mib_per_second, login=login, file=f"{BARE.store}/read/big", url=url)
+            _idle_service(units.replace("*", str(number)), command)
+        came, began = _received(), time.monotonic()
         yield
         rates.append((_received() - came) / 1024**2 / (time.monotonic() - began))
-        if broken := on_host("systemctl", "list-units", "--state=failed", "--plain", "--no-legend", *units).strip():
+        if broken := on_host("systemctl", "list-units", "--state=failed", "--plain", "--no-legend", units).strip():
             raise SystemExit(f"an upload failed, see `docker exec {HOST} journalctl`: {broken}")
     finally:
-        on_host("systemctl", "stop", *units)
+        on_host("systemctl", "stop", units)
+        on_host("systemctl", "reset-failed", units)
         on_host("sh", "-c", f"rm -rf {OURS.store}/pressure; sync")
 
 
