@@ -44,7 +44,7 @@ def speed_in_short(found: dict[str, Any]) -> str:
     return markdown(
         ["work", "clients", "unit", "here", "stock `mlflow server`", "ratio"],
         rows,
-        f"Here with TLS and a login, there without either, same release and PostgreSQL. {_host(found)}, "
+        f"Here with TLS and a login, there without either, same release and PostgreSQL. {host(found)}, "
         f"{found['date']}; measured by `make bench`, all of it in [docs/speed.md](docs/speed.md).",
     )
 
@@ -66,7 +66,7 @@ def speed(found: dict[str, Any]) -> str:
         ["work", "clients", "unit", "ours", "stock", "ratio", "alone"],
         rows,
         f"Medians of {found['rounds']} rounds in turns, least and most in brackets; *alone* is nginx, PostgreSQL or "
-        f"the disk without MLflow. MLflow {found['machine']['mlflow']}, {_host(found)}, {found['machine']['host']}, "
+        f"the disk without MLflow. MLflow {found['machine']['mlflow']}, {host(found)}, {found['machine']['host']}, "
         f"{found['date']}; kept in `bench/results.json`.",
     )
 
@@ -84,7 +84,7 @@ def scale(found: dict[str, Any]) -> str:
         rows,
         f"Up to {sizes[-1]['experiments']:,} experiments, {sizes[-1]['files']:,} files and a database of "
         f"{sizes[-1]['database_mib'] / 1024:.1f} GiB; the largest experiment holds a tenth of all runs, an ordinary "
-        f"one 90. Medians of {found['rounds']} rounds. {_host(found)}, a container with load, servers and database, "
+        f"one 90. Medians of {found['rounds']} rounds. {host(found)}, a container with load, servers and database, "
         f"{found['date']}; measured by `make bench-scale`, kept in `docs/results/scale.json`.",
     )
 
@@ -96,7 +96,7 @@ def artifacts(found: dict[str, Any]) -> str:
     return markdown(
         [f"requests/s, {found['clients']} clients", *names],
         ([words, *(_rounded(median(measured[name]), 3) for name in names)] for words, measured in rates.items()),
-        f"Medians of {found['rounds']} rounds in turns. {_host(found)}, which load and servers share, "
+        f"Medians of {found['rounds']} rounds in turns. {host(found)}, which load and servers share, "
         f"{found['date']}; measured by `make bench-artifacts`, kept in `docs/results/artifacts.json`.",
     )
 
@@ -122,7 +122,7 @@ def _shares(found: dict[str, Any], where: str) -> str:
     return markdown(
         ["instead of what is installed", *rates],
         rows,
-        f"Medians of {found['rounds']} rounds in turns, {found['clients']} clients, {where}. {_host(found)}, "
+        f"Medians of {found['rounds']} rounds in turns, {found['clients']} clients, {where}. {host(found)}, "
         f"{found['date']}; measured by `make bench-scale`, kept in `docs/results/`.",
     )
 
@@ -136,47 +136,9 @@ def application(found: dict[str, Any]) -> str:
             [words, *(_rounded(median(measured[name]), 3) for name in names)]
             for words, measured in found["settings"].items()
         ),
-        f"Medians of {found['rounds']} rounds in turns, the memory of MLflow's processes right after. {_host(found)}, "
+        f"Medians of {found['rounds']} rounds in turns, the memory of MLflow's processes right after. {host(found)}, "
         f"which load, servers and database share, {found['date']}; measured by `make bench-application`, kept in "
         "`docs/results/application.json`.",
-    )
-
-
-def pressure(found: dict[str, Any]) -> str:
-    """What happens to small requests beside big uploads, and to the server under too much load."""
-    much, upload, disk = found["overload"], found["upload"], found["disk"]
-    memory, share = much["memory_mib"], 100 * much["refused"] / (much["answered"] + much["refused"])
-    rows = [
-        *(
-            _beside(part, f"{part['uploads']} uploads of 1 GiB at the same time, {_speed(part)}")
-            for part in (*found["uploads"], *found["uploads_one_client"])
-        ),
-        _beside(found["computing"], "one program that only computes, while nobody else wants the processor"),
-        (
-            f"one upload of 1 GiB: nothing else; while {upload['clients']} clients search for 100 runs at a time",
-            f"{upload['seconds']:.2g}; {upload['seconds_beside_searches']:.2g} s",
-        ),
-        (
-            "what this disk needs for a commit of 8 KiB (fdatasync), 95th percentile: nothing else; beside "
-            f"{disk['writers']} plain programs that write to it, without MLflow or nginx",
-            f"{disk['p95_ms']:.2g}; {disk['p95_ms_beside_writers']:.3g} ms",
-        ),
-        (
-            f"{much['connections']:,} connections that ask as fast as they can for {much['seconds']} s",
-            f"{much['answered']:,} answered, {much['refused']:,} told to come back ({share:.0f} %), "
-            f"{much['broken']} without an answer",
-        ),
-        (
-            "memory of MLflow's processes: before; most during it; after",
-            f"{memory['before']:.0f}; {memory['most']:.0f}; {memory['after']:.0f} MiB; {much['restarts']} restarts",
-        ),
-        ("until a request takes as long as before again", f"{much['recovery_seconds']:.1f} s"),
-    ]
-    return markdown(
-        ["what", "figure"],
-        rows,
-        f"{_host(found)}, a container with load, servers and database, {found['date']}; measured by "
-        "`make bench-pressure`, kept in `docs/results/pressure.json`.",
     )
 
 
@@ -197,7 +159,7 @@ def provisioning(found: dict[str, Any]) -> str:
     return markdown(
         ["what", "figure"],
         rows,
-        f"{_host(found)}, a container as host, "
+        f"{host(found)}, a container as host, "
         f"packages in the cache, {found['date']}; measured by `python -m bench.provisioning`, kept in "
         "`docs/results/provisioning.json`.",
     )
@@ -234,7 +196,7 @@ def recovery(found: dict[str, Any]) -> str:
     return markdown(
         ["what", "figure"],
         rows,
-        f"{_host(found)}, a container as host, "
+        f"{host(found)}, a container as host, "
         f"{found['date']}; measured by `python -m bench.recovery`, kept in `docs/results/recovery.json`.",
     )
 
@@ -257,7 +219,7 @@ def access(found: dict[str, Any]) -> str:
     return markdown(
         ["what", "figure"],
         rows,
-        f"{_host(found)}, medians of {found['rounds']} rounds, one connection that "
+        f"{host(found)}, medians of {found['rounds']} rounds, one connection that "
         f"stays open, {found['date']}; measured by `python -m bench.access`, kept in `docs/results/access.json`.",
     )
 
@@ -267,29 +229,10 @@ def _rounded(value: float, digits: int) -> str:
     return f"{value:,.0f}" if value >= 10**digits else f"{value:,.{digits}g}"
 
 
-def _host(found: dict[str, Any]) -> str:
+def host(found: dict[str, Any]) -> str:
+    """The machine that something was measured on."""
     machine = found["machine"]
     return f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"
-
-
-def _speed(part: dict[str, Any]) -> str:
-    if part["mib_per_second"] <= 1000:
-        return f"{part['mib_per_second']} MiB/s each ({part['mib_per_second_together']} together)"
-    disk = "a disk that the database does not use (memory)" if part["volume_of_its_own"] else "the disk of the database"
-    speed = f"from the host itself, as fast as they come ({part['mib_per_second_together']} MiB/s together)"
-    return f"{speed}, to {disk}"
-
-
-def _beside(part: dict[str, Any], other: str) -> tuple[str, str]:
-    """What small requests take alone and beside something else."""
-    ratios = part["ratios_of_single_rounds"]
-    clients = "1 client" if part["clients"] == 1 else f"{part['clients']} clients"
-    return (
-        f"log-metric, {clients}, 95th percentile: nothing else; beside {other}",
-        f"{part['ms']['p95']:.3g}; {part['ms_beside']['p95']:.3g} ms ({part['ratio']:.3g} ×, "
-        f"{part['rounds']} single rounds {min(ratios):.3g} to {max(ratios):.3g} ×); "
-        f"processors {part['processors_percent']}; {part['processors_percent_beside']} % busy",
-    )
 
 
 def _spread(figure: dict[str, float] | None) -> str:

@@ -16,6 +16,7 @@ import yaml
 from jinja2.nativetypes import NativeEnvironment
 
 from bench import table as results
+from bench.table_pressure import pressure
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -99,7 +100,7 @@ def tables() -> list[tuple[Path, str, str]]:
         (RESULTS / "postgres.json", page, results.settings),
         (RESULTS / "postgres-disk.json", page, results.settings_disk),
         (RESULTS / "application.json", page, results.application),
-        (RESULTS / "pressure.json", page, results.pressure),
+        (RESULTS / "pressure.json", page, pressure),
     ):
         if file.exists():
             found.append((document, write.__name__, write(json.loads(file.read_text()))))

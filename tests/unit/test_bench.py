@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from bench.__main__ import entry, say
-from bench.table import SHORT, artifacts, pressure, scale, settings, settings_disk, speed, speed_in_short
+from bench.table import SHORT, artifacts, scale, settings, settings_disk, speed, speed_in_short
+from bench.table_pressure import pressure
 from bench.works import works
 
 MACHINE = {"mlflow": "3", "processor": "P", "cores": 2, "memory_gib": 4, "host": "a container"}
