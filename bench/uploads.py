@@ -109,8 +109,8 @@ def _in_turns(clients: int, beside: Callable[[], AbstractContextManager[None]]) 
 def _uploading(mib_per_second: int, rates: list[float]) -> Iterator[None]:
     """Eight uploads of 1 GiB at any time; afterwards what came of all together (MiB/s) is in ``rates``.
 
-    Who uploads is elsewhere, and takes no processor from a server. Here they get what is left of the processors:
-    started by hand, beside all services instead of among them, each had as much of them as all services together.
+    Who uploads is elsewhere, and takes no processor from a server. Here they get what is left of the processors;
+    like any other program they would be measured instead of what they send.
 
     Raises:
         SystemExit: an upload failed.
