@@ -120,7 +120,7 @@ def waited_for(host: Any, request: Any) -> Iterator[str]:
     """A table that this program needs before any other does."""
     psql = "psql --username=postgres --quiet mlflow --command "
     # mlflowctl looks at MLflow's own tables alone.
-    host.check_output(psql + "'CREATE SCHEMA slow AUTHORIZATION mlflow; CREATE TABLE slow.slow ()'")
+    host.check_output(psql + "'CREATE SCHEMA slow AUTHORIZATION mlflow CREATE TABLE slow ()'")
     yield {"mlflowctl": "public.metrics", "pg_dump": "slow.slow"}[request.param]
     host.check_output(psql + "'DROP SCHEMA slow CASCADE'")
 

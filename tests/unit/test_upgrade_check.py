@@ -45,7 +45,7 @@ def test_a_disk_without_room_is_refused(
     class Connection:
         """Says where the database lies, and that it has 2 EiB."""
 
-        def execute(self, _: str) -> Any:
+        def execute(self, *_: Any) -> Any:
             """The only statement."""
             return self
 
@@ -54,7 +54,7 @@ def test_a_disk_without_room_is_refused(
             return [(str(tmp_path), 1 << 61)]
 
     @contextmanager
-    def connect(_: config.Config) -> Iterator[Connection]:
+    def connect(*_: Any) -> Iterator[Connection]:
         yield Connection()
 
     monkeypatch.setattr(database, "connect", connect)

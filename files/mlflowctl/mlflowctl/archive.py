@@ -113,7 +113,7 @@ def restore_point(point: str) -> str:
 
 def name_point(config: Config, point: str) -> None:
     """Write a recovery point's name into the log."""
-    with database.connect(config) as connection:
+    with database.connect(config, database.ADMIN) as connection:
         connection.execute("SELECT pg_create_restore_point(%s)", (restore_point(point),))
 
 
@@ -123,7 +123,7 @@ def flush(config: Config) -> None:
     Raises:
         ControlError: it does not arrive.
     """
-    with database.connect(config) as connection:
+    with database.connect(config, database.ADMIN) as connection:
         # A replay ends at the first commit after its moment: there must be one.
         connection.execute("SELECT txid_current()")
         row = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone() or ("",)
@@ -147,7 +147,7 @@ def problem(config: Config) -> str:
     if not config.wal_archive:
         return ""
     try:
-        with database.connect(config) as connection:
+        with database.connect(config, database.ADMIN) as connection:
             row = connection.execute(
                 "SELECT last_failed_wal, last_failed_time::text FROM pg_stat_archiver"
                 " WHERE last_failed_time > coalesce(last_archived_time, '-infinity')"
@@ -235,8 +235,13 @@ def cluster(config: Config, wanted: Target, say: Any) -> Iterator[Config]:
         say(f"replaying the WAL archive up to {wanted.words}, from base backup {base['label']}")
         _pgbackrest("restore", f"--pg1-path={root}", f"--set={base['label']}", *wanted.arguments())
         (root / "scratch.conf").write_text(SCRATCH.format(root=root))
-        (root / "scratch_hba.conf").write_text("local all postgres peer map=administrator\n")
-        (root / "scratch_ident.conf").write_text("administrator root postgres\n")
+        (root / "scratch_hba.conf").write_text(
+            f"local postgres {database.ADMIN} peer map=control\n"
+            f"local {config.database} {config.database_role} peer map=control\n"
+        )
+        (root / "scratch_ident.conf").write_text(
+            f"control root {database.ADMIN}\ncontrol root {config.database_role}\n"
+        )
         for name in ("scratch.conf", "scratch_hba.conf", "scratch_ident.conf"):
             shutil.chown(root / name, "postgres", "postgres")
         with _server(root, database.server_major(config), wanted):

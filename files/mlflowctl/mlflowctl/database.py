@@ -1,7 +1,10 @@
 """PostgreSQL: one snapshot for dump and manifest, a dump that is read back, databases that are swapped by name.
 
-root reaches the server as ``postgres`` through the ident map of the role
-`postgres`; no password exists.
+root reaches the server through the ident map of the role `postgres`; no
+password exists. Whoever owns a table decides what runs when it is read: so in
+MLflow's database, and in every copy of it, we are MLflow's own role and
+nothing more. Only what is done to databases from outside is done as the
+superuser, in a database that MLflow's role cannot enter.
 
 Sources: PostgreSQL manual, "Snapshot Synchronization Functions", pg_dump
 ``--snapshot``; why a dump is read back: ``pg_restore --list`` accepts a
@@ -26,7 +29,18 @@ from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
 from mlflowctl.process import run
 
+# The superuser, and the only database that it enters.
 ADMIN = "postgres"
+# Settings of a session that the owner of a database or a role could give it otherwise. A table of ours is
+# never found before the system's own of that name, and rows that a policy hides are an error, not left out.
+SETTINGS = {
+    "search_path": "pg_catalog,public,pg_temp",
+    "row_security": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_read_only": "off",
+}
 SMALLEST_DUMP = 4096  # bytes; MLflow's empty schema alone is larger
 
 
@@ -47,7 +61,7 @@ class Dump:
 
 @contextmanager
 def connect(config: Config, database: str | None = None, autocommit: bool = True) -> Iterator[psycopg.Connection[Any]]:
-    """Connected as PostgreSQL's administrator over the Unix socket.
+    """Connected over the Unix socket as whoever we are in that database.
 
     Raises:
         ControlError: the server does not answer, or not to us, or breaks off.
@@ -57,7 +71,8 @@ def connect(config: Config, database: str | None = None, autocommit: bool = True
         connection = psycopg.connect(
             host=config.database_socket_path,
             dbname=name,
-            user=ADMIN,
+            user=role(config, name),
+            options=_options(),
             autocommit=autocommit,
             connect_timeout=10,
             application_name="mlflowctl",
@@ -86,8 +101,22 @@ def snapshot(config: Config) -> Iterator[tuple[psycopg.Connection[Any], str]]:
         yield connection, name
 
 
+def role(config: Config, name: str) -> str:
+    """Who we are in a database: the superuser in :data:`ADMIN` alone, MLflow's role in its own and in copies of it."""
+    return ADMIN if name == ADMIN else config.database_role
+
+
+def _options() -> str:
+    return " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
+
+
 def _environment(config: Config) -> dict[str, str]:
-    return {"PGHOST": config.database_socket_path, "PGUSER": ADMIN, "PGAPPNAME": "mlflowctl"}
+    return {
+        "PGHOST": config.database_socket_path,
+        "PGUSER": config.database_role,
+        "PGOPTIONS": _options(),
+        "PGAPPNAME": "mlflowctl",
+    }
 
 
 def tool_major(tool: str) -> int:
@@ -101,7 +130,7 @@ def tool_major(tool: str) -> int:
 
 def server_major(config: Config) -> int:
     """Major version of the running server."""
-    with connect(config) as connection:
+    with connect(config, ADMIN) as connection:
         return connection.info.server_version // 10000
 
 
@@ -178,7 +207,7 @@ def revision(connection: psycopg.Connection[Any]) -> str:
     found = connection.execute("SELECT to_regclass('public.alembic_version')").fetchone()
     if not found or found[0] is None:
         return ""
-    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    row = connection.execute("SELECT version_num FROM public.alembic_version").fetchone()
     return str(row[0]) if row else ""
 
 
@@ -217,6 +246,9 @@ def rename(config: Config, old: str, new: str) -> None:
 def restore(config: Config, archive: Path, name: str) -> None:
     """Restore an archive into an empty database, all of it or an error, and gather statistics.
 
+    What the archive says is done as MLflow's role, from the first statement: a role that was only
+    set could be reset by the archive.
+
     Raises:
         ControlError: the archive is damaged or any statement failed.
     """
@@ -226,7 +258,6 @@ def restore(config: Config, archive: Path, name: str) -> None:
             "pg_restore",
             "--exit-on-error",
             "--no-owner",
-            f"--role={config.database_role}",
             f"--jobs={jobs}",
             f"--dbname={name}",
             str(archive),

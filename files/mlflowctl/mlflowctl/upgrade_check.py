@@ -89,9 +89,9 @@ def refuse_without_space(config: Config) -> None:
     Raises:
         ControlError: it has less.
     """
-    with database.connect(config) as connection:
+    with database.connect(config, database.ADMIN) as connection:
         (where, size), *_ = connection.execute(
-            "SELECT current_setting('data_directory'), pg_database_size(current_database())"
+            "SELECT current_setting('data_directory'), pg_database_size(%s::name)", (config.database,)
         ).fetchall()
     free, need = shutil.disk_usage(where).free, 2 * size + preflight.SPARE_BYTES
     if free < need:

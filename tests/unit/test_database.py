@@ -1,0 +1,135 @@
+"""As whom mlflowctl works in a database, and with which settings."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from mlflowctl import archive, config, database, leftovers, restore, upgrade_check
+from mlflowctl.errors import ControlError
+
+from tests.unit.helpers import settings
+
+MINE = "public,pg_temp"
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> config.Config:
+    """An instance whose role has another name than its database."""
+    return replace(config.parse(settings(tmp_path), "x"), database="tracking", database_role="runner")
+
+
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What each connection was asked for; none is made."""
+    asked: list[dict[str, Any]] = []
+
+    def connect(**arguments: Any) -> None:
+        asked.append(arguments)
+        raise psycopg.OperationalError("no server")
+
+    monkeypatch.setattr(psycopg, "connect", connect)
+    return asked
+
+
+@pytest.mark.parametrize("name", [None, "tracking", "tracking_drill", "tracking_restore", "tracking_upgrade_check"])
+def test_inside_mlflows_database_we_are_its_role(
+    instance: config.Config, sessions: list[dict[str, Any]], name: str | None
+) -> None:
+    """Whoever owns the tables decides what a query runs: never as the superuser, nor with a path of theirs."""
+    with suppress(ControlError), database.connect(instance, name):
+        pass
+    (asked,) = sessions
+    assert (asked["dbname"], asked["user"]) == (name or "tracking", "runner")
+    assert f"-c search_path=pg_catalog,{MINE}" in asked["options"]
+    # A policy that hides rows must not make a point smaller in silence.
+    assert "-c row_security=off" in asked["options"]
+
+
+@pytest.mark.parametrize(
+    "deed",
+    [
+        lambda i: database.exists(i, "tracking"),
+        lambda i: database.create(i, "tracking_drill"),
+        lambda i: database.drop(i, "tracking_drill"),
+        lambda i: database.rename(i, "tracking", "tracking_before_1"),
+        database.server_major,
+        lambda i: archive.name_point(i, "p"),
+        archive.flush,
+        lambda i: archive.problem(replace(i, wal_archive=True)),
+        leftovers.suffixes,
+        upgrade_check.refuse_without_space,
+    ],
+)
+def test_the_superuser_stays_outside(instance: config.Config, sessions: list[dict[str, Any]], deed: Any) -> None:
+    """What needs the superuser is done from a database that MLflow's role cannot enter."""
+    with suppress(ControlError):
+        deed(instance)
+    (asked,) = sessions
+    assert (asked["dbname"], asked["user"]) == ("postgres", "postgres")
+
+
+def test_a_dump_is_made_and_restored_as_the_role(
+    instance: config.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From the first statement: a role that is only set could be reset by what the archive says."""
+    ran: list[tuple[list[str], dict[str, str]]] = []
+
+    def run(arguments: list[str], environment: dict[str, str] | None = None) -> Any:
+        ran.append((arguments, environment or {}))
+        raise ControlError("enough")
+
+    monkeypatch.setattr(database, "run", run)
+    for deed in (
+        lambda: database.dump(instance, "s", tmp_path / "dump"),
+        lambda: database.restore(instance, tmp_path / "dump", "tracking_restore"),
+    ):
+        with pytest.raises(ControlError, match="enough"):
+            deed()
+    assert [arguments[0] for arguments, _ in ran] == ["pg_dump", "pg_restore"]
+    for arguments, environment in ran:
+        assert environment["PGUSER"] == "runner"
+        assert f"search_path=pg_catalog,{MINE}" in environment["PGOPTIONS"]
+        assert not [word for word in arguments if word.startswith("--role")]
+
+
+def test_a_scratch_cluster_lets_in_the_same_two(
+    instance: config.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A replayed database is as much the role's own as the live one."""
+    monkeypatch.setattr(archive, "_base", lambda _: {"label": "1F", "info": {"size": 1}})
+    monkeypatch.setattr(archive, "_pgbackrest", lambda *_: "")
+    monkeypatch.setattr(archive, "_server", lambda *_: nullcontext())
+    monkeypatch.setattr(shutil, "chown", lambda *_: None)
+    monkeypatch.setattr(database, "server_major", lambda _: 15)
+    with archive.cluster(instance, archive.Target(datetime.now(UTC)), print) as there:
+        root = Path(there.database_socket_path)
+        assert (root / "scratch_hba.conf").read_text().splitlines() == [
+            "local postgres postgres peer map=control",
+            "local tracking runner peer map=control",
+        ]
+        assert (root / "scratch_ident.conf").read_text().splitlines() == [
+            "control root postgres",
+            "control root runner",
+        ]
+
+
+def test_what_lives_is_looked_at_as_the_role(instance: config.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also before a restore, when the rows may be anybody's."""
+    asked: list[dict[str, Any]] = []
+
+    def connect(**arguments: Any) -> None:
+        asked.append(arguments)
+        raise psycopg.OperationalError("no server")
+
+    monkeypatch.setattr(database, "exists", lambda *_: True)
+    monkeypatch.setattr(psycopg, "connect", connect)
+    with pytest.raises(ControlError):
+        restore.live_data(instance)
+    assert asked[0]["user"] == "runner"
