@@ -164,9 +164,10 @@ def orphans_list(config: configuration.Config, output: Output) -> None:
 
 @command(orphans, name="quarantine")
 @click.option("--older-than", metavar="AGE", default="7d", show_default=True, help="Unchanged so long: 7d, 12h.")
-def orphans_quarantine(config: configuration.Config, output: Output, older_than: str) -> None:
+def orphans_quarantine(config: configuration.Config, output: Output, older_than: str) -> int:
     """Put them aside, on the same volume. `leftovers put-back` and `leftovers delete` do the rest."""
-    output.facts(orphan_files.quarantine(config, older_than, output.say))
+    arguments = ["quarantine", "--older-than", older_than]
+    return _deed(config, output, "orphans", arguments, lambda: orphan_files.quarantine(config, older_than, output.say))
 
 
 @command(main, name="create-repository")
@@ -228,13 +229,15 @@ def leftovers_list(config: configuration.Config, output: Output) -> None:
 
 @command(leftovers, name="delete")
 @click.argument("suffix")
-def leftovers_delete(config: configuration.Config, output: Output, suffix: str) -> None:
+def leftovers_delete(config: configuration.Config, output: Output, suffix: str) -> int:
     """Delete what was put aside as SUFFIX."""
-    leftover_data.delete(config, suffix, output.say)
+    arguments = ["delete", "--", suffix]
+    return _deed(config, output, "leftovers", arguments, lambda: leftover_data.delete(config, suffix, output.say))
 
 
 @command(leftovers, name="put-back")
 @click.argument("suffix")
-def leftovers_put_back(config: configuration.Config, output: Output, suffix: str) -> None:
+def leftovers_put_back(config: configuration.Config, output: Output, suffix: str) -> int:
     """Put the orphans that were quarantined as SUFFIX back into the store."""
-    output.facts({"came_back": leftover_data.put_back(config, suffix, output.say)})
+    arguments = ["put-back", "--", suffix]
+    return _deed(config, output, "leftovers", arguments, lambda: leftover_data.put_back(config, suffix, output.say))

@@ -6,7 +6,10 @@ release, a Unix socket that only root may use.
 
 from __future__ import annotations
 
+import grp
 import json
+import os
+import pwd
 import shutil
 import subprocess
 import time
@@ -54,7 +57,7 @@ def _run(config: Config, wanted: str, repository: Restic, say: backup.Say) -> di
         report = restored.check(copy, repository, say)
         if report.lost:
             raise ControlError(f"point {point.name} lacks {len(report.lost)} things, first: {report.lost[0]}")
-        trees.give(copy.store, config.user, config.group)
+        copy.give()
         say("serving the copy on a socket of its own")
         with _server(config, copy) as socket_path:
             service.wait_ready(config, socket_path)
@@ -111,17 +114,20 @@ def _server(config: Config, copy: restored.Copy) -> Iterator[Path]:
     environment = _environment(config, copy, runtime)
     sentinel = copy.store.parent / ".volume-id"
     sentinel.write_text("drill\n")
-    shutil.chown(sentinel, config.user, config.user)
+    _own(sentinel, config.user, config.user)
     # The way down to the copy is root's; the service needs to pass.
     for directory in [copy.store.parent, *copy.store.parent.parents]:
         if directory == config.volume_path:
             break
-        shutil.chown(directory, config.user, config.group)
-    for path in [runtime, *runtime.rglob("*")]:
-        shutil.chown(path, config.user, config.user)
+        _own(directory, config.user, config.group)
+    # The deepest first: as long as the directory above is root's, nobody else puts a link in the place of one.
+    for path in sorted([runtime, *runtime.rglob("*")], key=lambda path: len(path.parts), reverse=True):
+        _own(path, config.user, config.user)
     _decrypt(config, environment)
     binary = config.root_path / "current" / "bin"
-    with (runtime / "log").open("w") as log:
+    # Not in the server's own directory: root writes it, and reads it again.
+    written = runtime.with_name("log")
+    with written.open("w") as log:
         server = subprocess.Popen(
             [binary / "gunicorn", f"--config={config.config_path}/gunicorn.conf.py", "--workers=1",
              f"--bind=unix:{runtime}/wsgi.sock"],
@@ -131,7 +137,7 @@ def _server(config: Config, copy: restored.Copy) -> Iterator[Path]:
         try:
             yield runtime / "wsgi.sock"
         except ControlError as error:
-            words = (runtime / "log").read_text().strip().splitlines()[-1:]
+            words = written.read_text(errors="backslashreplace").strip().splitlines()[-1:]
             raise ControlError(f"{error}. The rehearsed server's last words: {' '.join(words)[-500:]}") from error
         finally:
             server.terminate()
@@ -141,6 +147,11 @@ def _server(config: Config, copy: restored.Copy) -> Iterator[Path]:
                 server.kill()
                 server.wait()
             shutil.rmtree(runtime, ignore_errors=True)
+
+
+def _own(path: Path, user: str, group: str) -> None:
+    """Give a path away, itself and not what it points to."""
+    os.chown(path, pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid, follow_symlinks=False)
 
 
 def _decrypt(config: Config, environment: dict[str, str]) -> None:

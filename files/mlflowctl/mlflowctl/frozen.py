@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlflowctl import trees
+from mlflowctl import beneath, trees
 from mlflowctl.checker import UPLOADING
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
@@ -57,10 +57,9 @@ def frozen(config: Config) -> Iterator[Path]:
 def remove(config: Config) -> None:
     """Remove the copy, also one that a killed backup has left, of whatever kind."""
     path = place(config)
-    if not path.exists():
-        return
+    found = beneath.look(config.volume_path, path.name)
     # Only a subvolume's root has this inode number on btrfs.
-    if (path.stat().st_ino, path.stat().st_dev != config.volume_path.stat().st_dev) == (256, True):
+    if found and (found.st_ino, found.st_dev != config.volume_path.stat().st_dev) == (256, True):
         run(["btrfs", "subvolume", "delete", str(path)])
     else:
         trees.remove(path)

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from mlflowctl import database, lock, preflight, references, service, state, trees
+from mlflowctl import beneath, database, lock, preflight, references, service, state
 from mlflowctl.ages import parse_age
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
@@ -54,9 +54,7 @@ def run(config: Config, older_than: str, dry_run: bool, say: Say) -> dict[str, A
         facts: dict[str, Any] = {
             "runs": sum(kind == "run" for kind, _, _ in found),
             "logged_models": sum(kind == "logged_model" for kind, _, _ in found),
-            "bytes": sum(
-                size for path in paths for _, size in trees.walk(config.store / path) if (config.store / path).is_dir()
-            ),
+            "bytes": sum(_size(config, path) for path in paths),
             "dry_run": dry_run,
         }
         if dry_run:
@@ -71,9 +69,12 @@ def run(config: Config, older_than: str, dry_run: bool, say: Say) -> dict[str, A
     return facts
 
 
-def _sizes(directory: Path) -> list[int]:
-    """Bytes of each file below a directory, which need not exist."""
-    return [size for _, size in trees.walk(directory)] if directory.is_dir() else []
+def _size(config: Config, path: str) -> int:
+    """Bytes below a directory of the store, which need not exist, nor be one."""
+    try:
+        return sum(size for _, size in beneath.walk(config.volume_path, f"{config.store.name}/{path}"))
+    except (OSError, beneath.InTheWay):
+        return 0
 
 
 def _refuse_needed(paths: dict[str, str], needed: list[references.Reference]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
-from mlflowctl import database, lock, partial, trees
+from mlflowctl import beneath, database, lock, partial, trees
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
@@ -29,8 +30,11 @@ def suffixes(config: Config) -> list[str]:
     return sorted(found)
 
 
-def delete(config: Config, suffix: str, say: Say) -> None:
+def delete(config: Config, suffix: str, say: Say) -> dict[str, Any]:
     """Delete the old database, artifacts and secrets of one restore, or the orphans of one quarantine.
+
+    Returns:
+        The suffix.
 
     Raises:
         ControlError: there is nothing of that suffix.
@@ -39,24 +43,34 @@ def delete(config: Config, suffix: str, say: Say) -> None:
         _known(config, suffix)
         remove(config, suffix)
         say(f"what was put aside as {suffix} is deleted")
+    return {"deleted": suffix}
 
 
-def put_back(config: Config, suffix: str, say: Say) -> int:
-    """Put the orphans of one quarantine back into the store; a file that is there again stays. Returns how many.
+def put_back(config: Config, suffix: str, say: Say) -> dict[str, Any]:
+    """Put the orphans of one quarantine back into the store; a file that is there again stays.
+
+    Returns:
+        How many came back.
 
     Raises:
-        ControlError: there is no quarantine of that suffix.
+        ControlError: there is no quarantine of that suffix, or a file cannot go where it was.
     """
     with lock.exclusive(config.state_path, "return of leftovers"):
         _known(config, suffix)
         source = quarantine_path(config, suffix)
-        if not source.is_dir():
+        if not beneath.is_directory(config.volume_path, source.name):
             raise ControlError(f"{suffix} is of a restore: use `mlflowctl restore` with an older point to go back")
-        came, stayed = partial.merge(config, source, config.store)
-        say(f"{came} files are back" + f", {stayed} were there again and stay in {source}" * bool(stayed))
-        if not stayed:
+        done = partial.merge(config, source.name, config.store.name)
+        say(
+            f"{done.came} files are back" + f", {done.stayed} were there again and stay in {source}" * bool(done.stayed)
+        )
+        if done.refused:
+            raise ControlError(
+                f"{len(done.refused)} files stay in {source}, {done.came} are back; first: {done.refused[0]}"
+            )
+        if not done.stayed:
             trees.remove(source)
-    return came
+    return {"came_back": done.came}
 
 
 def _known(config: Config, suffix: str) -> None:
@@ -73,5 +87,4 @@ def remove(config: Config, suffix: str) -> None:
         config.state_path / f"secrets.before-{suffix}",
         quarantine_path(config, suffix),
     ):
-        if path.exists():
-            trees.remove(path)
+        trees.remove(path)

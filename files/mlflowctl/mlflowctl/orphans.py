@@ -13,11 +13,12 @@ from typing import Any
 
 import psycopg
 
-from mlflowctl import database, leftovers, lock, preflight, trees
+from mlflowctl import beneath, database, leftovers, lock, preflight, trees
 from mlflowctl.ages import parse_age
 from mlflowctl.backup import Say
 from mlflowctl.checker import UPLOADING
 from mlflowctl.config import Config
+from mlflowctl.errors import ProblemFound
 from mlflowctl.references import Resolver
 
 ROOTS = """
@@ -77,15 +78,39 @@ def quarantine(config: Config, older_than: str, say: Say) -> dict[str, Any]:
 
     Raises:
         Busy: another transaction runs.
+        ProblemFound: some could not be put aside: their directories were replaced meanwhile.
         ControlError: the age is none, or the volume or database is not there.
     """
     before = time.time() - parse_age(older_than, "--older-than")
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     with lock.exclusive(config.state_path, "quarantine"):
-        found = [(path, size) for path, size in find(config) if (config.store / path).lstat().st_mtime < before]
-        for path, _ in found:
-            target = leftovers.quarantine_path(config, suffix) / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (config.store / path).rename(target)
-    say(f"{len(found)} files are out of the store")
-    return _facts(found) | {"suffix": suffix if found else ""}
+        moved, refused = [], []
+        for path, size in find(config):
+            try:
+                if _put_aside(config, path, before, suffix):
+                    moved.append((path, size))
+            except beneath.InTheWay as error:
+                refused.append(str(error))
+    say(f"{len(moved)} files are out of the store")
+    if refused:
+        raise ProblemFound(
+            f"{len(refused)} files stay in the store, {len(moved)} are put aside as {suffix}; first: {refused[0]}"
+        )
+    return _facts(moved) | {"suffix": suffix if moved else ""}
+
+
+def _put_aside(config: Config, path: str, before: float, suffix: str) -> bool:
+    """Put one file aside that has not changed since a time; returns whether it was there, and as old.
+
+    Raises:
+        InTheWay: a directory of its path is none any more.
+    """
+    source = f"{config.store.name}/{path}"
+    found = beneath.look(config.volume_path, source)
+    if found is None or found.st_mtime >= before:
+        return False
+    target = f"{leftovers.quarantine_path(config, suffix).name}/{path}"
+    try:
+        return beneath.rename(config.volume_path, source, target)
+    except FileNotFoundError:
+        return False

@@ -6,15 +6,14 @@ marked as deleted or not. Nothing that exists is overwritten.
 
 from __future__ import annotations
 
-import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from mlflowctl import database, restored, trees
+from mlflowctl import beneath, database, restored
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError, Refused
@@ -38,6 +37,21 @@ class Part:
     replace_live: bool = False
 
 
+@dataclass
+class Merged:
+    """What became of files that were to move into the store.
+
+    Attributes:
+        came: how many did.
+        stayed: how many were there already.
+        refused: why the others did not, each a sentence for a person.
+    """
+
+    came: int = 0
+    stayed: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
 def bring_back(config: Config, repository: Restic, place: restored.Place, part: Part, say: Say) -> dict[str, Any]:
     """Restore a part of a point into the live store.
 
@@ -48,7 +62,7 @@ def bring_back(config: Config, repository: Restic, place: restored.Place, part: 
     point, root = place.point, place.root
     with database.connect(config) as connection:
         path = where(connection, config.store, part)
-    live = config.store / path
+    live = f"{config.store.name}/{path}"
     facts = restored.facts(config, repository, point, root)
     prefix = f"{path}/"
     wanted = {
@@ -59,22 +73,31 @@ def bring_back(config: Config, repository: Restic, place: restored.Place, part: 
     restored.refuse_without_space(config, root, sum(wanted.values()))
     say(f"restoring {len(wanted)} files of {part.kind} {part.name}")
     repository.restore(point.snapshot, root, include=[restored.literal(f"{facts['store']}/{path}")])
-    copy = root / str(facts["store"]).lstrip("/") / path
-    arrived = {prefix + name: size for name, size in trees.walk(copy)}
+    copy = root.relative_to(config.volume_path) / str(facts["store"]).lstrip("/") / path
+    arrived = {prefix + name: size for name, size in beneath.walk(config.volume_path, copy)}
     lost = [name for name, size in wanted.items() if arrived.get(name) != size]
     if lost:
         raise ControlError(f"the copy lacks {len(lost)} files, first: {lost[0]}. Nothing live was changed")
-    trees.give(copy, config.user, config.group)
+    beneath.give(config.volume_path, copy, beneath.Owner.named(config.user, config.group))
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     put_aside = ""
-    if part.replace_live and live.is_dir():
-        aside = config.store.with_name(f"{config.store.name}.before-{suffix}") / path
-        aside.parent.mkdir(parents=True)
-        live.rename(aside)
+    if part.replace_live and beneath.look(config.volume_path, live):
+        beneath.rename(config.volume_path, live, f"{config.store.name}.before-{suffix}/{path}")
         put_aside = suffix
-    came, stayed = merge(config, copy, live)
-    say(f"{came} files came back, {stayed} were there")
-    return {"point": point.name, part.kind: part.name, "came_back": came, "stayed": stayed, "put_aside": put_aside}
+    done = merge(config, copy, live)
+    say(f"{done.came} files came back, {done.stayed} were there")
+    if done.refused:
+        raise ControlError(
+            f"{len(done.refused)} files of {part.kind} {part.name} are still missing, first: {done.refused[0]}. "
+            "The point keeps them: repeat it"
+        )
+    return {
+        "point": point.name,
+        part.kind: part.name,
+        "came_back": done.came,
+        "stayed": done.stayed,
+        "put_aside": put_aside,
+    }
 
 
 def where(connection: psycopg.Connection[Any], store: Path, part: Part) -> str:
@@ -108,24 +131,21 @@ def where(connection: psycopg.Connection[Any], store: Path, part: Part) -> str:
     return path
 
 
-def merge(config: Config, copy: Path, live: Path) -> tuple[int, int]:
-    """Move what is missing into its place below the store, each file by one rename.
+def merge(config: Config, source: str | Path, target: str) -> Merged:
+    """Move what is missing into its place in the store, each file by one rename that replaces nothing.
 
-    Returns:
-        How many files moved, and how many were there already.
+    Args:
+        config: the instance.
+        source: directory of the files, below the volume.
+        target: the directory they belong to, below the volume.
     """
-    came = stayed = 0
-    for name, _ in list(trees.walk(copy)):
-        target = live / name
-        if target.exists() or target.is_symlink():
-            stayed += 1
-            continue
-        for directory in reversed(target.relative_to(config.store).parents):
-            folder = config.store / directory
-            if not folder.exists():
-                folder.mkdir()
-                shutil.chown(folder, config.user, config.group)
-                folder.chmod(0o2770)
-        (copy / name).rename(target)
-        came += 1
-    return came, stayed
+    owner, done = beneath.Owner.named(config.user, config.group), Merged()
+    for name, _ in list(beneath.walk(config.volume_path, source)):
+        try:
+            if beneath.rename(config.volume_path, f"{source}/{name}", f"{target}/{name}", owner):
+                done.came += 1
+            else:
+                done.stayed += 1
+        except beneath.InTheWay as error:
+            done.refused.append(str(error))
+    return done

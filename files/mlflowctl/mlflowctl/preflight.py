@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 
-from mlflowctl import database, state
+from mlflowctl import beneath, database, state
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
 
@@ -73,8 +73,8 @@ def check_volume(config: Config) -> None:
         raise ControlError(
             f"{config.volume_path} is volume {found}, but this host serves {expected}: mount the right one"
         )
-    if not config.store.is_dir():
-        raise ControlError(f"{config.store} is missing: run the playbook again")
+    if not beneath.is_directory(config.volume_path, config.store.name):
+        raise ControlError(f"{config.store} is missing, or no directory of its own: run the playbook again")
 
 
 def release_head(config: Config) -> str:

@@ -179,7 +179,7 @@ def _whole(config: Config, order: Order, repository: Restic, place: restored.Pla
     report = restored.check(copy, repository, say)
     _refuse_losses(copy, report, order)
     if not order.database_only:
-        trees.give(copy.store, config.user, config.group)
+        copy.give()
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     say("swapping it in; clients wait")
     swap_started = time.monotonic()

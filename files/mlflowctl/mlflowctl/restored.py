@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import archive, backup, bundle, database, jsonfile, preflight, references, trees
+from mlflowctl import archive, backup, beneath, bundle, database, jsonfile, preflight, references, trees
 from mlflowctl.backup import Say
 from mlflowctl.checker import Files, Report, compare, compare_rows
 from mlflowctl.config import Config
@@ -79,6 +80,20 @@ class Copy:
         return self.place.root / str(self.facts["store"]).lstrip("/")
 
     @property
+    def _root(self) -> Path:
+        """The directory above the artifacts that only root can write."""
+        return self.config.volume_path if self.database_only else self.place.root
+
+    def walk(self) -> Iterator[tuple[str, int]]:
+        """The artifacts and their sizes."""
+        return beneath.walk(self._root, self.store.relative_to(self._root))
+
+    def give(self) -> None:
+        """Make the service own the artifacts."""
+        owner = beneath.Owner.named(self.config.user, self.config.group)
+        beneath.give(self._root, self.store.relative_to(self._root), owner)
+
+    @property
     def stage(self) -> Path:
         """The restored dump, manifest and bundle."""
         return self.place.root / str(self.config.stage).lstrip("/")
@@ -91,6 +106,9 @@ def facts(config: Config, repository: Restic, point: Point, root: Path) -> dict[
     stage = str(config.stage)
     repository.restore(point.snapshot, root, include=[literal(stage)])
     found: dict[str, Any] = json.loads((root / stage.lstrip("/") / backup.FACTS).read_text())
+    # Below the root it is looked for at this path.
+    if not Path(found["store"]).is_absolute() or ".." in Path(found["store"]).parts:
+        raise ControlError(f"point {point.name} has its artifacts at {found['store']!r}, which no host writes: refused")
     return found
 
 
@@ -123,7 +141,8 @@ def fetch(config: Config, repository: Restic, place: Place, say: Say, what: Sele
     if not what.database_only:
         say(f"restoring {len(files.sizes)} files, {files.size} bytes")
         repository.restore(point.snapshot, root, include=[literal(copy.facts["store"])])
-        copy.store.mkdir(parents=True, exist_ok=True)
+        with beneath.opened(root, str(copy.facts["store"]).lstrip("/"), make=True):
+            pass
     say("restoring the database")
     database.create(config, name)
     database.restore(config, dump, name)
@@ -213,7 +232,7 @@ def check(copy: Copy, repository: Restic, say: Say) -> Report:
     """The checker over the whole copy: references, files, rows, revision."""
     say("checking the copy")
     expected = None if copy.database_only else listing(repository, copy.place.point, copy.facts)
-    report = compare(references.read(copy.stage / backup.MANIFEST), Files(trees.walk(copy.store)), expected)
+    report = compare(references.read(copy.stage / backup.MANIFEST), Files(copy.walk()), expected)
     report.lost += check_database(copy)
     return report
 

@@ -13,9 +13,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import database, restored, service
+from mlflowctl import beneath, database, restored, service
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
+from mlflowctl.errors import ControlError
 
 
 def _journal(config: Config) -> Path:
@@ -55,8 +56,8 @@ def swap(copy: restored.Copy, suffix: str) -> None:
         database.rename(config, copy.place.database, config.database)
         if not copy.database_only:
             _drop_uploads(config)
-            os.rename(config.store, aside)
-            os.rename(copy.store, config.store)
+            _move(config, config.store, aside)
+            _move(config, copy.store, config.store)
         for name in restored.SECRETS:
             partial = secrets / f"{name}.partial"
             shutil.copyfile(restored.secret(copy, name), partial)
@@ -76,8 +77,20 @@ def _drop_uploads(config: Config) -> None:
     nginx renames one into the store when it is whole; with nothing to rename
     it answers 500, and the client begins again.
     """
-    for path in (config.volume_path / "incoming").glob("*"):
-        path.unlink(missing_ok=True)
+    if beneath.is_directory(config.volume_path, "incoming"):
+        for name, _ in list(beneath.walk(config.volume_path, "incoming")):
+            beneath.remove(config.volume_path, f"incoming/{name}")
+
+
+def _move(config: Config, source: Path, target: Path) -> None:
+    """Rename a directory on the volume.
+
+    Raises:
+        ControlError: something has the new name already, or a link is in the way.
+    """
+    volume = config.volume_path
+    if not beneath.rename(volume, source.relative_to(volume), target.relative_to(volume)):
+        raise ControlError(f"{target} is there already, so {source} cannot take its place")
 
 
 def _put_back(config: Config) -> None:
@@ -95,10 +108,10 @@ def undo(config: Config) -> None:
     old = f"{config.database}_before_{suffix}"
     aside = config.store.with_name(f"{config.store.name}.before-{suffix}")
     kept = config.state_path / f"secrets.before-{suffix}"
-    if aside.exists():
-        if config.store.exists():
-            os.rename(config.store, data["copy_store"])
-        os.rename(aside, config.store)
+    if beneath.look(config.volume_path, aside.name):
+        if beneath.look(config.volume_path, config.store.name):
+            _move(config, config.store, Path(data["copy_store"]))
+        _move(config, aside, config.store)
     if database.exists(config, old):
         if database.exists(config, config.database):
             database.rename(config, config.database, data["copy_database"])

@@ -1,31 +1,19 @@
-"""Whole directories of artifacts: list them, remove them, give them away.
+"""Whole directories of artifacts in a place that only root can write: list them, remove them, give them away.
 
-However deep they are. Python 3.11's ``os.walk`` and ``shutil.rmtree`` call
-themselves once for each level and end at about a thousand, and a path of two
-bytes a level has room for twice as many.
+No link in them is followed, nor one in the place of the directory itself; see :mod:`mlflowctl.beneath`.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlflowctl.process import run
+from mlflowctl import beneath
 
 
 def walk(root: Path) -> Iterator[tuple[str, int]]:
-    """Regular files and links below ``root`` with their sizes in bytes; follows no link."""
-    stack = [""]
-    while stack:
-        below = stack.pop()
-        with os.scandir(root / below) as entries:
-            for entry in entries:
-                path = f"{below}{entry.name}"
-                if entry.is_dir(follow_symlinks=False):
-                    stack.append(f"{path}/")
-                elif entry.is_file(follow_symlinks=False):
-                    yield path, entry.stat(follow_symlinks=False).st_size
+    """Regular files below ``root`` with their sizes in bytes."""
+    return beneath.walk(root.parent, root.name)
 
 
 def remove(root: Path) -> None:
@@ -34,7 +22,7 @@ def remove(root: Path) -> None:
     Raises:
         ControlError: something in it cannot be removed.
     """
-    run(["rm", "--recursive", "--force", "--", str(root)])
+    beneath.remove(root.parent, root.name)
 
 
 def give(root: Path, user: str, group: str) -> None:
@@ -43,6 +31,4 @@ def give(root: Path, user: str, group: str) -> None:
     Raises:
         ControlError: it cannot be done.
     """
-    run(["chown", "--recursive", "--no-dereference", f"{user}:{group}", "--", str(root)])
-    # setgid; nobody else may look.
-    run(["find", str(root), "-type", "d", "-exec", "chmod", "2770", "{}", "+"])
+    beneath.give(root.parent, root.name, beneath.Owner.named(user, group))

@@ -1,0 +1,148 @@
+"""Whoever has taken over MLflow plants links in the artifact volume, and mlflowctl, as root, follows none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+LOG = """
+import mlflow
+from mlflow import MlflowClient
+client = MlflowClient()
+experiment = mlflow.set_experiment("links").experiment_id
+run = client.create_run(experiment).info.run_id
+client.log_text(run, "kept", "folder/file.txt")
+print(experiment, run)
+"""
+# In the units' sandbox /etc cannot be written; the state can, and that is root's, too.
+OUTSIDE = "/var/lib/mlflow-backup/outside"
+DESCRIBE = "find /etc/profile.d /etc/cron.d /etc/mlflow %s -printf '%%p %%u %%g %%m %%s %%l\n' | sort"
+UNITS = ("mlflow-orphans.service", "mlflow-leftovers.service")
+
+
+@pytest.fixture
+def store(server: Any) -> str:
+    """The store's directory."""
+    return f"{server['mlflow_volume_path']}/store"
+
+
+@pytest.fixture(autouse=True)
+def outside(host: Any) -> Iterator[str]:
+    """What no deed may touch; a directory that everybody can enter and only root can write."""
+    host.check_output("mkdir -m 0755 %s && echo theirs > %s/victim && mkdir %s/folder", OUTSIDE, OUTSIDE, OUTSIDE)
+    before = host.check_output(DESCRIBE, OUTSIDE)
+    yield OUTSIDE
+    after = host.check_output(DESCRIBE, OUTSIDE)
+    host.check_output("rm -r %s", OUTSIDE)
+    assert after == before
+
+
+def as_mlflow(host: Any, script: str, *words: str) -> str:
+    """What the service's account can do, with the group that its unit gives it."""
+    group = host.check_output("stat --format=%G /var/lib/mlflow/artifacts/store")
+    user = f"runuser -u mlflow -g mlflow -G {group} --"
+    return str(host.check_output(user + " sh -euc %s plant " + "%s " * len(words), script, *words))
+
+
+@pytest.fixture
+def aside(control: Any, host: Any, http: Any, server: Any, store: str) -> tuple[str, str]:
+    """A file that no row refers to, put aside: its directory in the store, and the suffix."""
+    name = f"planted-{time.time_ns()}"
+    assert http.put(f"{server.url}/api/2.0/mlflow-artifacts/artifacts/{name}/deep/file.sh", data=b"kept").ok
+    host.check_output("touch -d '8 days ago' %s/%s/deep/file.sh", store, name)
+    return f"{store}/{name}", control.run("orphans quarantine")["suffix"]
+
+
+@pytest.mark.parametrize("to", ["/etc/profile.d", OUTSIDE])
+@pytest.mark.parametrize("planted", ["", "/deep"])
+def test_what_is_put_back_goes_where_it_was(
+    control: Any, host: Any, aside: tuple[str, str], planted: str, to: str
+) -> None:
+    """A link where a directory was, planted between the two commands, is named; the file waits until it is gone."""
+    root, suffix = aside
+    as_mlflow(host, 'rm -r "$1$2"; ln -s "$3" "$1$2"', root, planted, to)
+    said = control.run(f"leftovers put-back {suffix}", expect=2)["error"]
+    assert f"{root}{planted} is a link" in said
+    assert {"suffix": suffix} in control.run("leftovers list")
+    as_mlflow(host, 'rm "$1$2"', root, planted)
+    assert control.run(f"leftovers put-back {suffix}")["came_back"] == 1
+    assert host.file(f"{root}/deep/file.sh").content_string == "kept"
+
+
+def test_a_race_is_not_won(control: Any, host: Any, aside: tuple[str, str], store: str) -> None:
+    """A directory that is a link at every other moment, while files are put back into it and put aside from it."""
+    root, suffix = aside
+    volume = store.rpartition("/")[0]
+    host.check_output("cd %s/store.orphans-%s/*/deep && for i in $(seq 200); do echo kept > $i; done", volume, suffix)
+    flip = f'timeout 20 sh -c "while :; do mv -T $1/deep $1/was; ln -s {OUTSIDE} $1/deep; rm $1/deep; mv -T $1/was $1/deep; done"'
+    script = "systemd-run --quiet --collect --unit=flipper --uid=mlflow --gid=www-data -- sh -c %s flip %s"
+    as_mlflow(host, 'mkdir -p "$1/deep"', root)
+    host.check_output(script, flip, root)
+    try:
+        for _ in range(3):
+            host.run(f"mlflowctl leftovers put-back {suffix} --json")
+            host.run("mlflowctl orphans quarantine --older-than 0s --json")
+    finally:
+        host.run("systemctl stop flipper.service")
+    found = host.check_output("find %s -path '*/deep/*' -o -path '*/was/*' | grep -c -e /file.sh -e '/[0-9]*$'", volume)
+    assert int(found) >= 201
+
+
+def test_a_run_comes_back_through_no_link(control: Any, host: Any, client: Any, store: str) -> None:
+    """Neither from elsewhere, nor to elsewhere, nor is anything there put aside."""
+    experiment, run = client("-c", LOG).split()[-2:]
+    point = control.run("backup")["point"]
+    place = f"{store}/{experiment}/{run}/artifacts"
+    for planted in (place, f"{place}/folder"):
+        as_mlflow(host, 'mv "$1" "$1.was"; ln -s "$2" "$1"', planted, OUTSIDE)
+        for options in ("", "--replace-live") if planted == place else ("",):
+            done = host.run(f"mlflowctl restore {point} --run {run} {options} --json")
+            assert (done.rc, "is a link" in done.stdout) == ((0, False) if options else (2, True)), done.stdout
+        as_mlflow(host, 'rm -rf "$1"; mv "$1.was" "$1"', planted)
+    as_mlflow(host, 'mv "$1" "$1.was"; ln -s "$2" "$1"', f"{store}/{experiment}/{run}", OUTSIDE)
+    for options in ("", "--replace-live"):
+        assert "is a link" in control.run(f"restore {point} --run {run} {options}", expect=2)["error"]
+    as_mlflow(host, 'rm "$1"; mv "$1.was" "$1"', f"{store}/{experiment}/{run}")
+    as_mlflow(host, 'rm "$1/folder/file.txt"', place)
+    assert control.run(f"restore {point} --run {run}")["came_back"] == 1
+    for suffix in control.run("leftovers list"):
+        control.run(f"leftovers delete {suffix['suffix']}")
+
+
+def test_what_is_deleted_is_what_was_put_aside(control: Any, host: Any, aside: tuple[str, str], store: str) -> None:
+    """Links in it go alone."""
+    _, suffix = aside
+    volume = store.rpartition("/")[0]
+    host.check_output("ln -s %s %s/store.orphans-%s/link", OUTSIDE, volume, suffix)
+    control.run(f"leftovers delete {suffix}")
+    assert not host.file(f"{volume}/store.orphans-{suffix}").exists
+
+
+def test_the_volume_itself_is_roots(host: Any, server: Any) -> None:
+    """So the account cannot put a link in the place of the store, of a copy, or of what was put aside."""
+    volume = server["mlflow_volume_path"]
+    found = host.file(volume)
+    assert (found.user, found.group, found.mode) == ("root", "root", 0o711)
+    for attempt in ("mv store other", "ln -s / restore-x", "mkdir drill", "rm -f .volume-id", "rmdir incoming"):
+        assert host.run("runuser -u mlflow -- sh -c %s", f"cd {volume} && {attempt}").rc != 0, attempt
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_files_are_moved_in_a_sandbox(host: Any, server: Any, unit: str) -> None:
+    """Nothing but the volume and the state can be written, and what was asked for is read from root's own directory."""
+    names = "ProtectSystem,ReadWritePaths,CapabilityBoundingSet,NoNewPrivileges,PrivateNetwork,PrivateDevices"
+    shown = dict(line.split("=", 1) for line in host.check_output(f"systemctl show -p {names} {unit}").splitlines())
+    assert shown.pop("ReadWritePaths").split()[:2] == [server["mlflow_volume_path"], "/var/lib/mlflow-backup"]
+    capabilities = set(shown.pop("CapabilityBoundingSet").split())
+    assert capabilities <= {"cap_chown", "cap_dac_override", "cap_dac_read_search", "cap_fowner", "cap_fsetid"}
+    assert shown == {
+        "ProtectSystem": "strict",
+        "NoNewPrivileges": "yes",
+        "PrivateNetwork": "yes",
+        "PrivateDevices": "yes",
+    }
+    state = host.file("/var/lib/mlflow-backup")
+    assert (state.user, state.mode) == ("root", 0o711)

@@ -1,0 +1,426 @@
+"""root moves, makes, removes and gives away what others can write, and is never led out of the volume."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflowctl import (
+    beneath,
+    config,
+    database,
+    drill,
+    frozen,
+    gc,
+    leftovers,
+    orphans,
+    partial,
+    preflight,
+    restored,
+    swap,
+)
+from mlflowctl.errors import ControlError
+from mlflowctl.repository import VERIFIED, Point
+
+from tests.unit.helpers import NOW, settings
+
+NOBODY = pwd.getpwnam("nobody")
+OLD = 1_000_000_000  # seconds since 1970
+NAME = "20261128120000"
+
+
+@pytest.fixture(params=["openat2", "part by part"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the kernel's own call, and as if it, or the sandbox, had none."""
+    if request.param != "openat2":
+        monkeypatch.setattr(beneath, "_openat2", lambda *_: -1)
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """What no deed may touch: a directory with a file, like /etc/profile.d."""
+    place = tmp_path / "outside"
+    place.mkdir(mode=0o755)
+    (place / "victim").write_text("as it was")
+    return place
+
+
+@pytest.fixture
+def instance(tmp_path: Path, outside: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[config.Config]:
+    """A volume with a run's artifacts. Afterwards all outside of it is as it was."""
+    volume, state = tmp_path / "volume", tmp_path / "state"
+    (volume / "store/1/run/artifacts").mkdir(parents=True)
+    (volume / "store/1/run/artifacts/file").write_text("kept")
+    state.mkdir()
+    group = grp.getgrgid(NOBODY.pw_gid).gr_name
+    found = config.parse(settings(tmp_path), "x")
+    monkeypatch.setattr(leftovers, "suffixes", lambda _: [NAME])
+    before = described(outside)
+    yield replace(found, volume_path=volume, state_path=state, user="nobody", group=group)
+    assert described(outside) == before
+
+
+def described(place: Path) -> list[tuple[Any, ...]]:
+    """All that a deed could change below a directory, and the directory itself."""
+    return [
+        (str(path), s.st_uid, s.st_gid, s.st_mode, path.read_text() if path.is_file() else "")
+        for path in sorted([place, *place.rglob("*")])
+        for s in [path.lstat()]
+    ]
+
+
+def kept(instance: config.Config) -> list[str]:
+    """Where files with the artifact's content are, below the volume."""
+    found = beneath.walk(instance.volume_path)
+    return [path for path, _ in found if (instance.volume_path / path).read_text() == "kept"]
+
+
+def link(path: Path, to: Path) -> None:
+    """Put a link in the place of what is there, which keeps another name."""
+    if os.path.lexists(path):
+        path.rename(path.with_name(f"{path.name}.was"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(to)
+
+
+def aside(instance: config.Config, *files: str) -> Path:
+    """A quarantine that holds files."""
+    root = leftovers.quarantine_path(instance, NAME)
+    for name in files:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("kept")
+    return root
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("planted", ["2", "2/run", "2/run/artifacts", "2/run/artifacts/deep"])
+def test_put_back_follows_no_link_on_the_way(instance: config.Config, outside: Path, planted: str) -> None:
+    """A directory of the target became a link between the two commands: named, nothing lost, the others come back."""
+    root = aside(instance, "2/run/artifacts/deep/file", "3/other")
+    link(instance.store / planted, outside)
+    with pytest.raises(ControlError, match=f"1 files stay in {root}, 1 are back; first: .*store/{planted} is a link"):
+        leftovers.put_back(instance, NAME, print)
+    assert (root / "2/run/artifacts/deep/file").read_text() == "kept"
+    assert (instance.store / "3/other").read_text() == "kept"
+    (instance.store / planted).unlink()
+    assert leftovers.put_back(instance, NAME, print)["came_back"] == 1
+    assert (instance.store / "2/run/artifacts/deep/file").read_text() == "kept"
+    assert not root.exists()
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("to", ["victim", "new"])
+def test_put_back_leaves_a_link_in_the_place_of_the_file(instance: config.Config, outside: Path, to: str) -> None:
+    """Also one that leads nowhere yet: what is there stays, and so does what was put aside."""
+    root = aside(instance, "2/file")
+    link(instance.store / "2/file", outside / to)
+    assert leftovers.put_back(instance, NAME, print)["came_back"] == 0
+    assert (root / "2/file").read_text() == "kept"
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("planted", ["", "2"])
+def test_put_back_takes_nothing_from_elsewhere(instance: config.Config, outside: Path, planted: str) -> None:
+    """A link in the place of the quarantine, or of a directory in it, is no source."""
+    root = aside(instance, "2/file")
+    link(root / planted, outside)
+    with suppress(ControlError):
+        leftovers.put_back(instance, NAME, print)
+    assert not (instance.store / "victim").exists()
+    assert len(kept(instance)) == 2
+
+
+def test_put_back_makes_directories_for_the_service(instance: config.Config) -> None:
+    """Its user's, its group's, closed to others."""
+    aside(instance, "2/run/file")
+    assert leftovers.put_back(instance, NAME, print)["came_back"] == 1
+    for path in ("2", "2/run"):
+        found = (instance.store / path).stat()
+        assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (NOBODY.pw_uid, NOBODY.pw_gid, 0o2770)
+
+
+@pytest.fixture
+def ownerless(monkeypatch: pytest.MonkeyPatch, instance: config.Config) -> None:
+    """No row refers to anything."""
+
+    @contextmanager
+    def snapshot(_: config.Config) -> Iterator[tuple[None, str]]:
+        yield None, ""
+
+    monkeypatch.setattr(preflight, "check_volume", lambda _: None)
+    monkeypatch.setattr(database, "snapshot", snapshot)
+    monkeypatch.setattr(orphans, "owned", lambda *_: set())
+    os.utime(instance.store / "1/run/artifacts/file", (OLD, OLD))
+
+
+@pytest.mark.usefixtures("way", "ownerless")
+@pytest.mark.parametrize("planted", ["1", "1/run", "1/run/artifacts", "1/run/artifacts/file"])
+def test_quarantine_takes_no_file_through_a_link(
+    instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    """What was found as a directory is a link by the time it is moved."""
+    for name in ("file", "artifacts/file", "run/artifacts/file"):
+        (outside / name).parent.mkdir(parents=True, exist_ok=True)
+        (outside / name).write_text("theirs")
+        os.utime(outside / name, (OLD, OLD))
+    before = described(outside)
+    found = orphans.find(instance)
+    assert [path for path, _ in found] == ["1/run/artifacts/file"]
+    link(instance.store / planted, outside / "file" if planted.endswith("file") else outside)
+    monkeypatch.setattr(orphans, "find", lambda _: found)
+    if planted.endswith("file"):
+        orphans.quarantine(instance, "1d", print)
+    else:
+        with pytest.raises(
+            ControlError, match=f"1 files stay in the store, 0 are put aside .*store/{planted} is a link"
+        ):
+            orphans.quarantine(instance, "1d", print)
+    assert described(outside) == before
+    assert len(kept(instance)) == 1
+    for name in ("file", "artifacts/file", "run/artifacts/file"):
+        (outside / name).unlink()
+    for name in ("run/artifacts", "run", "artifacts"):
+        (outside / name).rmdir()
+
+
+@pytest.mark.usefixtures("way", "ownerless")
+def test_quarantine_is_closed_to_the_service(instance: config.Config, outside: Path) -> None:
+    """A link in the store is not put aside, and what is cannot be changed by who wrote it."""
+    link(instance.store / "1/away", outside)
+    assert orphans.quarantine(instance, "1d", print)["directories"] == ["1/run/artifacts"]
+    (root,) = instance.volume_path.glob("store.orphans-*")
+    assert {path.stat().st_mode & 0o7777 for path in (root, root / "1", root / "1/run")} == {0o700}
+    assert (root / "1/run/artifacts/file").read_text() == "kept"
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("planted", ["store.before-{}", "store.orphans-{}"])
+def test_deleting_what_was_put_aside_deletes_nothing_else(
+    instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, planted: str
+) -> None:
+    """Neither by a link in its place, nor by one in it."""
+    monkeypatch.setattr(database, "drop", lambda *_: None)
+    path = instance.volume_path / planted.format(NAME)
+    path.mkdir()
+    link(path / "in", outside)
+    leftovers.delete(instance, NAME, print)
+    assert not path.exists()
+    link(path, outside)
+    leftovers.delete(instance, NAME, print)
+    assert not path.is_symlink()
+
+
+def brought_back(instance: config.Config, monkeypatch: pytest.MonkeyPatch, part: partial.Part, copied: str = "") -> Any:
+    """Restore a run whose directory is the only one that a point holds."""
+    root = instance.volume_path / "restore-p"
+    copy = root / str(instance.store).lstrip("/") / "1/run/artifacts"
+
+    class Repository:
+        """Gives one file, or whatever a test puts in the place of its directory."""
+
+        def restore(self, *_: Any, **__: Any) -> None:
+            """The file appears."""
+            copy.parent.mkdir(parents=True)
+            if copied:
+                copy.symlink_to(copied)
+            else:
+                copy.mkdir()
+                (copy / "file").write_text("back")
+
+    @contextmanager
+    def connect(_: config.Config) -> Iterator[None]:
+        yield None
+
+    monkeypatch.setattr(database, "connect", connect)
+    monkeypatch.setattr(partial, "where", lambda *_: "1/run/artifacts")
+    root.mkdir(mode=0o700)
+    monkeypatch.setattr(restored, "facts", lambda *_: {"store": str(instance.store)})
+    listed = type("Listed", (), {"sizes": {"1/run/artifacts/file": 4}})
+    monkeypatch.setattr(restored, "listing", lambda *_: listed)
+    monkeypatch.setattr(restored, "refuse_without_space", lambda *_: None)
+    place = restored.Place(Point("p", "s", NOW, VERIFIED, ()), root, "x")
+    repository: Any = Repository()
+    return partial.bring_back(instance, repository, place, part, print)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("replace_live", [False, True])
+@pytest.mark.parametrize("planted", ["1", "1/run", "1/run/artifacts"])
+def test_a_part_is_brought_back_through_no_link(
+    instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, planted: str, replace_live: bool
+) -> None:
+    """Neither is what lives taken from elsewhere, nor does what comes back go there."""
+    link(instance.store / planted, outside)
+    part = partial.Part("run", "run", replace_live)
+    if replace_live and planted == "1/run/artifacts":
+        # The link itself is what lived there: it is put aside.
+        done = brought_back(instance, monkeypatch, part)
+        assert (instance.store / planted / "file").read_text() == "back"
+        assert (instance.volume_path / f"store.before-{done['put_aside']}" / planted).is_symlink()
+    else:
+        with pytest.raises(ControlError, match=f"store/{planted} is a link"):
+            brought_back(instance, monkeypatch, part)
+    assert len(kept(instance)) == 1
+
+
+@pytest.mark.usefixtures("way")
+def test_a_link_in_the_point_is_no_directory_of_its(
+    instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was a link when the point was taken is one in the copy: what it names is neither moved nor given away."""
+    (outside / "file").write_text("four")
+    before = described(outside)
+    with pytest.raises(ControlError, match="artifacts is a link"):
+        brought_back(instance, monkeypatch, partial.Part("run", "run"), copied=str(outside))
+    assert described(outside) == before
+    (outside / "file").unlink()
+
+
+@pytest.mark.parametrize("store", ["/../outside", "relative", "/a/../../outside"])
+def test_a_point_does_not_say_where_outside_of_the_copy_its_artifacts_are(instance: config.Config, store: str) -> None:
+    """The copy's store is given away: it lies below the copy."""
+    root = instance.volume_path / "restore-p"
+
+    class Repository:
+        """A point with a manifest."""
+
+        def restore(self, *_: Any, **__: Any) -> None:
+            """The manifest appears."""
+            stage = root / str(instance.stage).lstrip("/")
+            stage.mkdir(parents=True)
+            (stage / "manifest.json").write_text(json.dumps({"store": store}))
+
+    repository: Any = Repository()
+    with pytest.raises(ControlError, match="refused"):
+        restored.facts(instance, repository, Point("p", "s", NOW, VERIFIED, ()), root)
+
+
+@pytest.mark.usefixtures("way")
+def test_what_is_swapped_is_no_link(instance: config.Config, outside: Path) -> None:
+    """Uploads that are forgotten are those of nginx, and a store that takes another's place is there itself."""
+    link(instance.volume_path / "incoming", outside)
+    swap._drop_uploads(instance)
+    (instance.volume_path / "incoming").unlink()
+    (instance.volume_path / "incoming").mkdir()
+    (instance.volume_path / "incoming/upload").touch()
+    swap._drop_uploads(instance)
+    assert not list((instance.volume_path / "incoming").iterdir())
+    link(instance.volume_path / "restore-p", outside)
+    with pytest.raises(ControlError, match="restore-p is a link"):
+        swap._move(instance, instance.volume_path / "restore-p/victim", instance.volume_path / "new")
+    with pytest.raises(ControlError, match="is there already"):
+        swap._move(instance, instance.store, instance.volume_path / "incoming")
+
+
+@pytest.mark.usefixtures("way")
+def test_a_frozen_copys_place_that_is_a_link_goes_alone(instance: config.Config, outside: Path) -> None:
+    """What it names stays, even if it leads nowhere."""
+    for to in (outside, outside / "none"):
+        frozen.place(instance).symlink_to(to)
+        frozen.remove(instance)
+        assert not frozen.place(instance).is_symlink()
+
+
+@pytest.mark.usefixtures("way")
+def test_sizes_are_those_of_the_store(instance: config.Config, outside: Path) -> None:
+    """gc counts nothing that a link names; what is missing or no directory is nothing."""
+    link(instance.store / "1/away", outside)
+    assert gc._size(instance, "1") == len("kept")
+    for path in ("1/away", "1/none", "1/run/artifacts/file", "1/away/victim", "x" * 300):
+        assert gc._size(instance, path) == 0
+
+
+@pytest.mark.usefixtures("way")
+def test_giving_away_gives_nothing_else(instance: config.Config, outside: Path) -> None:
+    """A link is given itself; a file with another name elsewhere stops it before anything is given."""
+    volume, owner = instance.volume_path, beneath.Owner(NOBODY.pw_uid, NOBODY.pw_gid)
+    link(volume / "store/1/away", outside)
+    (volume / "store/1/twice").write_text("inside")
+    os.link(volume / "store/1/twice", volume / "store/1/run/twice")
+    os.link(outside / "victim", volume / "store/1/run/hard")
+    with pytest.raises(ControlError, match="1/run/hard has another name elsewhere"):
+        beneath.give(volume, "store", owner)
+    assert (volume / "store/1/twice").stat().st_uid == os.geteuid()
+    (volume / "store/1/run/hard").unlink()
+    beneath.give(volume, "store", owner)
+    assert {path.lstat().st_uid for path in (volume / "store").rglob("*")} == {NOBODY.pw_uid}
+    with pytest.raises(ControlError, match="1/away is a link"):
+        beneath.give(volume, "store/1/away", owner)
+
+
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("deed", ["rename", "remove", "make"])
+def test_a_directory_that_became_a_link_meanwhile_is_still_the_one_that_was_opened(
+    instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, deed: str
+) -> None:
+    """The account wins the race between the check and the use, and has won nothing."""
+    step, volume = beneath._step, instance.volume_path
+
+    def late(directory: int, names: list[str]) -> int:
+        found = step(directory, names)
+        if names[-1] == "1" or names[-1] == "artifacts":
+            link(instance.store / "1", outside)
+            monkeypatch.setattr(beneath, "_step", step)
+        return found
+
+    monkeypatch.setattr(beneath, "_step", late)
+    (volume / "upload").write_text("kept")
+    if deed == "rename":
+        beneath.rename(volume, "upload", "store/1/victim")
+        assert (instance.store / "1.was/victim").read_text() == "kept"
+    elif deed == "remove":
+        beneath.remove(volume, "store/1/run/artifacts/file")
+        assert not (instance.store / "1.was/run/artifacts/file").exists()
+    else:
+        with beneath.opened(volume, "store/1/new/deep", make=True):
+            pass
+        assert (instance.store / "1.was/new/deep").is_dir()
+
+
+@pytest.mark.usefixtures("way")
+def test_nothing_is_replaced(instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where the file system can refuse that itself, nor where it cannot."""
+    volume = instance.volume_path
+    (volume / "other").write_text("other")
+    (volume / "file").touch()
+    (volume / "directory").mkdir()
+    (volume / "link").symlink_to(outside)
+    for there in ("file", "directory", "link"):
+        assert not beneath.rename(volume, "other", there)
+    with monkeypatch.context() as patched:
+        patched.setattr(beneath, "NO_REPLACE", 1 << 30)  # a flag that no file system knows
+        assert not beneath.rename(volume, "other", "link")
+        assert beneath.rename(volume, "other", "store/new/name")
+    assert (volume / "store/new/name").read_text() == "other"
+    with pytest.raises(FileNotFoundError):
+        beneath.rename(volume, "other", "elsewhere")
+
+
+@pytest.mark.parametrize("path", ["..", "store/../../outside", "/etc", "store/1/../../../outside/victim"])
+def test_a_path_that_leaves_is_refused(instance: config.Config, path: str) -> None:
+    """Before anything is opened."""
+    volume = instance.volume_path
+    for deed in (
+        lambda: beneath.look(volume, path),
+        lambda: beneath.remove(volume, path),
+        lambda: beneath.rename(volume, path, "x"),
+        lambda: beneath.rename(volume, "store", path),
+        lambda: list(beneath.walk(volume, path)),
+    ):
+        with pytest.raises(ControlError, match="does not lie below"):
+            deed()
+
+
+def test_what_the_drill_gives_away_is_what_is_there(instance: config.Config, outside: Path, tmp_path: Path) -> None:
+    """A link in the server's directory is given itself."""
+    (tmp_path / "link").symlink_to(outside)
+    drill._own(tmp_path / "link", instance.user, instance.group)
+    assert (tmp_path / "link").lstat().st_uid == NOBODY.pw_uid
