@@ -11,10 +11,12 @@ settings.apply()
 
 from mlflow.server.fastapi_app import app
 
+from mlflow_host.asgi_body import Body
+
 confine.apply()
 experiments.apply()
 no_login.apply()
 ping.apply()
 sessions.apply()
 
-application = app
+application = Body(app, settings.request_limit(), settings.least_rate())

@@ -92,3 +92,21 @@ def required(name: str) -> str:
     if not value:
         raise SettingsError(f"{name} is not set: is the unit's EnvironmentFile in place?")
     return value
+
+
+def request_limit() -> int:
+    """Bytes that a request may have which is no artifact.
+
+    Raises:
+        SettingsError: the setting is not there.
+    """
+    return int(required("MLFLOW_BULK_REQUEST_LIMIT_MIB")) << 20
+
+
+def least_rate() -> int:
+    """Bytes a second that a client has to send and to read at least.
+
+    Raises:
+        SettingsError: the setting is not there.
+    """
+    return int(required("MLFLOW_TRANSFER_LEAST_RATE_KIB")) << 10

@@ -9,6 +9,8 @@ gunicorn's own way (``max_requests``) is to leave and be missed until the next
 one is there; an upload that lasts longer than its patience fails, and so does a
 request on a connection that it has just promised to keep. Here the successor
 comes first, and the old worker goes when its last connection has gone.
+
+A peer that is slower than the least rate loses its connection (``mlflow_host.least_rate``).
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from mlflow_host import room
+from mlflow_host import room, settings
+from mlflow_host.least_rate import Connection
 
 # Seconds. As long as the transfers of a worker that was replaced go on; how long those of a stopping
 # server may is for the master to say, and for systemd.
@@ -57,20 +60,27 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Work until told to leave, then until the last connection has gone."""
         self.cfg.set("graceful_timeout", PATIENCE)
         self.room = room.from_environment()
+        self.least_rate = settings.least_rate()
         super().run()
 
     def enqueue_req(self, conn: Any) -> None:
         """Let the next free thread answer."""
+        if not isinstance(conn.sock, Connection):
+            conn.sock = Connection(conn.sock, self.least_rate)
         self.waiting.append(conn)
         super().enqueue_req(conn)
 
     def handle(self, conn: Any) -> Any:
         """Answer a request, and those that follow it at once on the same connection."""
         self.waiting.popleft()
-        kept = super().handle(conn)
+        kept = self._answer(conn)
         while kept is True and self.alive and not self.waiting and _readable(conn.sock, STAY):
-            kept = super().handle(conn)
+            kept = self._answer(conn)
         return kept
+
+    def _answer(self, conn: Any) -> Any:
+        conn.sock.start()
+        return super().handle(conn)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Answer, then count. The master forks one more on SIGTTIN."""

@@ -21,6 +21,7 @@ settings.apply()
 from mlflow.server import app
 
 from mlflow_host.body import ReadToTheEnd
+from mlflow_host.questions import Questions
 from mlflow_host.ready import Ready
 
 confine.apply()
@@ -34,4 +35,4 @@ searches.apply()
 sessions.apply()
 values.apply()
 
-application = ReadToTheEnd(Ready(app))
+application = ReadToTheEnd(Ready(Questions(app, settings.request_limit())))
