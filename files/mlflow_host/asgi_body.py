@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from mlflow_host import spans
 from mlflow_host.least_rate import PATIENCE
 
 Message = MutableMapping[str, Any]
@@ -31,6 +32,8 @@ MOST_MEMBERS = 100
 # Bodies that are smaller do not count for what all may hold, of which there are so many full ones.
 SMALL_BYTES = 1 << 16
 FULL_BODIES = 4
+# The path of spans.
+SPANS = "/v1/traces"
 CODES = {
     400: "INVALID_PARAMETER_VALUE",
     408: "BAD_REQUEST",
@@ -85,6 +88,14 @@ def unpack(data: bytes, coding: str, limit: int) -> bytes:
     except zlib.error as error:
         raise RefusedError(400, f"the body is not {coding} data: {error}") from None
     raise RefusedError(400, f"there is more behind the body's {coding} data")
+
+
+def _check_spans(body: bytes, headers: dict[bytes, bytes]) -> None:
+    try:
+        # MLflow takes everything for protobuf that is not JSON, and refuses the rest.
+        (spans.check_json if b"json" in headers.get(b"content-type", b"") else spans.check_protobuf)(body)
+    except spans.TooManyError as error:
+        raise RefusedError(413, str(error)) from None
 
 
 class Room:
@@ -156,6 +167,8 @@ class Body:
                     return
                 if coding and body:
                     body = await asyncio.to_thread(unpack, body, coding, self._limit)
+                if len(body) >= SMALL_BYTES and scope["path"].endswith(SPANS):
+                    await asyncio.to_thread(_check_spans, body, dict(scope["headers"]))
                 if length is None or length >= SMALL_BYTES or coding:
                     await shrink(len(body))
                 await self._application(*self._plain(scope, body, receive), self._at_least_rate(send))

@@ -30,11 +30,13 @@ MOST_CHARACTERS_TO_ORDER_BY = 2_000
 # Words and signs of a query in GraphQL; the UI's largest has some hundred.
 MOST_IN_GRAPHQL = 2_000
 MOST_ITEMS = 10_000
+MOST_FIELDS = 1_000
 MOST_DEPTH = 64
 
 WORD = re.compile(r"\w+")
-# In a query of GraphQL, a backslash may stand for any of them, and every string is an item.
-COMPARISON = re.compile(r"[<>=!]+|\b(?:i?like|in|is)\b", re.IGNORECASE)
+# A semicolon begins another statement. In a query of GraphQL a backslash may
+# stand for any of them, and every string is an item.
+COMPARISON = re.compile(r"[<>=!]+|;|\b(?:i?like|in|is)\b", re.IGNORECASE)
 STRING_OR_COMPARISON = re.compile(rf'[\\"]|{COMPARISON.pattern}', re.IGNORECASE)
 FILTERS = {"filter", "filterstring"}
 # Whose cost does not come from their length alone.
@@ -75,6 +77,8 @@ def _inside(name: str, value: Any) -> Iterable[tuple[str, Any]]:
         _check_text(name, plain, value)
         return ()
     if isinstance(value, dict):
+        if len(value) > MOST_FIELDS:
+            raise CostlyError(f"{name or 'the request'} has more than {MOST_FIELDS} fields")
         return value.items()
     if not isinstance(value, list):
         return ()

@@ -41,6 +41,14 @@ def test_a_compressed_body_counts_with_its_size_after_unpacking(server: Any, htt
     assert time.monotonic() - began < 5
 
 
+def test_many_empty_spans_are_refused_before_they_are_read(server: Any, http: Any) -> None:
+    """30 MiB of them are a minute of the thread that all wait for, or gigabytes."""
+    traces(server, http, b"", "gzip")
+    began = time.monotonic()
+    assert traces(server, http, gzip.compress(b"\x0a\x00" * (15 * MIB)), "gzip").status_code == 413
+    assert time.monotonic() - began < 5
+
+
 def test_a_compressed_body_within_the_limit_reaches_mlflow(server: Any, http: Any) -> None:
     """MLflow has the word about spans that are none; what is broken it does not see."""
     assert "no spans found" in traces(server, http, gzip.compress(b""), "gzip").text

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow_host import asgi_body, least_rate, questions
+from mlflow_host import asgi_body, least_rate, questions, spans
 
 LIMIT = 1 << 20
 
@@ -124,6 +124,65 @@ def test_a_slow_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask({"transfer-encoding": "chunked"}, *[b"x"] * 100, pause=0.05)[0] == 408
 
 
+def message(number: int, content: bytes) -> bytes:
+    """A field of protobuf that has a length."""
+    length, left = b"", len(content)
+    while left > 127:
+        length, left = length + bytes([left & 127 | 128]), left >> 7
+    return bytes([number << 3 | 2]) + length + bytes([left]) + content
+
+
+def of_spans(content: bytes) -> bytes:
+    """A request with these spans."""
+    return message(1, message(2, content))
+
+
+SPAN = message(
+    2, message(1, b"1" * 16) + message(5, b"name") + message(9, message(1, b"key") + message(2, message(1, b"v"))) * 10
+)
+VALUES = message(2, message(9, message(2, message(5, message(1, b"") * 600_000))))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        of_spans(SPAN * 5000),
+        b"",
+        b"\x0a",
+        b"\xff" * 1000,
+        os.urandom(10_000),
+        of_spans(message(2, message(5, b"n" * 9_000_000))),
+    ],
+)
+def test_spans_are_read(body: bytes) -> None:
+    """Thousands at once, and big ones; what is none MLflow refuses."""
+    spans.check_protobuf(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x0a\x00" * 600_000,
+        of_spans(b"\x12\x00" * 30_000),
+        of_spans(VALUES),
+        of_spans(SPAN * 20_001),
+        b"\x08\x01" * 600_000,
+    ],
+)
+def test_more_parts_than_a_worker_reads_are_refused(body: bytes) -> None:
+    """However deep they are."""
+    with pytest.raises(spans.TooManyError):
+        spans.check_protobuf(body)
+
+
+def test_parts_are_counted_in_json_too() -> None:
+    """Before it is read."""
+    spans.check_json(b'{"resourceSpans":[' + b'{"a":"' + b"text, " * 100_000 + b'"},' * 1000 + b"]}")
+    for part in b"{},", b"[],", b"1,":
+        with pytest.raises(spans.TooManyError):
+            spans.check_json(part * 2_000_000)
+
+
 IDS = ",".join(f"'{number:032x}'" for number in range(4990))
 
 
@@ -159,6 +218,8 @@ def test_what_clients_ask_is_asked(question: Any) -> None:
         ({"orderBy": ["a"] * 51}, "orderBy"),
         ({"order_by": ["metrics.`" + "a" * 9000 + "`"]}, "order_by"),
         ({"experiment_ids": ["1"] * 10_001}, "experiment_ids"),
+        ({"filter": "a;" * 60}, "filter"),
+        ({"trace": {"tags": {str(number): "a" for number in range(1001)}}}, "tags"),
         ({"query": "{" + "a " * 9000 + "}"}, "query"),
         ({"query": '{a(orderBy:["' + '","' * 99 + '"])}'}, "query"),
         ({"query": '{a(filter:"' + "b \\u003e 1 AND " * 120 + '")}'}, "query"),
