@@ -26,7 +26,9 @@ def place(tmp_path: Path) -> access.Access:
     (tmp_path / "tokens.json").write_text(json.dumps([token | {"expires": None}]))
     (tmp_path / "ca.crt").write_text("a certificate\n")
     log = tmp_path / "log"
-    return access.Access(tmp_path, log, "www-data", log, log, tmp_path, URL, tmp_path / "ca.crt", [], 21)
+    return access.Access(
+        tmp_path, log, "www-data", "mlflow-login", log, log, tmp_path, URL, tmp_path / "ca.crt", [], 21
+    )
 
 
 @pytest.mark.parametrize(("name", "secret"), [("ada", "MLFLOW_TRACKING_PASSWORD"), ("ci", "MLFLOW_TRACKING_TOKEN")])

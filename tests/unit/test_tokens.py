@@ -34,6 +34,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> access.Access:
         tmp_path,
         tmp_path / "logins",
         "www-data",
+        "mlflow-login",
         tmp_path / "login.log",
         tmp_path / "audit.log",
         tmp_path,
@@ -56,19 +57,33 @@ def make(place: access.Access, name: str, owner: str, role: str | None, expires:
 
 def reached(place: access.Access) -> dict[str, list[str]]:
     """By name, the roles that nginx would find."""
-    names = {path.name for kind in ("passwords", "tokens") for path in (place.logins / kind).iterdir()}
+    names = {path.name for kind in ("passwords", "tokens") for path in (place.logins / kind).glob("[!.]*")}
     return {name: [role for role in access.ROLES if (place.logins / role / name).exists()] for name in sorted(names)}
 
 
 def test_names_reach_their_role_and_those_below(place: access.Access) -> None:
-    """A locked user is not there at all; nobody has a file without a line; nginx's group reads, others do not."""
+    """A locked user is not there at all; who has no password is compared with one; groups read, others do not."""
     os.umask(0o077)  # as the command line sets it
     assert logins.apply(place, NOW) == {"changed": True, "users": 2, "tokens": 0}
     assert reached(place) == {"ada": ["viewer", "editor", "admin"], "eve": ["viewer", "editor"]}
-    assert (place.logins / "passwords" / "ada").read_text() == "ada:$6$a\n"
-    assert (place.logins / "nobody").read_text() == ""
-    modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in [place.logins, *place.logins.rglob("*")]}
+    assert (place.logins / "passwords" / "ada").read_text() == "x:$6$a\n"
+    assert (place.logins / "passwords" / ".nobody").read_text() == "x:$6$.\n"
+    modes = {path.is_dir(): path.stat().st_mode & 0o777 for path in place.logins.rglob("*")}
     assert modes == {True: 0o750, False: 0o640}
+    assert place.logins.stat().st_mode & 0o777 == 0o711
+
+
+def test_an_entry_leads_elsewhere_only_if_its_own_login_changes(place: access.Access) -> None:
+    """What nginx remembers is keyed by it: one user's new password makes nobody else log in again."""
+    logins.apply(place, NOW)
+    before = {name: (place.logins / "entries" / name).resolve() for name in ("ada", "eve", ".nobody")}
+    users(place.path, [USERS[0] | {"hash": "$6$other"}, USERS[1]])
+    logins.apply(place, NOW)
+    after = {name: (place.logins / "entries" / name).resolve() for name in before}
+    assert {name for name in before if before[name] != after[name]} == {"ada"}
+    assert all(path.is_dir() for path in after.values())
+    # Nothing is kept of what is no entry any more.
+    assert {path for path in (place.logins.parent / "entries").iterdir()} == set(after.values())
 
 
 def test_the_link_moves_only_when_something_changes(place: access.Access) -> None:

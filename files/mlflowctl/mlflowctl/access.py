@@ -29,7 +29,8 @@ class Access:
     Attributes:
         path: directory of the users, the tokens and when they were last used.
         logins: the link that nginx follows.
-        group: the proxy's group, which may read what is behind it.
+        group: the proxy's group, which may read what is behind it, but for the passwords' hashes.
+        password_group: the group that may read those.
         login_log: nginx's log of password and token checks.
         audit_log: nginx's log of requests that change something.
         tls: directory of nginx's certificates.
@@ -42,6 +43,7 @@ class Access:
     path: Path
     logins: Path
     group: str
+    password_group: str
     login_log: Path
     audit_log: Path
     tls: Path
@@ -91,6 +93,7 @@ def load() -> Access:
             path=Path(data["path"]),
             logins=Path(data["logins"]),
             group=data["group"],
+            password_group=data["password_group"],
             login_log=Path(data["login_log"]),
             audit_log=Path(data["audit_log"]),
             tls=Path(data["tls"]),

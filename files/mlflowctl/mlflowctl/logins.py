@@ -2,9 +2,12 @@
 
 It holds, for every name that may log in, a file with its hash and an empty
 file in the directory of each role that the name reaches. The directory is
-named by its content and stands behind a link; nginx's memory of correct logins
-is keyed with where the link points to. So a change is whole, takes effect with
-the next request, and needs no reload.
+named by its content and stands behind a link, so a change is whole and needs
+no reload. Each name also has an entry, a link whose target is named by the
+name's hash and role; nginx's memory of correct logins is keyed with where that
+leads to. So a change takes effect with the next request, and only for that name.
+
+Hashes of passwords are for the group of the nginx that compares them alone.
 """
 
 from __future__ import annotations
@@ -19,6 +22,13 @@ from typing import Any
 from mlflowctl import tokens
 from mlflowctl.access import ROLES, Access, lesser, users
 from mlflowctl.errors import ControlError
+
+# Changes with what lies where: the next run then publishes again.
+LAYOUT = 2
+# The name in a password's file. nginx finds the file by the user's name, and asks with this one.
+ANYBODY = "x"
+# Stands for every unknown name; none of a user begins with a dot.
+NOBODY = ".nobody"
 
 
 def apply(access: Access, now: datetime) -> dict[str, Any]:
@@ -50,20 +60,35 @@ def apply(access: Access, now: datetime) -> dict[str, Any]:
 
 def _publish(access: Access, logins: list[tuple[str, str, str, str]]) -> bool:
     """Put name, kind, role and hash of every login where nginx looks."""
-    digest = hashlib.sha256(json.dumps(logins).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps([LAYOUT, access.group, access.password_group, logins]).encode()).hexdigest()[:16]
     target = access.logins.with_name(f"{access.logins.name}.{digest}")
     if access.logins.is_symlink() and access.logins.readlink() == Path(target.name) and target.is_dir():
         return False
     partial = access.logins.with_name(f"{access.logins.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    for directory in (partial, *(partial / name for name in ("passwords", "tokens", *ROLES))):
-        directory.mkdir()
-        directory.chmod(0o750)
-        shutil.chown(directory, group=access.group)
-    # Names that may not log in are looked up here: never found, so refused.
-    _readable(partial / "nobody", "", access.group)
-    for name, kind, role, secret in logins:
-        _readable(partial / kind / name, f"{name}:{secret}\n", access.group)
+    partial.mkdir()
+    # Two users pass here, each to what its group may read.
+    partial.chmod(0o711)
+    for directory in ("people", "tokens", "entries", *ROLES):
+        _directory(partial / directory, access.group)
+    _directory(partial / "passwords", access.password_group)
+    # Whoever has no password file is compared with this one: never right, and as slow as the others.
+    _readable(partial / "passwords" / NOBODY, f"{ANYBODY}:{_never_right(logins)}\n", access.password_group)
+    states = access.logins.with_name("entries")
+    _directory(states, access.group)
+    wanted = set()
+    for name, kind, role, secret in [(NOBODY, "", ROLES[0], ""), *logins]:
+        state = hashlib.sha256(json.dumps([LAYOUT, name, kind, role, secret]).encode()).hexdigest()[:32]
+        wanted.add(state)
+        _directory(states / state, access.group)
+        (partial / "entries" / name).symlink_to(states / state)
+        if not kind:
+            continue
+        if kind == "passwords":
+            _readable(partial / "people" / name, "", access.group)
+            _readable(partial / kind / name, f"{ANYBODY}:{secret}\n", access.password_group)
+        else:
+            _readable(partial / kind / name, f"{name}:{secret}\n", access.group)
         for reached in ROLES[: ROLES.index(role) + 1]:
             _readable(partial / reached / name, "", access.group)
     shutil.rmtree(target, ignore_errors=True)
@@ -75,11 +100,28 @@ def _publish(access: Access, logins: list[tuple[str, str, str, str]]) -> bool:
     for old in access.logins.parent.glob(f"{access.logins.name}.*"):
         if old != target:
             shutil.rmtree(old, ignore_errors=True)
+    for old in states.iterdir():
+        if old.name not in wanted:
+            old.rmdir()
     return True
 
 
+def _never_right(logins: list[tuple[str, str, str, str]]) -> str:
+    """What looks like the users' hashes and is of no password."""
+    hashes = [secret for _, kind, _, secret in logins if kind == "passwords" and "$" in secret]
+    scheme, _, rest = (hashes[0] if hashes else f"$6${'x' * 16}${'.' * 86}").rpartition("$")
+    return f"{scheme}${'.' * len(rest)}"
+
+
+def _directory(path: Path, group: str) -> None:
+    """A directory that root owns and one group reads."""
+    path.mkdir(exist_ok=True)
+    path.chmod(0o750)
+    shutil.chown(path, group=group)
+
+
 def _readable(path: Path, text: str, group: str) -> None:
-    """A file that root owns and nginx's workers read."""
+    """A file that root owns and one group reads."""
     path.write_text(text)
     path.chmod(0o640)
     shutil.chown(path, group=group)
