@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflowctl import access, audit, certificates, issue, logins, uses
+from mlflowctl import access, audit, certificates, cli_access, issue, logins, uses
+from mlflowctl.console import Output
 from mlflowctl.errors import ControlError
 from passlib.hash import ldap_salted_sha1
 
@@ -227,6 +228,42 @@ def test_the_audit_log_is_read_across_rotations(place: access.Access) -> None:
     for bad in ("yesterday", "2x"):
         with pytest.raises(ControlError, match="--since"):
             days(since=bad)
+
+
+def test_a_strange_line_of_the_audit_log_ends_nothing(place: access.Access, capsys: pytest.CaptureFixture[str]) -> None:
+    """What nginx has not written is passed over; what a client has chosen moves no terminal."""
+    fine = {"time": "2026-11-21T11:00:00+00:00", "name": "ada"}
+    told = fine | {"route": "/[/x]\x1b[2J\u202e", "model": "100%25 \u00fc%0A", "version": "1"}
+    strange = [
+        [],
+        "x",
+        7,
+        None,
+        {},
+        {"name": "ada"},
+        fine | {"time": None},
+        fine | {"time": 5},
+        fine | {"time": "2026-11-21T11:00:00"},
+        fine | {"time": "soon"},
+        fine | {"name": ["ada"]},
+        {"time": fine["time"]},
+        fine | {"model": {"a": 1}, "run": 7, "version": None, "status": "x", "route": None},
+        told,
+        fine | {"model": "100%25"},
+    ]
+    lines = [json.dumps(line) for line in strange] + ["[" * 100_000, "\x00", "9" * 5000, '{"time": NaN, "name": "ada"}']
+    place.audit_log.write_text("\n".join(lines) + "\n")
+    (place.path / "audit.log.1x").write_text("not ours")
+    with gzip.open(place.path / "audit.log.2.gz", "wt") as log:
+        log.write(json.dumps(fine | {"name": "eve"}) + "\n" + json.dumps([str(n) for n in range(5000)]))
+    whole = (place.path / "audit.log.2.gz").read_bytes()
+    (place.path / "audit.log.2.gz").write_bytes(whole[: len(whole) - 10])
+    assert [line.get("model") for line in audit.read(place, "ada", "2d", NOW)] == [{"a": 1}, "100% ü\n", "100%25"]
+    assert [line["name"] for line in audit.read(place, "eve", None, NOW)] in (["eve"], [])
+    cli_access._table(Output(json=False), audit.read(place, None, None, NOW), ("time", "name", "route", "model"))
+    shown = capsys.readouterr().out
+    assert "/[/x]\\x1b[2J\\u202e" in shown
+    assert shown.replace("\n", "").isprintable()
 
 
 def test_certificates_say_how_long_they_last(place: access.Access) -> None:

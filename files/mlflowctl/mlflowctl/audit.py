@@ -1,17 +1,23 @@
-"""Who changed what: nginx writes a line for every request that changes something, also for refused ones."""
+"""Who did what: nginx writes a line for every request that changes something, also for refused ones."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
+import zlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from mlflowctl.access import Access
 from mlflowctl.ages import parse_age
 from mlflowctl.errors import ControlError
+
+# What is told by MLflow, with all that is not printable percent-encoded (mlflow_host.subjects).
+SUBJECTS = ("experiment", "run", "model", "version")
 
 
 def read(access: Access, user: str | None, since: str | None, now: datetime) -> list[dict[str, Any]]:
@@ -27,12 +33,13 @@ def read(access: Access, user: str | None, since: str | None, now: datetime) -> 
         ControlError: ``since`` is no time.
     """
     start = _start(since, now) if since else None
-    lines = (line for log in _logs(access.audit_log) for line in _lines(log))
-    return [
-        line
-        for line in lines
-        if user in (None, line["name"]) and (start is None or datetime.fromisoformat(line["time"]) >= start)
-    ]
+    found = []
+    for log in _logs(access.audit_log):
+        for line in _lines(log):
+            time = _time(line)
+            if time and user in (None, line.get("name")) and (start is None or time >= start):
+                found.append(line)
+    return found
 
 
 def _start(since: str, now: datetime) -> datetime:
@@ -44,16 +51,37 @@ def _start(since: str, now: datetime) -> datetime:
         raise ControlError(f"--since is {since!r}: write 2026-11-21T06:00, or an age such as 2d") from error
 
 
+def _time(line: dict[str, Any]) -> datetime | None:
+    """When it was; none for a line that nginx has not written."""
+    try:
+        time = datetime.fromisoformat(line["time"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return time if time.tzinfo else None
+
+
 def _logs(newest: Path) -> list[Path]:
     """The log and those that were rotated away (``.1``, ``.2.gz`` …), oldest first."""
-    rotated = {int(path.name.split(".")[2]): path for path in newest.parent.glob(f"{newest.name}.[0-9]*")}
+    name = re.compile(re.escape(newest.name) + r"\.([0-9]+)(\.gz)?")
+    found = [(match, path) for path in newest.parent.glob(f"{newest.name}.*") if (match := name.fullmatch(path.name))]
+    rotated = {int(match[1]): path for match, path in found}
     return [rotated[number] for number in sorted(rotated, reverse=True)] + [newest] * newest.exists()
+
+
+def _decoded(line: dict[str, Any]) -> dict[str, Any]:
+    """The line with its subject as MLflow has it. Lines without a version are older, and not encoded."""
+    return line | {name: unquote(line[name]) for name in SUBJECTS if isinstance(line.get(name), str)}
 
 
 def _lines(log: Path) -> Iterator[dict[str, Any]]:
     with gzip.open(log, "rt", errors="replace") if log.suffix == ".gz" else log.open(errors="replace") as file:
-        for line in file:
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue  # cut off by a full disk or a crash
+        try:
+            for text in file:
+                try:
+                    line = json.loads(text)
+                except (ValueError, RecursionError):
+                    continue  # cut off by a full disk or a crash
+                if isinstance(line, dict):
+                    yield _decoded(line) if "version" in line else line
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            return  # cut off likewise

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mlflowctl import access as accesses
 from mlflowctl import audit as trail
@@ -112,5 +113,10 @@ def _table(output: Output, rows: list[dict[str, object]], columns: tuple[str, ..
     columns = columns or tuple(rows[0] if rows else ())
     table = Table(*columns, box=None)
     for row in rows:
-        table.add_row(*(str(row.get(column, "")) for column in columns))
+        table.add_row(*(Text(_printable(str(row.get(column, "")))) for column in columns))
     Console(soft_wrap=True).print(table)
+
+
+def _printable(text: str) -> str:
+    """Without anything that moves a terminal: a client has chosen the address, and some of the names."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
