@@ -13,6 +13,7 @@ from mlflow_host import (
     searches,
     sessions,
     settings,
+    subjects,
     values,
 )
 
@@ -33,6 +34,7 @@ no_login.apply()
 ping.apply()
 searches.apply()
 sessions.apply()
+telling = subjects.apply()
 values.apply()
 
-application = ReadToTheEnd(Ready(Questions(app, settings.request_limit())))
+application = ReadToTheEnd(Ready(Questions(telling(app), settings.request_limit())))

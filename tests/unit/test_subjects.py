@@ -1,0 +1,185 @@
+"""What MLflow tells nginx about a request, without MLflow: values, messages, and one request after the other."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from mlflow_host import subjects
+
+
+def message(kind: str, file: str = "service.proto", **values: Any) -> Any:
+    """Something like a protobuf message; each kind is a class of its own."""
+    fields = [SimpleNamespace(name=name) for name in values]
+    descriptor = SimpleNamespace(fields=fields, full_name=f"mlflow.{kind}", file=SimpleNamespace(name=file))
+    return type(kind, (), {"DESCRIPTOR": descriptor, **values})()
+
+
+def told(read: Any = None, **request: Any) -> dict[str, str]:
+    """The headers of the answer to a request in which MLflow reads ``read``."""
+    asked = SimpleNamespace(**({"view_args": None, "endpoint": None} | request))
+    listener = subjects.Listener(asked)
+    seen: list[tuple[str, str]] = []
+
+    def application(_environ: Any, start: Any) -> list[bytes]:
+        if isinstance(read, dict):
+            listener.fields(lambda: read)()
+        elif read is not None:
+            assert listener.message(lambda: read)() is read
+        start("200 OK", [("Content-Type", "text/plain")])
+        return []
+
+    def start(_status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
+        seen.extend(headers)
+
+    listener.around(application)({}, start)
+    assert seen[0] == ("Content-Type", "text/plain")
+    assert len(dict(seen)) == len(seen)
+    return {name.removeprefix("X-Subject-").lower(): value for name, value in seen[1:]}
+
+
+@given(st.text(max_size=600))
+@example("\r\nX-Subject-Run: x")
+@example(" x ")
+@example("%41")
+@example("\ud800")
+@example("n" * 257)
+def test_a_value_is_one_header_and_can_be_read_again(value: str) -> None:
+    """No line ends, nothing that moves a terminal, bounded; and the name again, unless it says that it was cut off."""
+    header = subjects.header_value(value)
+    content = header.encode("latin-1")
+    assert len(content) <= subjects.LONGEST + len(subjects.CUT_OFF)
+    text = content.decode()
+    assert text.isprintable()
+    assert text == text.strip()
+    if text.endswith(subjects.CUT_OFF):
+        kept = unquote(text.removesuffix(subjects.CUT_OFF), errors="surrogatepass")
+        assert value.startswith(kept)
+        assert len(kept) < len(value)
+    else:
+        assert unquote(text, errors="surrogatepass") == value
+
+
+@pytest.mark.parametrize(
+    ("given_number", "found"),
+    [
+        ("7", "7"),
+        ("007", "7"),
+        (" 7 ", "7"),
+        (7, "7"),
+        ("", ""),
+        ("x", ""),
+        ("7x", ""),
+        (True, ""),
+        (["7"], ""),
+        (None, ""),
+        ("9" * 5000, ""),
+        pytest.param(10**5000, "", id="huge"),
+    ],
+)
+def test_a_number_is_written_as_the_database_has_it(given_number: Any, found: str) -> None:
+    """Whatever else a client sends names nothing."""
+    assert subjects.number(given_number) == found
+
+
+@pytest.mark.parametrize(
+    ("read", "found"),
+    [
+        (message("SetTag", run_id="v", run_uuid="d"), {"run": "v"}),
+        (message("SetTag", run_id="", run_uuid="v"), {"run": "v"}),
+        (message("DeleteRun", run_id=""), {}),
+        (message("LogMetric", run_id="v", run_uuid="", model_id="m-1"), {"run": "v", "model": "m-1"}),
+        (message("UpdateExperiment", experiment_id="07", new_name="d"), {"experiment": "7"}),
+        (message("SearchRuns", experiment_ids=["1", "2"]), {}),
+        (message("CreateDataset", experiment_ids=["1", "x", "02"], name="d"), {"experiment": "1,2"}),
+        (message("StartTraceV3", experiment_id="7"), {}),
+        (message("CreateExperiment", name="d"), {}),
+        (message("CreateWebhook", "webhooks.proto", name="d"), {}),
+        (message("RenameRegisteredModel", subjects.REGISTRY, name="v", new_name="d"), {"model": "v"}),
+        (message("UpdateModelVersion", subjects.REGISTRY, name="v", version="01"), {"model": "v", "version": "1"}),
+        (
+            message("CreateModelVersion", subjects.REGISTRY, name="v", run_id="r", model_id="m-1"),
+            {"model": "v", "run": "r"},
+        ),
+        ({"experiment_id": "07", "run_id": "d"}, {"experiment": "7"}),
+        ({"experiment_id": ["7"]}, {}),
+    ],
+)
+def test_the_subject_is_what_the_handler_goes_by(read: Any, found: dict[str, str]) -> None:
+    """Of what MLflow has read, not of what was sent."""
+    assert told(read) == found
+
+
+def test_of_an_address_and_a_body_the_one_that_counts_is_told() -> None:
+    """MLflow ends a logged model by the body, and does all else to the one in the address."""
+    address = {"view_args": {"model_id": "address"}}
+    assert told(message("SetLoggedModelTags", model_id="body"), **address) == {"model": "address"}
+    assert told(message("FinalizeLoggedModel", model_id="body"), **address) == {"model": "body"}
+    assert told(None, **address) == {"model": "address"}
+    assert told(None, view_args={"dataset_id": "d"}) == {}
+
+
+def test_what_has_no_message_is_read_as_its_view_reads_it() -> None:
+    """Arguments of an upload, plain JSON of two views, and nothing of all others."""
+    arguments = {"run_uuid": "v", "run_id": "d"}
+    assert told(endpoint=subjects.UPLOAD, args=arguments) == {"run": "v"}
+    body = {"experiment_id": "7", "run_id": "d"}
+    assert told(endpoint=subjects.BY_JSON[0], get_json=lambda silent: body) == {"experiment": "7"}
+    assert told(endpoint=subjects.BY_JSON[0], get_json=lambda silent: ["x"]) == {}
+    assert told(endpoint="_graphql", args=arguments, get_json=lambda silent: body) == {}
+
+
+def test_a_request_says_nothing_about_the_one_before() -> None:
+    """A thread answers many, and some of them fail."""
+    listener = subjects.Listener(SimpleNamespace(view_args=None, endpoint=None))
+    headers: list[Any] = []
+
+    def start(_status: str, found: list[tuple[str, str]], *_: Any) -> Any:
+        headers.extend(found)
+
+    def failing(_environ: Any, _start: Any) -> Any:
+        listener.message(lambda: message("DeleteRun", run_id="before"))()
+        raise RuntimeError
+
+    def silent(_environ: Any, start: Any) -> Any:
+        return start("200 OK", [])
+
+    with pytest.raises(RuntimeError):
+        listener.around(failing)({}, start)
+    listener.around(silent)({}, start)
+    assert headers == []
+
+
+def test_a_new_trace_is_where_its_answer_says() -> None:
+    """MLflow moves one that is there already."""
+    place = SimpleNamespace(mlflow_experiment=SimpleNamespace(experiment_id="7"))
+    trace = SimpleNamespace(trace_info=SimpleNamespace(trace_location=place))
+    answer = message("StartTraceV3.Response", trace=trace)
+    listener = subjects.Listener(SimpleNamespace(view_args=None, endpoint=None))
+    headers: list[Any] = []
+
+    def application(_environ: Any, start: Any) -> Any:
+        assert listener.answer(lambda _message, **_named: "{}")(answer, pretty=False) == "{}"
+        return start("200 OK", [])
+
+    def start(_status: str, found: list[tuple[str, str]], *_: Any) -> Any:
+        headers.extend(found)
+
+    listener.around(application)({}, start)
+    assert headers == [("X-Subject-Experiment", "7")]
+
+
+def test_a_changed_mlflow_fails_loudly() -> None:
+    """Silence would be a log that names nothing."""
+    handlers = SimpleNamespace(_get_request_message=1, _get_validated_flask_request_json=1, message_to_json=1)
+    views = [subjects.UPLOAD, *subjects.BY_JSON]
+    subjects.check(handlers, views)
+    with pytest.raises(subjects.SubjectError, match=subjects.UPLOAD):
+        subjects.check(handlers, views[1:])
+    del handlers.message_to_json
+    with pytest.raises(subjects.SubjectError, match="message_to_json"):
+        subjects.check(handlers, views)
