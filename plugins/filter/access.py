@@ -88,6 +88,19 @@ def access_map(table: list[Entry]) -> list[Entry]:
     ]
 
 
+def access_opened(endpoints: list[str], rules: dict[str, list[str]], more: dict[str, list[str]]) -> list[Entry]:
+    """What ``more`` lets viewers reach and ``rules`` do not, as :func:`access_map`: it may change things all the same.
+
+    Args:
+        endpoints: as for :func:`access_table`.
+        rules: likewise.
+        more: likewise.
+    """
+    before = access_table(endpoints, rules, {})
+    now = access_table(endpoints, rules, more)
+    return access_map([new for old, new in zip(before, now, strict=True) if new["role"] == "viewer" != old["role"]])
+
+
 def _spelt_out(path: str) -> int:
     """How many parts of a path are not parameters."""
     return sum(1 for part in path.split("/") if part and not part.startswith("<"))
@@ -106,4 +119,9 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """The filters of this file by name."""
-        return {"access_problems": access_problems, "access_table": access_table, "access_map": access_map}
+        return {
+            "access_problems": access_problems,
+            "access_table": access_table,
+            "access_map": access_map,
+            "access_opened": access_opened,
+        }

@@ -359,3 +359,54 @@ def test_a_client_that_goes_away_hides_nothing(server: Any, host: Any, http: Any
         time.sleep(0.2)
     lines = [line for line in control(host, "audit --since 5m") if line["run"] == run]
     assert [line["route"] for line in lines] == ["/api/2.0/mlflow/runs/set-tag"]
+
+
+# --- which requests ----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/ajax-api/3.0/mlflow/gateway/secrets/list",
+        "/api/3.0/mlflow/gateway/secrets/get?secret_id=x",
+        "/api/2.0/mlflow/webhooks",
+        "/ajax-api/3.0/mlflow/assistant/config",
+        "/ajax-api/3.0/mlflow/assistant/providers",
+        "/ajax-api/3.0/mlflow/assistant/sessions/x/stream",
+        "/ajax-api/2.0/mlflow/gateway-proxy?gateway_path=api/2.0/endpoints/",
+        "/gateway/mlflow/v1/models",
+        "/ajax-api/3.0/jobs/some-job",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_get_that_costs_or_tells_secrets_leaves_a_line(
+    server: Any, host: Any, http: Any, method: str, path: str
+) -> None:
+    """Also without a change: whatever needs more than a viewer's role, the gateway and the assistant."""
+    answer = http.request(method, server.url + path)
+    line = control(host, "audit --since 5m")[-1]
+    assert (line["method"], line["route"], line["status"]) == (method, urlsplit(path).path, answer.status_code)
+
+
+def test_plain_reading_and_strangers_leave_none(server: Any, host: Any, http: Any, stranger: Any) -> None:
+    """Or the log would be a second log of all requests, and anybody could fill it."""
+    before = len(control(host, "audit"))
+    for path in (
+        "/api/2.0/mlflow/experiments/get?experiment_id=0",
+        "/version",
+        "/",
+        "/api/2.0/mlflow/experiments/search",
+    ):
+        http.get(server.url + path, params={"max_results": 1})
+    for path in ("/gateway/mlflow/v1/models", "/api/2.0/mlflow/webhooks", "/x/..", "/no/such"):
+        for method in ("GET", "POST", "BREW", "X-GET"):
+            stranger.request(method, server.url + path)
+    assert len(control(host, "audit")) == before
+
+
+def test_a_refused_get_and_odd_methods_leave_a_line(server: Any, host: Any, stranger: Any) -> None:
+    """Who asked for what they may not have, however the method is spelt."""
+    asked = [("GET", "/api/2.0/mlflow/webhooks"), ("GETX", "/"), ("X-DELETE", "/api/2.0/mlflow/runs/delete")]
+    for method, path in asked:
+        answer = stranger.request(method, server.url + path, auth=("bob", "second-secret-word"))
+        assert answer.status_code in (403, 405), method
+    lines = control(host, "audit --user bob --since 5m")[-3:]
+    assert [(line["method"], line["route"]) for line in lines] == asked

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from plugins.filter.access import access_map, access_problems, access_table
+from plugins.filter.access import access_map, access_opened, access_problems, access_table
 
 ROOT = Path(__file__).parents[2]
 RULES = yaml.safe_load((ROOT / "roles/proxy/files/access-rules.yml").read_text())
@@ -71,6 +71,13 @@ def test_operators_may_decide_otherwise() -> None:
     assert access_problems(wish) == []
     assert role_of("POST /api/2.0/mlflow/runs/delete", {"editor": wish["editor"] or []}) == "editor"
     assert role_of("POST /api/2.0/mlflow/runs/create", {"editor": wish["editor"] or []}) == "editor"
+
+
+def test_what_operators_open_to_viewers_is_known() -> None:
+    """It is no reading because viewers may do it: the audit log goes on with it."""
+    more = {"viewer": ["POST {api}/mlflow/runs/create", "GET /"], "editor": ["POST {api}/mlflow/runs/search"]}
+    assert access_opened(ENDPOINTS, RULES, {}) == []
+    assert access_opened(ENDPOINTS, RULES, more) == [{"endpoint": "POST /api/2.0/mlflow/runs/create", "role": "viewer"}]
 
 
 @pytest.mark.parametrize(
