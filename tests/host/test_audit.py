@@ -410,3 +410,44 @@ def test_a_refused_get_and_odd_methods_leave_a_line(server: Any, host: Any, stra
         assert answer.status_code in (403, 405), method
     lines = control(host, "audit --user bob --since 5m")[-3:]
     assert [(line["method"], line["route"]) for line in lines] == asked
+
+
+# --- where it is written -----------------------------------------------------------------------
+def test_lines_of_others_in_the_journal_are_not_ours(server: Any, host: Any, http: Any) -> None:
+    """journald notes itself which unit wrote a line; by that the forged one is told from ours."""
+    name = f"{server.unit}_audit"
+    unique = f"genuine {time.time_ns()}"
+    http.post(server.url + "/api/2.0/mlflow/registered-models/create", json={"name": unique}).raise_for_status()
+    mallory = f"mallory-{time.time_ns()}"
+    forged = json.dumps({"time": "2026-01-01T00:00:00+00:00", "name": mallory, "model": "x"})
+    host.check_output("runuser -u nobody -- logger -t %s -- %s", name, forged)
+    for socket_name in ("/dev/log", "/run/systemd/journal/dev-log"):
+        code = (
+            "import socket,sys;socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM).sendto("
+            "f'<190>Jan  1 00:00:00 {sys.argv[1]}: {sys.argv[2]} _SYSTEMD_UNIT=nginx.service'.encode(),sys.argv[3])"
+        )
+        host.check_output("runuser -u nobody -- python3 -c %s %s %s %s", code, name, forged, socket_name)
+    native = f"MESSAGE={forged}\nSYSLOG_IDENTIFIER={name}\n_SYSTEMD_UNIT=nginx.service\n"
+    code = (
+        "import socket,sys;socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM).sendto("
+        "sys.argv[1].encode(),'/run/systemd/journal/socket')"
+    )
+    host.check_output("runuser -u nobody -- python3 -c %s %s", code, native)
+    host.check_output("journalctl --sync")
+    everything = host.check_output(f"journalctl -q -o cat --since -5min -t {name}")
+    assert everything.count(mallory) == 4
+    # As docs/access.md says.
+    ours = host.check_output(f"journalctl -q -o cat --since -5min -t {name} _SYSTEMD_UNIT=nginx.service")
+    assert ours.count(unique) == 1
+    assert mallory not in ours
+    assert mallory not in json.dumps(control(host, "audit --since 5m"))
+
+
+def test_nobody_but_root_and_nginx_writes_the_file(server: Any, host: Any) -> None:
+    """Others do not reach the directory; nginx's own account cannot put another file in its place."""
+    directory = host.file(f"/var/log/{server.unit}")
+    assert (directory.user, oct(directory.mode)) == ("root", "0o750")
+    assert host.run(f"runuser -u nobody -- cat /var/log/{server.unit}/audit.log").rc != 0
+    assert host.run(f"runuser -u www-data -- rm -f /var/log/{server.unit}/audit.log").rc != 0
+    assert host.run(f"runuser -u www-data -- touch /var/log/{server.unit}/other").rc != 0
+    assert host.run(f"runuser -u {server['mlflow_user']} -- ls /var/log/{server.unit}").rc != 0
