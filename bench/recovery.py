@@ -106,7 +106,7 @@ def answer(process: subprocess.Popen[str]) -> str:
 def write(folder: str, first: int, end: int, size: int) -> None:
     """Put files into a run's artifacts."""
     on_host("python3", "-c", WRITE, folder, str(first), str(end), str(size))
-    on_host("chown", "-R", "mlflow:www-data", folder)
+    on_host("chown", "-R", "mlflow:mlflow-artifacts", folder)
 
 
 def stored() -> int:

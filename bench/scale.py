@@ -43,7 +43,7 @@ for number in range(first, end):
     os.makedirs(folder, exist_ok=True)
     with open(f"{folder}/{number % 20}", "w") as file:
         file.write("x" * 100)
-os.system(f"chown -R mlflow:www-data {root}/scale && chmod -R u=rwX,g=rwX {root}/scale")
+os.system(f"chown -R mlflow:mlflow-artifacts {root}/scale && chmod -R u=rwX,g=rwX {root}/scale")
 """
 
 

@@ -57,7 +57,7 @@ class Server:
     headers: dict[str, str] = field(default_factory=dict)
     artifacts: str = "/api/2.0/mlflow-artifacts/artifacts"
     store: str = "/var/lib/mlflow/artifacts/store"
-    owner: str = "mlflow:www-data"
+    owner: str = "mlflow:mlflow-artifacts"
 
 
 _login = base64.b64encode(":".join(LOGIN).encode()).decode()

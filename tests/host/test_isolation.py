@@ -127,6 +127,95 @@ def test_service_cannot_change_its_own_code_or_settings(server: Any, host: Any) 
         assert host.check_output(f"find {path} -not -type l -perm /o+w | head -n 5") == ""
 
 
+# Files, directories and sockets, by who else than root may read or use them. What is
+# not a name's here, that name's processes must not reach.
+REACHED: dict[str, set[str]] = {
+    "{volume}": {"mlflow", "nginx"},
+    "{volume}/store": {"mlflow", "nginx"},
+    "{volume}/incoming": {"nginx"},
+    "{config}": {"mlflow"},
+    "{config}/mlflow.env": {"mlflow"},
+    "{config}/mlflowctl.toml": set(),
+    "{config}/access.toml": set(),
+    "{config}/access": set(),
+    "{config}/access/users.json": set(),
+    "{config}/secrets": set(),
+    "{config}/secrets/kek_passphrase": set(),
+    "{runtime}/wsgi.sock": {"mlflow", "nginx"},
+    "{runtime}/asgi.sock": {"mlflow", "nginx"},
+    "/etc/nginx/{unit}": {"nginx"},
+    "/etc/nginx/{unit}/login.conf": {"nginx"},
+    "/etc/nginx/{unit}/tls": {"nginx"},
+    "/etc/nginx/{unit}/tls/server.key": set(),
+    "/var/lib/{unit}-proxy": {"nginx"},
+    "/var/lib/{unit}-proxy/logins/passwords/{name}": {"nginx"},
+    "/var/lib/nginx/body": {"nginx"},
+    "/run/{unit}-proxy/login": {"nginx"},
+    "/run/{unit}-proxy/login/cache": {"nginx"},
+    "/run/{unit}-proxy/login/answers": {"nginx"},
+    "/run/{unit}-proxy/login/hash.sock": {"nginx"},
+    "/run/{unit}-uploads": {"nginx"},
+    "/run/{unit}-uploads/write.sock": {"nginx"},
+    "/var/log/{unit}": {"nginx"},
+    "/var/log/{unit}/audit.log": {"nginx"},
+    "/var/log/nginx/access.log": {"nginx"},
+    "/var/log/nginx/error.log": {"nginx"},
+    "/var/lib/postgresql/{postgres}/main": set(),
+}
+
+
+def groups(host: Any, pid: str) -> list[str]:
+    """The names of the groups that a process is in, its first one included."""
+    lines = dict(line.split(":", 1) for line in host.check_output(f"cat /proc/{pid}/status").splitlines())
+    numbers = {lines["Gid"].split()[1], *lines["Groups"].split()}
+    return sorted(host.check_output(f"getent group {number}").split(":")[0] for number in numbers)
+
+
+def processes(server: Any, host: Any) -> dict[str, tuple[str, str]]:
+    """Users by the short name of what runs as them, each with a process."""
+    main = host.check_output(f"systemctl show --property MainPID --value {server.unit}.service")
+    worker = host.check_output("pgrep --oldest --parent $(cat /run/nginx.pid)")
+    return {"mlflow": (server["mlflow_user"], main), "nginx": ("www-data", worker)}
+
+
+def test_each_process_is_in_its_own_groups_only(server: Any, host: Any) -> None:
+    """One group owns the volume and nothing else; beyond it MLflow's account has nothing in common with nginx."""
+    volume, user = f"{server.unit}-artifacts", server["mlflow_user"]
+    found = {name: groups(host, pid) for name, (_, pid) in processes(server, host).items()}
+    assert found == {"mlflow": sorted([user, volume]), "nginx": sorted(["www-data", volume])}
+    uploads = host.check_output(f"systemctl show --property MainPID --value {server.unit}-uploads.service")
+    assert groups(host, uploads) == sorted(["www-data", volume])
+    for unit in units(server):
+        assert host.check_output(f"systemctl show --property SupplementaryGroups --value {unit}") == volume
+    path = server["mlflow_volume_path"]
+    owned = f"find / -xdev -path /proc -prune -o -path '{path}/*' -prune -o -group {volume} -print"
+    assert host.check_output(owned).splitlines() in ([path], [])  # none: it is a file system of its own
+    assert host.check_output(f"find {path}/store {path}/incoming -not -group {volume}") == ""
+
+
+@pytest.mark.parametrize("who", ["mlflow", "nginx", "mallory"])
+def test_each_account_reaches_what_is_its_own(server: Any, host: Any, who: str) -> None:
+    """Exactly the files, directories and sockets that it needs, with the groups that its processes have."""
+    words = {
+        "volume": server["mlflow_volume_path"],
+        "config": server["mlflow_config_path"],
+        "runtime": server["mlflow_runtime_path"],
+        "unit": server.unit,
+        "name": server.login[0],
+        "postgres": host.check_output("ls /var/lib/postgresql"),
+    }
+    paths = {path.format(**words): may for path, may in REACHED.items()}
+    there = host.check_output(f"ls --directory {' '.join(paths)} 2>/dev/null || true").split()
+    assert set(there) == set(paths)
+    user, pid = processes(server, host).get(who, ("mallory", ""))
+    member = "--groups " + ",".join(groups(host, pid)) if pid else "--init-groups"
+    look = 'for path; do if [ -S "$path" ]; then test -w "$path"; else test -r "$path"; fi && echo "$path"; done; true'
+    reached = host.check_output(
+        f"setpriv --reuid {user} --regid {user} {member} -- sh -c '{look}' sh {' '.join(there)}"
+    ).splitlines()
+    assert set(reached) == {path for path, may in paths.items() if who in may}
+
+
 def secrets(server: Any, host: Any) -> list[str]:
     """Every secret of this host."""
     found: list[str] = host.check_output(f"cat {server['mlflow_config_path']}/secrets/*").split()

@@ -50,7 +50,7 @@ def test_what_is_missing_comes_back(control: Any, host: Any, folder: str, point:
     assert (said["came_back"], said["stayed"], said["put_aside"]) == (1, 1, "")
     assert content(host, folder) == {"lost *.txt": "lost", "changed *.txt": "new", "later.txt": "later"}
     back = host.file(f"{folder}/lost *.txt")
-    assert (back.user, back.group) == ("mlflow", "www-data")
+    assert (back.user, back.group) == ("mlflow", "mlflow-artifacts")
 
 
 def test_the_points_files_take_the_place_of_the_live_ones(control: Any, host: Any, folder: str, point: str) -> None:

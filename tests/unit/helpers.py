@@ -24,7 +24,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
     return {name: str(tmp_path) for name in paths} | {
         "unit": "mlflow",
         "user": "mlflow",
-        "group": "www-data",
+        "group": "mlflow-artifacts",
         "public_url": "https://mlflow.example.com",
         "database": "mlflow",
         "database_role": "mlflow",

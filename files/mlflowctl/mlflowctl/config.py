@@ -40,7 +40,7 @@ class Config:
     Attributes:
         unit: prefix of the systemd units.
         user: the system user that runs MLflow.
-        group: the proxy's group, which shares the volume.
+        group: owns the volume; the service and the proxy are in it.
         config_path: settings and secrets.
         root_path: releases.
         runtime_path: the services' sockets.
