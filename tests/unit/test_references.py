@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import string
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from mlflowctl import references
 from mlflowctl.checker import Files, compare, compare_rows
-from mlflowctl.references import ANYTHING, Reference, Resolver
+from mlflowctl.printable import SHOWN, printable
+from mlflowctl.references import ANYTHING, Reference, Resolver, there
 
 
 @pytest.mark.parametrize(
@@ -25,15 +32,38 @@ from mlflowctl.references import ANYTHING, Reference, Resolver
         ("models:/wine/3", "1/models/m-1/artifacts"),
         ("models:/loop/1", None),
         ("s3://bucket/x", None),
+        (None, None),
+        ("", None),
+        ("http://[x", None),
+        ("mlflow-artifacts://[x/1", None),
+        ("mlflow-artifacts:/1/%00", None),
+        ("mlflow-artifacts:/1/\0", None),
+        ("mlflow-artifacts:/1/\ud800", None),
+        ("mlflow-artifacts:/1/%zz%ff", "1/%zz\ufffd"),
+        ("mlflow-artifacts:/1/" + "a" * 255, "1/" + "a" * 255),
+        ("mlflow-artifacts:/1/" + "a" * 256, None),
+        ("mlflow-artifacts:/1/" + "\u00e4" * 128, None),
+        ("mlflow-artifacts:/" + "a/" * 2100, None),
+        ("mlflow-artifacts:/" + "a/" * 2000, "/".join("a" * 2000)),
+        ("runs:/r1/" + "a" * 300, None),
+        ("models:/m-odd/1", "1/models/m-1/artifacts"),
+        ("models:/there/1", None),
+        ("runs:/r3/x", None),
     ],
 )
-def test_uris_become_paths(uri: str, path: str | None) -> None:
+def test_uris_become_paths(uri: str | None, path: str | None) -> None:
     """Every form that MLflow writes; whatever leaves the store is elsewhere."""
     resolver = Resolver(
         Path("/srv/store"),
-        {"m-1": "mlflow-artifacts:/1/models/m-1/artifacts"},
-        {"r1": "mlflow-artifacts:/1/r1/artifacts"},
-        {("wine", "3"): "models:/m-1", ("loop", "1"): "models:/loop/1"},
+        {"m-1": "mlflow-artifacts:/1/models/m-1/artifacts", "m-3": "runs:/r3/x"},
+        {"r1": "mlflow-artifacts:/1/r1/artifacts", "r3": "models:/m-3"},
+        {
+            ("wine", "3"): "models:/m-1",
+            ("loop", "1"): "models:/loop/1",
+            ("m-odd", "1"): "models:/m-1",
+            ("there", "1"): "models:/back/1",
+            ("back", "1"): "models:/there/1",
+        },
     )
     assert resolver.path(uri) == path
 
@@ -54,6 +84,73 @@ def test_the_checker_tells_lost_from_broken() -> None:
     assert report.exit_code == 2
     assert compare(references[:2], files).exit_code == 0
     assert compare(references[3:], files).exit_code == 1
+
+
+# What a client can write into a row, and what only the role of the database can.
+TEXTS = st.text() | st.text("/%.:[]@?#\\*\0\r\n\t\x1b \u202e\ud800\xe4" + string.ascii_letters + string.digits)
+LONG = st.builds(lambda text, times: text * times, TEXTS, st.integers(1, 400))
+SCHEMES = st.sampled_from(
+    ["", "/", "/srv/store/", "mlflow-artifacts:", "mlflow-artifacts:/", "mlflow-artifacts://", "file:", "file://",
+     "file:///srv/store/", "models:/", "models:/m-1/", "models:/wine/", "runs:/", "runs:/r1/", "http://", "https://[",
+     "s3://", "gs://", "dbfs:/", "hdfs://", "ftp://", "abfss://", "uc:", "::", "//"]
+)  # fmt: skip
+URIS = st.none() | TEXTS | LONG | st.builds("{}{}".format, SCHEMES, TEXTS | LONG)
+
+
+@given(uri=URIS, model=URIS, run=URIS, source=URIS)
+@example("http://[x", "http://[x", "", "")
+@example("models:/m-1/x", "runs:/r1/x", "models:/wine/3", "models:/m-1/y")
+@example("mlflow-artifacts:/.artifact.uploading.x", "/", "file:", "//[")
+def test_no_row_is_an_error(uri: str | None, model: str, run: str, source: str) -> None:
+    """Whatever a row says: a path that a file system can have, below the store, or none; and it survives the manifest."""
+    resolver = Resolver(Path("/srv/store"), {"m-1": model}, {"r1": run}, {("wine", "3"): source})
+    for text in (uri, "models:/m-1/x", "runs:/r1", "models:/wine/3"):
+        path = resolver.path(text)
+        if path is None:
+            continue
+        parts = path.encode().split(b"/")
+        assert ".." not in path.split("/")
+        assert b"\0" not in path.encode()
+        assert max(map(len, parts)) <= 255
+        assert len(path.encode()) <= 4096
+        assert not path.startswith("/")
+        for need in ("MLmodel", ANYTHING):
+            assert there(Path("/nowhere/store"), path, need) is False
+    written = [Reference("trace", uri or "", "", ANYTHING, uri or "", False)]
+    with tempfile.TemporaryDirectory() as folder:
+        assert references.write(written, Path(folder) / "references.jsonl") == 1
+        assert list(references.read(Path(folder) / "references.jsonl")) == written
+    report = compare(written, Files([]))
+    assert report.broken == [f"trace {printable(uri or '')}"]
+    assert report.broken_at_source[0].isprintable()
+    assert len(report.broken_at_source[0]) < len(report.broken[0]) + SHOWN + 100
+    assert "broken" not in report.facts()
+
+
+def test_there_is_what_a_point_will_hold(tmp_path: Path) -> None:
+    """Regular files, by no link, and no upload in progress: otherwise each point would lack what was there."""
+    store = tmp_path / "store"
+    for name in ("m/MLmodel", "up/.artifact.uploading.x", "up/.artifact.uploading.d/x", ".artifact.uploading.e/m/MLmodel",
+                 "odd/x.artifact.uploading.y", "odd/name\n"):  # fmt: skip
+        (store / name).parent.mkdir(parents=True, exist_ok=True)
+        (store / name).write_text("x")
+    (store / "empty/empty").mkdir(parents=True)
+    (store / "link").mkdir()
+    (store / "link/MLmodel").symlink_to(store / "m/MLmodel")
+    (store / "away").symlink_to(store / "m")
+    (store / "loop").symlink_to("loop")
+    os.mkfifo(store / "link/pipe")
+    held = Files([(name, 1) for name in ("m/MLmodel", "odd/x.artifact.uploading.y", "odd/name\n")])
+    for path, need, expected in [
+        ("m", "MLmodel", True), ("m", ANYTHING, True), ("m/MLmodel", ANYTHING, True), ("odd", ANYTHING, True),
+        ("m/MLmodel", "MLmodel", False), ("up", ANYTHING, False), ("up/.artifact.uploading.d", ANYTHING, False),
+        (".artifact.uploading.e/m", "MLmodel", False), ("empty", ANYTHING, False), ("link", ANYTHING, False),
+        ("link", "MLmodel", False), ("away", "MLmodel", False), ("away", ANYTHING, False), ("loop", ANYTHING, False),
+        ("loop/x", "MLmodel", False), ("a" * 300, ANYTHING, False), ("none", ANYTHING, False), ("", ANYTHING, False),
+        ("x\0", ANYTHING, False), ("\ud800", "MLmodel", False), ("/".join("a" * 3000), "MLmodel", False),
+    ]:  # fmt: skip
+        assert there(store, path, need) is expected, path
+        assert held.holds(Reference("k", "n", path, need, "u", expected)) is expected, path
 
 
 def test_every_file_of_the_point_must_be_there() -> None:

@@ -8,11 +8,11 @@ that no reference names; harmless).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from mlflowctl.references import ANYTHING, Reference
-
-UPLOADING = ".artifact.uploading."
+from mlflowctl.printable import printable, shortened
+from mlflowctl.references import ANYTHING, Reference, uploading
 
 
 class Files:
@@ -26,7 +26,7 @@ class Files:
         self.sizes: dict[str, int] = {}
         self._filled: set[str] = set()
         for path, size in files:
-            if UPLOADING in path.rsplit("/", 1)[-1]:
+            if uploading(path):
                 continue
             self.sizes[path] = size
             directory = path.rpartition("/")[0]
@@ -55,7 +55,8 @@ class Report:
     Attributes:
         references: how many were looked at.
         lost: what the copy lacks; each a sentence for a person.
-        broken_at_source: what was missing before the copy was made.
+        broken_at_source: what was missing before the copy was made; sentences, too.
+        broken: the same by kind and name.
         files: how many files the copy holds.
         size: bytes in them.
     """
@@ -63,8 +64,13 @@ class Report:
     references: int = 0
     lost: list[str] = field(default_factory=list)
     broken_at_source: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
     files: int = 0
     size: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        """All of it, each thing once."""
+        return {name: value for name, value in asdict(self).items() if name != "broken"}
 
     @property
     def exit_code(self) -> int:
@@ -85,13 +91,20 @@ def compare(references: Iterable[Reference], files: Files, expected: Files | Non
         report.references += 1
         if files.holds(reference):
             continue
-        what = f"{reference.kind} {reference.name}: {reference.uri} lacks {_need(reference)}"
-        (report.lost if reference.present else report.broken_at_source).append(what)
+        name = f"{reference.kind} {printable(reference.name)}"
+        what = f"{name}: {shortened(reference.uri)} lacks {_need(reference)}"
+        if reference.present:
+            report.lost.append(what)
+        else:
+            report.broken_at_source.append(what)
+            report.broken.append(name)
     if expected is not None:
         for path, size in expected.sizes.items():
             found = files.sizes.get(path)
             if found != size:
-                report.lost.append(f"file {path}: {size} bytes expected, {'none' if found is None else found} found")
+                report.lost.append(
+                    f"file {printable(path)}: {size} bytes expected, {'none' if found is None else found} found"
+                )
     return report
 
 

@@ -123,7 +123,7 @@ def points(config: configuration.Config, output: Output, repository: str | None)
 def verify(config: configuration.Config, output: Output, point: str | None, repository: str | None) -> int:
     """Check the live data, or POINT in the repository, for anything lost. Only reads."""
     report = verification.run(config, point, repository)
-    output.facts(vars(report))
+    output.facts(report.facts())
     return report.exit_code
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from mlflowctl import config as configuration
 from mlflowctl.errors import ControlError
+from mlflowctl.printable import printable
 
 Facts = dict[str, Any]
 
@@ -26,7 +27,7 @@ class Output:
 
     def say(self, text: str) -> None:
         """One line of progress: a spinner's place on a terminal, a line in the journal."""
-        self._console.print(text, markup=False)
+        self._console.print(printable(text, keep="\n"), markup=False)
 
     def facts(self, facts: Facts | list[Facts]) -> None:
         """The result; an error goes to standard error, unless a program reads it."""
@@ -36,13 +37,19 @@ class Output:
         for fact in facts if isinstance(facts, list) else [facts]:
             for name, value in fact.items():
                 if name == "error":
-                    click.echo(f"mlflowctl: {value}", err=True)
+                    _echo("mlflowctl: " + printable(value, keep="\n"), err=True)
                 elif isinstance(value, list):
                     click.echo(f"{name}: {len(value) or 'none'}")
                     for item in value:
-                        click.echo(f"  {item}")
+                        _echo(f"  {printable(item)}")
                 elif not isinstance(value, dict):
-                    click.echo(f"{name}: {value}")
+                    _echo(f"{name}: {printable(value)}")
+
+
+def _echo(text: str, err: bool = False) -> None:
+    """Print, also where the terminal's encoding lacks a character."""
+    encoding = (sys.stderr if err else sys.stdout).encoding or "ascii"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
 
 
 def command(

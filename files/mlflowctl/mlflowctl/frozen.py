@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlflowctl import beneath, trees
-from mlflowctl.checker import UPLOADING
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
 from mlflowctl.process import run
+from mlflowctl.references import UPLOADING
 
 # How long making it takes: btrfs a moment, whatever the size; reflink grows with the number of files.
 KINDS = ("none", "btrfs", "reflink")

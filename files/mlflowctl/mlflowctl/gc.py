@@ -8,6 +8,7 @@ model still needs the files. This asks.
 from __future__ import annotations
 
 import time
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mlflowctl.ages import parse_age
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
 from mlflowctl.errors import ProblemFound
+from mlflowctl.printable import printable
 from mlflowctl.process import run as run_program
 
 
@@ -49,7 +51,7 @@ def run(config: Config, older_than: str, dry_run: bool, say: Say) -> dict[str, A
             found = doomed(connection, before)
             needed = list(references.strong(connection, config.store))
             resolver = references.Resolver(config.store, {}, {}, {})
-            paths = {path: name for _, name, uri in found if (path := resolver.path(uri or ""))}
+            paths = {path: name for _, name, uri in found if (path := resolver.path(uri))}
         _refuse_needed(paths, needed)
         facts: dict[str, Any] = {
             "runs": sum(kind == "run" for kind, _, _ in found),
@@ -84,15 +86,16 @@ def _refuse_needed(paths: dict[str, str], needed: list[references.Reference]) ->
         ProblemFound: names the first model and what it relies on.
     """
     relies = [
-        (reference, name)
+        (reference, paths[above])
         for reference in needed
-        for path, name in paths.items()
-        if reference.path == path or reference.path.startswith(f"{path}/")
+        for above in accumulate(reference.path.split("/"), "{}/{}".format)
+        if above in paths
     ]
     if relies:
         reference, name = relies[0]
         raise ProblemFound(
-            f"{len(relies)} models rely on files that would go; first: {reference.kind} {reference.name} needs {name}. "
+            f"{len(relies)} models rely on files that would go; "
+            f"first: {reference.kind} {printable(reference.name)} needs {name}. "
             "Delete the model too, or bring the run back with `mlflow runs restore`. Nothing was removed"
         )
 

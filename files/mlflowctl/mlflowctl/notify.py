@@ -11,6 +11,7 @@ from typing import Any
 
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
+from mlflowctl.printable import printable
 
 SECONDS = 30
 
@@ -22,7 +23,7 @@ def send(config: Config, unit: str, recorded: dict[str, Any]) -> None:
         ControlError: at least one way failed; names each.
     """
     deed = unit.removeprefix(f"{config.unit}-").removesuffix(".service")
-    error = recorded.get(deed, {}).get("failure", {}).get("error", "see its journal")
+    error = printable(recorded.get(deed, {}).get("failure", {}).get("error", "see its journal"), keep="\n")
     host = socket.getfqdn()
     failed = []
     if config.notify["command"]:

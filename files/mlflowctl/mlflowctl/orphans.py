@@ -16,10 +16,9 @@ import psycopg
 from mlflowctl import beneath, database, leftovers, lock, preflight, trees
 from mlflowctl.ages import parse_age
 from mlflowctl.backup import Say
-from mlflowctl.checker import UPLOADING
 from mlflowctl.config import Config
 from mlflowctl.errors import ProblemFound
-from mlflowctl.references import Resolver
+from mlflowctl.references import UPLOADING, Resolver
 
 ROOTS = """
     SELECT artifact_uri FROM runs UNION SELECT artifact_location FROM logged_models
@@ -32,7 +31,7 @@ def owned(connection: psycopg.Connection[Any], store: Path) -> set[str]:
     """The directories below the store that some row calls its own, deleted rows included."""
     resolver = Resolver(store, {}, {}, {})
     rows = connection.execute(ROOTS).fetchall()
-    return {path for (uri,) in rows if uri and (path := resolver.path(uri))}
+    return {path for (uri,) in rows if (path := resolver.path(uri))}
 
 
 def ownerless(files: Iterable[tuple[str, int]], roots: set[str]) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ from mlflowctl import beneath, database, restored
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError, Refused
+from mlflowctl.printable import shortened
 from mlflowctl.references import Resolver
 from mlflowctl.repository import Restic
 
@@ -106,17 +107,17 @@ def where(connection: psycopg.Connection[Any], store: Path, part: Part) -> str:
     Raises:
         Refused: there is no such row, or its artifacts lie elsewhere.
     """
-    name, _, version = part.name.partition("/")
+    name, _, version = part.name.rpartition("/")
     if part.kind == "run":
-        found = connection.execute("SELECT artifact_uri FROM runs WHERE run_uuid = %s", (name,)).fetchall()
-    elif not version:
+        found = connection.execute("SELECT artifact_uri FROM runs WHERE run_uuid = %s", (part.name,)).fetchall()
+    elif not name:
         found = connection.execute(
-            "SELECT artifact_location FROM logged_models WHERE model_id = %s", (name,)
+            "SELECT artifact_location FROM logged_models WHERE model_id = %s", (part.name,)
         ).fetchall()
     else:
         found = connection.execute(
-            "SELECT coalesce(storage_location, source) FROM model_versions WHERE name = %s AND version = %s",
-            (name, int(version) if version.isdigit() else 0),
+            "SELECT coalesce(storage_location, source) FROM model_versions WHERE name = %s AND version::text = %s",
+            (name, version),
         ).fetchall()
     if not found:
         raise Refused(
@@ -125,9 +126,9 @@ def where(connection: psycopg.Connection[Any], store: Path, part: Part) -> str:
         )
     models = dict(connection.execute("SELECT model_id, artifact_location FROM logged_models").fetchall())
     runs = dict(connection.execute("SELECT run_uuid, artifact_uri FROM runs WHERE artifact_uri IS NOT NULL").fetchall())
-    path = Resolver(store, models, runs, {}).path(found[0][0] or "")
+    path = Resolver(store, models, runs, {}).path(found[0][0])
     if not path:
-        raise Refused(f"the artifacts of {part.kind} {part.name} are at {found[0][0]}, which no point holds")
+        raise Refused(f"the artifacts of {part.kind} {part.name} are at {shortened(found[0][0])}, which no point holds")
     return path
 
 

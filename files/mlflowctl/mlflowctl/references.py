@@ -5,14 +5,18 @@ logged models and model versions, archived traces. If such files are missing,
 something is lost. The run row, on the other hand, comes before its files, so
 a run without any is healthy.
 
+Clients choose what many of these rows say. So nothing that a row says is an
+error here: what leads nowhere is broken at its source, and is reported as that.
+
 Sources: ``mlflow/store/tracking/dbmodels/models.py``,
 ``mlflow/store/model_registry/dbmodels/models.py``,
-``mlflow/tracing/constant.py`` (``TraceTagKey``) of MLflow 3.17.2.
+``mlflow/tracing/constant.py`` (``TraceTagKey``) of MLflow 3.17.2; limits of names: path_resolution(7).
 """
 
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -21,6 +25,15 @@ from urllib.parse import unquote, urlsplit
 
 import psycopg
 
+from mlflowctl import beneath
+from mlflowctl.errors import ControlError
+
+# Beginning of the name of an upload in progress, which no point holds, nor anything below a directory of such a name.
+UPLOADING = ".artifact.uploading."
+# Bytes of one name and of a path, beyond which no file system of Linux has one.
+NAME_BYTES, PATH_BYTES = 255, 4096
+# So many references lead to one another: more are a circle.
+DEPTH = 5
 # What must be there: a name below the path, or anything at all.
 ANYTHING = "*"
 
@@ -56,14 +69,17 @@ class Resolver:
         self._runs = runs
         self._versions = versions
 
-    def path(self, uri: str, depth: int = 0) -> str | None:
-        """The path below the store, or ``None`` for what lies elsewhere.
+    def path(self, uri: str | None, depth: int = 0) -> str | None:
+        """The path below the store, or ``None`` for what lies elsewhere or nowhere. Never an exception.
 
         A URI that points out of the store by ``..`` is elsewhere, too.
         """
-        if depth > 5:
+        if not uri or depth > DEPTH:
             return None
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+        except ValueError:  # brackets that are no IPv6 address, and some characters in a host's name
+            return None
         rest = unquote(parts.path)
         match parts.scheme:
             case "mlflow-artifacts":
@@ -80,20 +96,30 @@ class Resolver:
         return None
 
     def _model(self, name: str, depth: int) -> str | None:
-        if name.startswith("m-"):
-            identifier, _, below = name.partition("/")
-            root = self._models.get(identifier)
-            found = self.path(root, depth + 1) if root else None
+        identifier, _, below = name.partition("/")
+        if root := self._models.get(identifier):
+            found = self.path(root, depth + 1)
             return None if found is None else _inside(f"{found}/{below}")
-        model, _, version = name.partition("/")
-        source = self._versions.get((model, version))
+        source = self._versions.get((identifier, below))
         return self.path(source, depth + 1) if source else None
 
 
 def _inside(path: str) -> str | None:
-    """A relative path without tricks, or ``None``."""
+    """A relative path without tricks, as a file system can have it, or ``None``."""
     parts = PurePosixPath("/" + path.strip("/")).parts[1:]
-    return None if ".." in parts else "/".join(parts)
+    found = "/".join(parts)
+    try:
+        sizes = [len(part.encode()) for part in parts]
+    except UnicodeEncodeError:
+        return None
+    if ".." in parts or "\0" in found or max(sizes, default=0) > NAME_BYTES or len(found.encode()) > PATH_BYTES:
+        return None
+    return found
+
+
+def uploading(path: str) -> bool:
+    """Whether a path is an upload in progress, or lies below one: restic leaves out the same."""
+    return any(part.startswith(UPLOADING) for part in path.split("/"))
 
 
 def strong(connection: psycopg.Connection[Any], store: Path, copy: Path | None = None) -> Iterator[Reference]:
@@ -116,9 +142,9 @@ def strong(connection: psycopg.Connection[Any], store: Path, copy: Path | None =
     }
     resolver = Resolver(store, models, runs, versions)
 
-    def reference(kind: str, name: str, uri: str, need: str) -> Reference:
+    def reference(kind: str, name: str, uri: str | None, need: str) -> Reference:
         path = resolver.path(uri) or ""
-        return Reference(kind, name, path, need, uri, bool(path) and _there(place / path, need))
+        return Reference(kind, name, path, need, uri or "", there(place, path, need))
 
     # LoggedModelStatus.READY is 2 in the database.
     for name, uri in fetch(
@@ -135,7 +161,7 @@ def strong(connection: psycopg.Connection[Any], store: Path, copy: Path | None =
         " AND NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = v.workspace AND t.name = v.name"
         "                 AND t.version = v.version AND t.key = 'mlflow.prompt.is_prompt') ORDER BY 1, 2"
     ).fetchall():
-        yield reference("model_version", f"{name}/{version}", location or source or "", ANYTHING)
+        yield reference("model_version", f"{name}/{version}", location or source, ANYTHING)
 
     for name, uri in fetch(
         "SELECT l.request_id, a.value FROM trace_tags l JOIN trace_tags a USING (request_id)"
@@ -154,11 +180,23 @@ def strong(connection: psycopg.Connection[Any], store: Path, copy: Path | None =
         yield reference("trace", name, uri, "traces.json")
 
 
-def _there(path: Path, need: str) -> bool:
-    """Whether a directory holds what is needed, now."""
+def there(store: Path, path: str, need: str) -> bool:
+    """Whether a store holds what is needed, now, as a regular file that a point will hold; by no link.
+
+    Args:
+        store: the directory.
+        path: below it; empty if the reference leads nowhere.
+        need: as of :class:`Reference`.
+    """
+    if not path or uploading(path):
+        return False
+    root, place = store.parent, f"{store.name}/{path}"
     try:
-        return (path / need).is_file() if need != ANYTHING else any(path.iterdir())
-    except (NotADirectoryError, FileNotFoundError):
+        found = beneath.look(root, place if need == ANYTHING else f"{place}/{need}")
+        if found is None or need != ANYTHING or not stat.S_ISDIR(found.st_mode):
+            return found is not None and stat.S_ISREG(found.st_mode)
+        return any(not uploading(name) for name, _ in beneath.walk(root, place))
+    except (OSError, ValueError, ControlError):
         return False
 
 

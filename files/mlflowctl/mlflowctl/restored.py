@@ -167,7 +167,7 @@ def rewind(copy: Copy, wanted: archive.Target, say: Say) -> Copy:
         database.snapshot(there) as (connection, snapshot),
     ):
         found = references.strong(connection, copy.config.store)
-        references.write((replace(new, present=(new.kind, new.name) not in broken) for new in found), manifest)
+        references.write((replace(new, present=_owed(new, broken)) for new in found), manifest)
         dump = database.dump(there, snapshot, copy.stage / backup.DUMP)
         facts = copy.facts | {
             "rows": database.tables(connection),
@@ -177,6 +177,12 @@ def rewind(copy: Copy, wanted: archive.Target, say: Say) -> Copy:
         }
     refuse_other_release(copy.config, facts)
     return replace(copy, facts=facts)
+
+
+def _owed(reference: references.Reference, broken: set[tuple[str, str]]) -> bool:
+    """Whether a point must hold what a reference needs: not if it leads nowhere, or was broken when it was taken."""
+    nowhere = not reference.path or references.uploading(reference.path)
+    return not nowhere and (reference.kind, reference.name) not in broken
 
 
 def literal(path: str) -> str:

@@ -88,7 +88,7 @@ def status(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
     if access.settings().exists():
         proxy = access.load()
         problems += certificates.problems(proxy, datetime.now(UTC)) + _silent(proxy.timers) + _failed(proxy.timers)
-    return {"problems": problems, "warnings": _warnings(config), **recorded}
+    return {"problems": problems, "warnings": _warnings(config, last or {}), **recorded}
 
 
 def _silent(timers: list[str]) -> list[str]:
@@ -114,9 +114,12 @@ def _failed(timers: list[str]) -> list[str]:
     ]
 
 
-def _warnings(config: Config) -> list[str]:
-    """What is legal and unwise."""
+def _warnings(config: Config, last: dict[str, Any]) -> list[str]:
+    """What is legal and unwise, and what was broken before the last recovery point was taken."""
     found = []
+    if broken := last.get("broken_at_source"):
+        first = next(iter(last.get("broken", [])), "see mlflowctl verify")
+        found.append(f"{broken} references were broken at source in the last recovery point, first: {first}")
     for repository in config.repositories:
         path = Path(repository.location)
         if path.is_absolute() and path.exists() and path.stat().st_dev == config.volume_path.stat().st_dev:
