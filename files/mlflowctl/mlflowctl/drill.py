@@ -7,7 +7,6 @@ release, a Unix socket that only root may use.
 from __future__ import annotations
 
 import grp
-import json
 import os
 import pwd
 import shutil
@@ -19,9 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import backup, database, lock, restored, service, state, trees
+from mlflowctl import backup, database, lock, references, restored, service, state, trees
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
+from mlflowctl.printable import printable
 from mlflowctl.process import run as run_program
 from mlflowctl.repository import Restic
 
@@ -169,29 +169,42 @@ def _decrypt(config: Config, environment: dict[str, str]) -> None:
 
 
 def _load_a_model(config: Config, copy: restored.Copy) -> str:
-    """Read the newest registered model through the rehearsed server; its name, or empty if there is none.
+    """Read the newest registered model that is whole in the point, through the rehearsed server.
 
+    Any editor can make a version READY that has no files, or others: those are passed over.
     Its description and files are read; it is not unpickled: that would run
     whatever a user has put into it.
 
+    Returns:
+        Its name, or empty if there is none.
+
     Raises:
-        ControlError: the server does not hand it out.
+        ControlError: there are some, and the server hands none of them out.
     """
+    held = dict(copy.walk())
+    paths = {
+        found.name: found.path
+        for found in references.read(copy.stage / backup.MANIFEST)
+        if found.kind == "model_version" and found.present and held.get(f"{found.path}/MLmodel")
+    }
     with database.connect(config, copy.place.database) as connection:
         rows = connection.execute(
             "SELECT name, version FROM model_versions WHERE status = 'READY' AND current_stage <> 'Deleted_Internal'"
-            " AND source NOT IN ('dummy-source', 'prompt-template') ORDER BY creation_time DESC LIMIT 1"
+            " ORDER BY creation_time DESC, name, version DESC"
         ).fetchall()
-    if not rows:
-        return ""
-    name, version = rows[0]
-    path = _runtime(config) / "wsgi.sock"
-    query = service.query({"name": name, "version": str(version)})
-    said = service.get(config, f"/api/2.0/mlflow/model-versions/get-download-uri?{query}", path)
-    uri = json.loads(said)["artifact_uri"]
-    below = uri.removeprefix("mlflow-artifacts:").lstrip("/")
-    if b"flavors" not in service.get(
-        config, f"/api/2.0/mlflow-artifacts/artifacts/{service.quote(below)}/MLmodel", path
-    ):
-        raise ControlError(f"the MLmodel of {name} version {version} is not one")
-    return f"{name}/{version}"
+    socket_path, refused = _runtime(config) / "wsgi.sock", ""
+    for name, version in rows:
+        if (path := paths.get(f"{name}/{version}")) is None:
+            continue
+        query = service.query({"name": name, "version": str(version)})
+        artifact = f"/api/2.0/mlflow-artifacts/artifacts/{service.quote(path)}/MLmodel"
+        try:
+            service.get(config, f"/api/2.0/mlflow/model-versions/get-download-uri?{query}", socket_path)
+            if b"flavors" in service.get(config, artifact, socket_path):
+                return printable(f"{name}/{version}")
+            refused = refused or f"the MLmodel of {printable(name)} version {version} is not one"
+        except ControlError as error:
+            refused = refused or str(error)
+    if refused:
+        raise ControlError(refused)
+    return ""
