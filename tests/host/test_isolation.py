@@ -158,6 +158,7 @@ REACHED: dict[str, set[str]] = {
     "/run/{unit}-uploads/write.sock": {"nginx"},
     "/var/log/{unit}": {"nginx"},
     "/var/log/{unit}/audit.log": {"nginx"},
+    "/var/log/nginx/{unit}-login.log": {"nginx"},
     "/var/log/nginx/access.log": {"nginx"},
     "/var/log/nginx/error.log": {"nginx"},
     "/var/lib/postgresql/{postgres}/main": set(),
