@@ -13,16 +13,16 @@ from tests.hosts.artifacts import API
 
 @dataclass(frozen=True)
 class Folder:
-    """A directory of artifacts: its address, its path on the host, and who owns it."""
+    """A directory of artifacts: its address, its path on the host, and what runs a command there as MLflow's account."""
 
     address: str
     path: str
     host: Any
-    user: str
+    account: str
 
     def link(self, name: str, target: str) -> None:
         """Make a symbolic link in it, as MLflow's account."""
-        self.host.check_output(f"runuser -u {self.user} -- ln --symbolic {target} {self.path}/{name}")
+        self.host.check_output(f"{self.account} ln --symbolic {target} {self.path}/{name}")
 
 
 @pytest.fixture
@@ -30,8 +30,9 @@ def folder(server: Any, host: Any, root: str) -> Folder:
     """A directory with a directory in it, made by MLflow's account."""
     path = f"{server['mlflow_volume_path']}/store{root.removeprefix(server.url + API)}"
     user = server["mlflow_user"]
-    host.check_output(f"runuser -u {user} -- sh -c 'umask 0007 && mkdir --parents {path}/real'")
-    return Folder(root, path, host, user)
+    account = f"setpriv --reuid {user} --regid {user} --groups {server.unit}-artifacts --"
+    host.check_output(f"{account} sh -c 'umask 0007 && mkdir --parents {path}/real'")
+    return Folder(root, path, host, account)
 
 
 def test_no_link_is_read_that_leaves_the_store(server: Any, host: Any, http: Any, folder: Folder) -> None:
@@ -100,7 +101,7 @@ def test_nothing_is_written_through_a_link(server: Any, host: Any, http: Any, fo
 def test_the_kernel_refuses_hard_links_to_the_files_of_others(server: Any, host: Any, folder: Folder) -> None:
     """A hard link looks like any file; MLflow's account must not make one to what is not its own."""
     sentinel = f"{server['mlflow_volume_path']}/.volume-id"
-    refused = host.run(f"runuser -u {server['mlflow_user']} -- ln {sentinel} {folder.path}/hard")
+    refused = host.run(f"{folder.account} ln {sentinel} {folder.path}/hard")
     assert "Operation not permitted" in refused.stderr
 
 
