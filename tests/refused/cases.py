@@ -57,6 +57,11 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
         ["proxy_frame_ancestors", "portal.example.com", "https://name"],
     ),
     ("connections", {"proxy_connections_per_address": 0}, ["proxy_connections_per_address", "(0)", "1 or more"]),
+    (
+        "sandbox",
+        {"proxy_sandbox_write_paths": ["var/cache site"]},
+        ["proxy_sandbox_write_paths", "var/cache site", "absolute path"],
+    ),
     # --- client certificates
     ("no CA", {"proxy_client_certificates": "required"}, ["proxy_client_ca_file", "''", "PEM file"]),
     (
@@ -74,6 +79,7 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
         ["proxy_client_crl_file", "ended.crl", "Fetch a new one"],
     ),
     # --- the volume
+    ("volume's group", {"mlflow_volume_group": "www-data"}, ["mlflow_volume_group", "www-data", "a group of its own"]),
     (
         "volume in /home",
         {"mlflow_volume_path": "/home/mlflow/artifacts"},

@@ -1,0 +1,224 @@
+"""What nginx's own units may do, and that nginx does all it has to within that."""
+
+from __future__ import annotations
+
+import operator
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.hosts.artifacts import API
+
+# What a master process that is root needs, with the kernel's numbers (linux/capability.h).
+CAPABILITIES = {
+    "cap_chown": 0,
+    "cap_dac_override": 1,
+    "cap_kill": 5,
+    "cap_setgid": 6,
+    "cap_setuid": 7,
+    "cap_net_bind_service": 10,
+}
+# As systemd reports it for the loaded unit.
+SANDBOX = {
+    "ProtectSystem": "strict",
+    "ProtectHome": "yes",
+    "PrivateTmp": "yes",
+    "PrivateDevices": "yes",
+    "DevicePolicy": "closed",
+    "ProtectProc": "invisible",
+    "ProcSubset": "pid",
+    "NoNewPrivileges": "yes",
+    "AmbientCapabilities": "",
+    "ProtectClock": "yes",
+    "ProtectControlGroups": "yes",
+    "ProtectHostname": "yes",
+    "ProtectKernelLogs": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectKernelTunables": "yes",
+    "RestrictNamespaces": "yes",
+    "RestrictRealtime": "yes",
+    "RestrictSUIDSGID": "yes",
+    "LockPersonality": "yes",
+    "RemoveIPC": "yes",
+    "KeyringMode": "private",
+    "SystemCallArchitectures": "native",
+}
+
+
+def shown(host: Any, unit: str, names: set[str]) -> dict[str, str]:
+    """Properties of a unit, as systemd has them."""
+    lines = host.check_output(f"systemctl show --property {','.join(names)} {unit}").splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_sandbox_of_nginx_is_exactly_this(server: Any, host: Any) -> None:
+    """It writes its logs, its temporary files, /run and the volume; it has the privileges that it needs, and no other."""
+    names = {*SANDBOX, "CapabilityBoundingSet", "RestrictAddressFamilies", "ReadWritePaths", "UMask"}
+    found = shown(host, "nginx.service", names)
+    assert set(found.pop("CapabilityBoundingSet").split()) == set(CAPABILITIES)
+    assert set(found.pop("RestrictAddressFamilies").split()) == {"AF_UNIX", "AF_INET", "AF_INET6"}
+    writes = {"/run", "/var/lib/nginx", "/var/log/nginx", f"/var/log/{server.unit}", f"-{server['mlflow_volume_path']}"}
+    assert set(found.pop("ReadWritePaths").split()) == writes
+    assert found == SANDBOX | {"UMask": "0027"}
+
+
+def test_sandbox_of_the_second_nginx_is_exactly_this(server: Any, host: Any) -> None:
+    """It writes the volume and nothing else, has no privilege and no network."""
+    more = {
+        "User": "www-data",
+        "CapabilityBoundingSet": "",
+        "PrivateNetwork": "yes",
+        "PrivateUsers": "yes",
+        "MemoryDenyWriteExecute": "yes",
+        "RestrictAddressFamilies": "AF_UNIX",
+        "ReadWritePaths": server["mlflow_volume_path"],
+        "UMask": "0007",
+    }
+    assert shown(host, f"{server.unit}-uploads.service", {*SANDBOX, *more}) == SANDBOX | more
+
+
+@pytest.mark.parametrize(
+    ("unit", "limit"),
+    [
+        ("nginx", 2.5),
+        ("{unit}-uploads", 0.5),
+        ("{unit}-access", 1.5),
+        ("{unit}-certificates", 1.5),
+        ("{unit}-notify@x", 4.5),
+    ],
+)
+def test_exposure(server: Any, host: Any, unit: str, limit: float) -> None:
+    """systemd-analyze rates each unit around nginx at so much, or better."""
+    last = host.run(f"systemd-analyze security --no-pager {unit.format(unit=server.unit)}.service").stdout
+    rating = re.search(r"Overall exposure level for \S+: ([0-9.]+)", last)
+    assert rating is not None
+    assert float(rating[1]) <= limit
+
+
+@pytest.mark.parametrize(("unit", "percent"), [("nginx", 20), ("{unit}-uploads", 15)])
+def test_memory_has_an_end(server: Any, host: Any, unit: str, percent: int) -> None:
+    """Neither nginx takes the memory that PostgreSQL needs, and a process that dies for it takes no other with it."""
+    ram = int(host.check_output("awk '/^MemTotal/ {print $2}' /proc/meminfo")) * 1024
+    found = shown(host, f"{unit.format(unit=server.unit)}.service", {"MemoryHigh", "MemoryMax", "OOMPolicy"})
+    assert found["OOMPolicy"] == "continue"
+    assert 0 < int(found["MemoryHigh"]) < int(found["MemoryMax"]) <= ram * percent / 100 * 1.01
+
+
+def test_nginx_keeps_no_more_privileges_than_it_names(host: Any) -> None:
+    """The kernel's word: the master process has those, the workers have none."""
+    main = host.check_output("cat /run/nginx.pid")
+    workers = host.check_output(f"pgrep --parent {main}").split()
+    needed = sum(1 << number for number in CAPABILITIES.values())
+    for pid, wanted in [(main, needed), *((worker, 0) for worker in workers)]:
+        status = dict(line.split(":", 1) for line in host.check_output(f"cat /proc/{pid}/status").splitlines())
+        assert int(status["CapEff"], 16) == wanted
+        assert (status["NoNewPrivs"].strip(), status["Seccomp"].strip()) == ("1", "2")
+
+
+def modes(host: Any, paths: list[str]) -> dict[str, str]:
+    """Owner, group and mode by path."""
+    lines = host.check_output(f"stat --format '%n %U:%G %a' {' '.join(paths)}").splitlines()
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def sizes(host: Any, paths: list[str]) -> list[int]:
+    """How long files are."""
+    return [int(size) for size in host.check_output(f"stat --format %s {' '.join(paths)}").split()]
+
+
+WAYS = {
+    "as they are": "true",
+    "deleted, started again": "rm {own} && systemctl restart nginx.service",
+    "deleted, read again": "rm {own} && systemctl reload nginx.service",
+    "readable by all, read again": "chmod 644 {own} && systemctl reload nginx.service",
+    "rotated": "logrotate --force /etc/logrotate.d/{unit}-audit && logrotate --force /etc/logrotate.d/nginx",
+    "rotated twice": "logrotate --force /etc/logrotate.d/{unit}-audit && logrotate --force /etc/logrotate.d/nginx",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nobody_else_reads_the_logs(server: Any, host: Any, http: Any, stranger: Any, way: str) -> None:
+    """Whatever happens to the files: nginx's user writes them, the group adm reads them, and nginx goes on writing."""
+    own = [f"/var/log/{server.unit}/audit.log", f"/var/log/nginx/{server.unit}-login.log"]
+    host.check_output(WAYS[way].format(own=" ".join(own), unit=server.unit))
+    time.sleep(1)
+    before = sizes(host, own)
+    assert http.post(f"{server.url}/api/2.0/mlflow/experiments/set-experiment-tag", json={}).status_code == 400
+    stranger.auth = ("nobody", uuid.uuid4().hex)
+    assert stranger.get(server.url).status_code == 401
+    deadline = time.monotonic() + 5
+    while not all(map(operator.lt, before, sizes(host, own))) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert all(map(operator.lt, before, sizes(host, own)))
+    logs = [*own, "/var/log/nginx/access.log", "/var/log/nginx/error.log"]
+    assert modes(host, logs) == dict.fromkeys(logs, "www-data:adm 640")
+    assert host.check_output(f"find /var/log/{server.unit} /var/log/nginx -type f -perm /o+rwx") == ""
+
+
+@pytest.fixture
+def mounted(server: Any, host: Any, http: Any, root: str) -> Iterator[str]:
+    """The address of a directory in the store where a file system is mounted while nginx runs."""
+    volume, below = server["mlflow_volume_path"], root.removeprefix(server.url + API)
+    place = f"{volume}/store{below}/disk"
+    assert http.put(f"{root}/file", data=b"makes the directories above").ok
+    owner = f"--owner={server['mlflow_user']} --group={server.unit}-artifacts --mode=2770"
+    host.check_output(f"install --directory {owner} {place} {volume}/other-disk")
+    host.check_output(f"mount --bind {volume}/other-disk {place}")
+    yield f"{root}/disk"
+    host.check_output(f"umount {place} && rm --recursive {volume}/other-disk")
+
+
+def test_what_is_mounted_later_is_seen_and_written(server: Any, host: Any, http: Any, mounted: str) -> None:
+    """nginx is not started again for a file system: it reads and writes there, and in directories that it makes."""
+    for size in (1, 2_000_000):
+        assert http.put(f"{mounted}/new/{size}", data=b"x" * size).ok
+        assert len(http.get(f"{mounted}/new/{size}").content) == size
+    folder = f"{server['mlflow_volume_path']}/other-disk/new"
+    assert modes(host, [folder, f"{folder}/1"]) == {
+        folder: f"www-data:{server.unit}-artifacts 2770",
+        f"{folder}/1": f"www-data:{server.unit}-artifacts 660",
+    }
+
+
+@pytest.fixture
+def away(server: Any, host: Any) -> Iterator[str]:
+    """The volume's path while an empty directory is there instead; the volume itself is at /srv/aside."""
+    volume = server["mlflow_volume_path"]
+    count = f"awk '$5 == \"{volume}\"' /proc/self/mountinfo | wc --lines"
+    before = host.check_output(count)
+    host.check_output("install --directory /srv/empty /srv/aside")
+    # Private: what is mounted over the one would be over the other, too.
+    host.check_output(f"mount --bind {volume} /srv/aside && mount --make-private /srv/aside")
+    host.check_output(f"mount --bind /srv/empty {volume}")
+    yield volume
+    host.check_output(f"while [ $({count}) != {before} ]; do umount {volume} || exit 1; done")
+    host.check_output("umount /srv/aside && rmdir /srv/aside && rm --recursive /srv/empty")
+    # In their sandboxes something was mounted over the volume as well.
+    host.check_output(f"systemctl restart nginx.service {server.unit}.service")
+    host.check_output(f"systemctl try-restart {server.unit}-asgi.service")
+
+
+def test_nginx_answers_while_the_volume_is_away(server: Any, host: Any, http: Any, root: str, away: str) -> None:
+    """It starts without the volume, and uses it as soon as it is mounted."""
+    host.check_output("systemctl restart nginx.service")
+    assert http.get(f"{server.url}/version").status_code == 200
+    host.check_output(f"mount --bind /srv/aside {away}")
+    for size in (1, 2_000_000):
+        assert http.put(f"{root}/new/{size}", data=b"x" * size).ok
+        assert len(http.get(f"{root}/new/{size}").content) == size
+        assert host.file(f"{away}/store{root.removeprefix(server.url + API)}/new/{size}").user == "www-data"
+
+
+def test_a_killed_nginx_comes_back(server: Any, host: Any, http: Any) -> None:
+    """systemd starts it again, with everything that the killed one left behind."""
+    assert http.get(f"{server.url}/version").status_code == 200
+    host.check_output("systemctl kill --signal=KILL nginx.service")
+    deadline = time.monotonic() + 20
+    while host.run("systemctl is-active nginx.service").stdout.strip() != "active" and time.monotonic() < deadline:
+        time.sleep(0.5)
+    http.close()
+    assert http.get(f"{server.url}/version").status_code == 200
