@@ -99,7 +99,7 @@ def test_exposure(server: Any, host: Any, unit: str, limit: float) -> None:
     assert float(rating[1]) <= limit
 
 
-@pytest.mark.parametrize(("unit", "percent"), [("nginx", 20), ("{unit}-uploads", 15)])
+@pytest.mark.parametrize(("unit", "percent"), [("nginx", 10), ("{unit}-uploads", 10)])
 def test_memory_has_an_end(server: Any, host: Any, unit: str, percent: int) -> None:
     """Neither nginx takes the memory that PostgreSQL needs, and a process that dies for it takes no other with it."""
     ram = int(host.check_output("awk '/^MemTotal/ {print $2}' /proc/meminfo")) * 1024
