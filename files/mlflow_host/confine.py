@@ -4,6 +4,10 @@ Whoever may create an experiment names its artifact location, and MLflow takes
 ``file:///etc`` for one: the server would then read and write its own files for
 them. Local repositories outside the store are refused here, wherever in MLflow
 they are made, and also for experiments that exist.
+
+Neither does it write where no recovery point looks. MLflow keeps a prefix for
+the files of uploads under way, which points leave out; it refuses that prefix for
+a file and takes it for a directory, and for an experiment's location.
 """
 
 from __future__ import annotations
@@ -21,9 +25,9 @@ def apply() -> None:
         SettingsError: the store is not set.
     """
     from mlflow.exceptions import MlflowException
-    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+    from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, PERMISSION_DENIED
     from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
-    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+    from mlflow.store.artifact.local_artifact_repo import _TEMP_ARTIFACT_PREFIX, LocalArtifactRepository
 
     store = Path(required("MLFLOW_ARTIFACTS_DESTINATION")).resolve()
 
@@ -36,6 +40,17 @@ def apply() -> None:
                 raise MlflowException(
                     f"{artifact_uri!r} is not in this server's artifact store", error_code=PERMISSION_DENIED
                 )
+
+        def _get_or_create_artifact_dir(self, artifact_path: str | None = None) -> Any:
+            """MLflow's, which every writing asks for its directory."""
+            directory = Path(self.artifact_dir).resolve().relative_to(store) / (artifact_path or "")
+            if any(part.startswith(_TEMP_ARTIFACT_PREFIX) for part in directory.parts):
+                raise MlflowException(
+                    f"no directory of an artifact may begin with {_TEMP_ARTIFACT_PREFIX!r}: "
+                    "it stands for uploads under way, which no recovery point holds",
+                    error_code=INVALID_PARAMETER_VALUE,
+                )
+            return super()._get_or_create_artifact_dir(artifact_path)
 
     for scheme in ("", "file"):
         _artifact_repository_registry.register(scheme, StoreRepository)

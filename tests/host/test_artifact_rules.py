@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from typing import Any
 
 import pytest
@@ -88,3 +89,36 @@ def test_everybody_waits_for_a_restore(host: Any, server: Any, http: Any, root: 
     finally:
         host.check_output(f"rm {closed}")
     assert http.get(f"{root}/file").content == b"1"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".artifact.uploading.x",
+        ".artifact.uploading.d/x",
+        "a/.artifact.uploading.d/b/x",
+        "%2Eartifact.uploading.d/x",
+        "a/%252Eartifact%252Euploading%252Ed/x",
+        ".artifact.uploading.%21/x",
+    ],
+)
+def test_what_no_recovery_point_would_hold_is_refused(http: Any, root: str, name: str) -> None:
+    """MLflow keeps this prefix for uploads under way, which recovery points leave out: nothing else lies there."""
+    answer = http.put(f"{root}/{name}", data=b"lost")
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+    assert http.get(f"{root}/{name}").status_code in (400, 404)
+
+
+def test_an_experiment_in_such_a_place_takes_no_artifact(server: Any, http: Any) -> None:
+    """On either way of an upload, also that of the UI, which MLflow writes itself."""
+    api = f"{server.url}/api/2.0/mlflow"
+    place = {"name": uuid.uuid4().hex, "artifact_location": "mlflow-artifacts:/.artifact.uploading.e"}
+    experiment = http.post(f"{api}/experiments/create", json=place).json()["experiment_id"]
+    info = http.post(f"{api}/runs/create", json={"experiment_id": experiment}).json()["run"]["info"]
+    run, path = info["run_id"], info["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    written = http.put(f"{server.url}{API}/{path}/x", data=b"lost")
+    address = f"{server.url}/ajax-api/2.0/mlflow/upload-artifact"
+    uploaded = http.post(address, params={"run_uuid": run, "path": "x"}, data=b"lost")
+    assert (written.status_code, uploaded.status_code) == (400, 400)
+    # `.partial` and the like are names as any other, and lie in the point.
+    assert http.put(f"{server.url}{API}/0/{run}/artifacts/.partial/CACHEDIR.TAG", data=b"kept").ok
