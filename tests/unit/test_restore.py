@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflowctl import (
@@ -75,3 +77,89 @@ def test_a_swap_that_is_still_to_be_undone_keeps_its_copy(
     restore._clean(instance, restored.Place(point, root, "mlflow_restore"))
     assert root.exists() == pending
     assert dropped == ([] if pending else ["mlflow_restore"])
+
+
+@pytest.fixture
+def tampered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> restored.Copy:
+    """A copy of a point that somebody else has written, and a host with a directory of certificates."""
+    tls, root = tmp_path / "host" / "tls", tmp_path / "restore"
+    tls.mkdir(parents=True)
+    instance = replace(config.parse(settings(tmp_path), "x"), config_path=tmp_path / "host")
+    copy = restored.Copy(restored.Place(Point("x", "s", datetime.now(UTC), VERIFIED, ()), root, "d"), instance, {})
+    (copy.stage / "host" / str(tls).lstrip("/")).mkdir(parents=True)
+    monkeypatch.setattr("mlflowctl.access.load", lambda: SimpleNamespace(tls=tls))
+    monkeypatch.setattr(restored, "run", lambda *_: None)
+    return copy
+
+
+def test_a_point_does_not_say_where_its_certificates_go(tampered: restored.Copy, tmp_path: Path) -> None:
+    """Nor who may read them: the host knows, and what it does not know is left alone."""
+    bundled = tampered.stage / "host"
+    elsewhere, tls = tmp_path / "elsewhere" / "tls", tmp_path / "host" / "tls"
+    elsewhere.mkdir(parents=True)
+    owners = {}
+    for target in (
+        tls / "server.key",
+        tls / "server.crt",
+        tls / "other",
+        elsewhere / "server.key",
+        tmp_path / "tls" / "x",
+    ):
+        file = bundled / str(target).lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("of the point")
+        owners[str(target)] = ["nobody", "nogroup", "4777"]
+    (bundled / "point.json").write_text(json.dumps({"owners": owners}))
+    restored.put_tls(tampered)
+    assert {path.name: path.stat().st_mode & 0o7777 for path in tls.iterdir()} == {
+        "server.key": 0o600,
+        "server.crt": 0o644,
+    }
+    assert {path.stat().st_uid for path in tls.iterdir()} == {0}
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["file", "directory"])
+def test_a_link_in_a_point_is_not_followed(tampered: restored.Copy, tmp_path: Path, place: str) -> None:
+    """What a link of the copy points to is a file of this host's: it becomes no certificate and no secret."""
+    tls, private = tmp_path / "host" / "tls", tmp_path / "private"
+    private.mkdir()
+    (private / "server.crt").write_text("a secret of this host")
+    copied = tampered.stage / "host" / str(tls).lstrip("/")
+    if place == "file":
+        (copied / "server.crt").symlink_to(private / "server.crt")
+    else:
+        copied.rmdir()
+        copied.symlink_to(private)
+    restored.put_tls(tampered)
+    assert list(tls.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "../../x"},
+        {"owner": "a/b"},
+        {"role": "root"},
+        {"hash": "{SHA}x\nada:y"},
+        {"more": 1},
+        {"expires": "soon"},
+    ],
+)
+def test_tokens_of_a_point_are_looked_at(tampered: restored.Copy, change: dict[str, object]) -> None:
+    """Their names become names of files, and their hashes lines of them."""
+    token = {
+        "name": "ci", "owner": "ada", "role": "editor", "hash": "{SSHA}" + "A" * 40,
+        "created": "2026-11-21T00:00:00+00:00", "lifetime": None, "expires": None,
+    }  # fmt: skip
+    target = tampered.config.config_path / "access" / "tokens.json"
+    target.parent.mkdir()
+    file = tampered.stage / "host" / str(target).lstrip("/")
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps([token | change]))
+    with pytest.raises(ControlError, match="tokens of the recovery point"):
+        restored.put_tokens(tampered)
+    assert not target.exists()
+    file.write_text(json.dumps([token]))
+    restored.put_tokens(tampered)
+    assert json.loads(target.read_text()) == [token]

@@ -110,7 +110,7 @@ def _server(config: Config, copy: restored.Copy) -> Iterator[Path]:
     credentials = runtime / "credentials"
     credentials.mkdir(parents=True, mode=0o700)
     for name in restored.SECRETS:
-        shutil.copyfile(restored.secret(copy, name), credentials / name)
+        (credentials / name).write_bytes(restored.secret(copy, name))
     environment = _environment(config, copy, runtime)
     sentinel = copy.store.parent / ".volume-id"
     sentinel.write_text("drill\n")

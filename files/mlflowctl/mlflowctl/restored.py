@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import archive, backup, beneath, bundle, database, jsonfile, preflight, references, trees
+from mlflowctl import (
+    access,
+    archive,
+    backup,
+    beneath,
+    bundle,
+    database,
+    jsonfile,
+    preflight,
+    references,
+    tokens,
+    trees,
+)
 from mlflowctl.backup import Say
 from mlflowctl.checker import Files, Report, compare, compare_rows
 from mlflowctl.config import Config
@@ -23,6 +37,17 @@ from mlflowctl.repository import Point, Restic
 # rows cannot be read; everything else comes from the playbook.
 SECRETS = ("kek_passphrase", "webhook_key", "flask_key")
 SPARE_BYTES = 256 << 20
+# Files of nginx's certificates, by the mode that the playbook gives them.
+TLS_FILES = {
+    "server.crt": 0o644,
+    "server.key": 0o600,
+    "ca.crt": 0o644,
+    "ca.key": 0o600,
+    "clients-ca.crt": 0o644,
+    "clients.crl": 0o644,
+}
+# Bytes.
+LARGEST_BUNDLED = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -252,32 +277,59 @@ def check_database(copy: Copy) -> list[str]:
     return lost + [
         f"secret {name} is not in the point: what it encrypts cannot be read"
         for name in SECRETS
-        if not secret(copy, name).is_file()
+        if bundled(copy, copy.config.config_path / "secrets" / name) is None
     ]
 
 
-def secret(copy: Copy, name: str) -> Path:
-    """A secret of the restored bundle."""
-    return copy.stage / bundle.NAME / str(copy.config.config_path).lstrip("/") / "secrets" / name
+def secret(copy: Copy, name: str) -> bytes:
+    """A secret of the restored bundle; :func:`check_database` says if it is not there.
+
+    Raises:
+        ControlError: it is no regular file.
+    """
+    content = bundled(copy, copy.config.config_path / "secrets" / name)
+    if content is None:
+        raise ControlError(f"secret {name} of point {copy.place.point.name} is no file: take another point")
+    return content
 
 
 def put_tls(copy: Copy) -> None:
-    """Put back the certificates that nginx had, with their owners by name, and let nginx read them.
+    """Put back the certificates that nginx had, as root's, and let nginx read them.
 
-    Clients of a new host then trust it as they did the old one.
+    Clients of a new host then trust it as they did the old one. A point says what is
+    in these files, and nothing else: which they are, where they lie and who may read
+    them is this host's to say.
     """
-    bundled = copy.stage / bundle.NAME
-    owners = json.loads((bundled / "point.json").read_text())["owners"]
-    for name, (user, group, mode) in owners.items():
-        target = Path(name)
-        if target.parent.name != "tls":
+    tls = access.load().tls
+    for name, mode in TLS_FILES.items():
+        content = bundled(copy, tls / name)
+        if content is None:
             continue
-        partial = target.with_name(f"{target.name}.partial")
-        shutil.copyfile(bundled / name.lstrip("/"), partial)
-        shutil.chown(partial, user, group)
-        partial.chmod(int(mode, 8))
-        partial.rename(target)
+        partial = tls / f"{name}.partial"
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+            file.write(content)
+            os.fchown(file.fileno(), 0, 0)
+            os.fchmod(file.fileno(), mode)
+        partial.rename(tls / name)
     run(["systemctl", "reload", "nginx.service"])
+
+
+def bundled(copy: Copy, path: Path) -> bytes | None:
+    """What a point has of a file of this host; ``None`` if that is no small regular file, or lies behind a link.
+
+    Args:
+        copy: the copy of the point.
+        path: where the file is on this host.
+    """
+    try:
+        with beneath.opened(copy.stage / bundle.NAME, str(path.parent).lstrip("/")) as directory:
+            descriptor = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    except (OSError, ControlError):
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        return file.read() if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_BUNDLED else None
 
 
 def put_tokens(copy: Copy) -> None:
@@ -287,8 +339,7 @@ def put_tokens(copy: Copy) -> None:
     """
     config = copy.config
     target = config.config_path / "access" / "tokens.json"
-    bundled = copy.stage / bundle.NAME / str(target).lstrip("/")
-    if target.exists() or not bundled.is_file():
+    if target.exists() or (content := bundled(copy, target)) is None:
         return
-    jsonfile.write(target, jsonfile.read(bundled, []))
+    jsonfile.write(target, [asdict(token) for token in tokens.checked(content)])
     run(["systemctl", "start", f"{config.unit}-access.service"])

@@ -60,7 +60,7 @@ def swap(copy: restored.Copy, suffix: str) -> None:
             _move(config, copy.store, config.store)
         for name in restored.SECRETS:
             partial = secrets / f"{name}.partial"
-            shutil.copyfile(restored.secret(copy, name), partial)
+            partial.write_bytes(restored.secret(copy, name))
             os.chmod(partial, 0o600)
             partial.rename(secrets / name)
     except BaseException:

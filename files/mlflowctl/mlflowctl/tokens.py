@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
+import re
 import secrets
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from mlflowctl import jsonfile
-from mlflowctl.access import Access, User
+from mlflowctl.access import NAME, ROLES, Access, User
+from mlflowctl.errors import ControlError
+
+# As nginx's auth_basic reads it: salted SHA-1, in base64.
+HASH = re.compile(r"\{SSHA\}[A-Za-z0-9+/=]{32,64}")
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,25 @@ class Token:
 def read(access: Access) -> dict[str, Token]:
     """All tokens by name, also those that have ended."""
     return {entry["name"]: Token(**entry) for entry in jsonfile.read(access.path / "tokens.json", [])}
+
+
+def checked(content: bytes) -> list[Token]:
+    """The tokens of a file that somebody else may have written, such as one of a recovery point.
+
+    Raises:
+        ControlError: it is none, or a name in it is no name: names become names of files.
+    """
+    try:
+        found = [Token(**entry) for entry in json.loads(content)]
+        for token in found:
+            if not (NAME.fullmatch(token.name) and NAME.fullmatch(token.owner) and token.role in ROLES):
+                raise ValueError(f"{token.name!r} of {token.owner!r} with the role {token.role!r} is no token")
+            if not HASH.fullmatch(token.hash):
+                raise ValueError(f"what stands for the secret of {token.name} is no hash of one")
+            token.expired(datetime.now(UTC))
+    except (ValueError, TypeError) as error:
+        raise ControlError(f"the tokens of the recovery point cannot be used: {error}") from error
+    return found
 
 
 def write(access: Access, kept: dict[str, Token]) -> None:
