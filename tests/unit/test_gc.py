@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from mlflow_host import gc as server_gc
-from mlflow_host.settings import SettingsError
 from mlflowctl import (
     orphans,
 )
@@ -32,9 +31,25 @@ def test_orphans_are_files_below_no_owner() -> None:
 
 
 def test_gc_deletes_nothing_but_directories_of_the_store() -> None:
-    """The store itself, or a way out of it, is refused."""
+    """The store itself, a way out of it, and any other place are left alone, and no row ends the removal of the others."""
     assert server_gc.directory("mlflow-artifacts:/1/r/artifacts", "/srv/store/") == "/srv/store/1/r/artifacts"
     assert server_gc.directory("mlflow-artifacts://host:443/1/a%20b", "/srv/store") == "/srv/store/1/a b"
-    for uri in ("mlflow-artifacts:/", "mlflow-artifacts:", "mlflow-artifacts:/1/../..", "mlflow-artifacts:/%2e%2e/etc"):
-        with pytest.raises(SettingsError, match="refusing to delete"):
+    assert server_gc.directory("file:///srv/store/1/a", "/srv/store") == "/srv/store/1/a"
+    for uri in (
+        *("mlflow-artifacts:/", "mlflow-artifacts:", "mlflow-artifacts:/1/../..", "mlflow-artifacts:/%2e%2e/etc"),
+        *(
+            "http://[x",
+            "s3://bucket/a",
+            "http://127.0.0.1/x",
+            "file:///etc",
+            "/srv/store",
+            "/srv/stores/x",
+            "",
+            "models:/a",
+        ),
+        *("mlflow-artifacts:/a%00b", "\x01", "file:///srv/store/../x", "\ud800"),
+    ):
+        with pytest.raises(server_gc.Elsewhere, match=r"artifact location|directory below the store"):
             server_gc.directory(uri, "/srv/store")
+        left = server_gc.local(None, uri, "/srv/store")
+        left.delete_artifacts()

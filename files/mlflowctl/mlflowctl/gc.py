@@ -80,7 +80,7 @@ def _size(config: Config, path: str) -> int:
 
 
 def _refuse_needed(paths: dict[str, str], needed: list[references.Reference]) -> None:
-    """Refuse if a model that lives relies on what would go.
+    """Refuse if a model that lives relies on what would go. What is broken already relies on nothing.
 
     Raises:
         ProblemFound: names the first model and what it relies on.
@@ -88,6 +88,7 @@ def _refuse_needed(paths: dict[str, str], needed: list[references.Reference]) ->
     relies = [
         (reference, paths[above])
         for reference in needed
+        if reference.present
         for above in accumulate(reference.path.split("/"), "{}/{}".format)
         if above in paths
     ]
