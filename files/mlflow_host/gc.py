@@ -45,7 +45,10 @@ def directory(uri: str, store: str) -> str:
     store = store.rstrip("/")
     try:
         found = urlsplit(uri)
-        path = unquote(found.path)
+        path = found.path
+        # As MLflow does it: until nothing changes.
+        while (decoded := unquote(path)) != path:
+            path = decoded
     except ValueError as error:
         raise Elsewhere(f"{uri!r} is no artifact location: {error}") from error
     if found.scheme in ("", "file"):

@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import pwd
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -424,3 +425,17 @@ def test_what_the_drill_gives_away_is_what_is_there(instance: config.Config, out
     (tmp_path / "link").symlink_to(outside)
     drill._own(tmp_path / "link", instance.user, instance.group)
     assert (tmp_path / "link").lstat().st_uid == NOBODY.pw_uid
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFBLK])
+def test_devices_pipes_and_sockets_are_not_given_away(tmp_path: Path, kind: int) -> None:
+    """A point may come from a repository that others write: a disk in it must not become the service's."""
+    (tmp_path / "copy/deep").mkdir(parents=True)
+    (tmp_path / "copy/deep/file").write_text("x")
+    (tmp_path / "copy/deep/link").symlink_to("file")
+    try:
+        os.mknod(tmp_path / "copy/deep/odd", kind | 0o600, os.makedev(7, 0) if kind == stat.S_IFBLK else 0)
+    except PermissionError:
+        pytest.skip("only root makes devices")
+    beneath.give(tmp_path, "copy", beneath.Owner(os.getuid(), os.getgid()))
+    assert sorted(os.listdir(tmp_path / "copy/deep")) == ["file", "link"]

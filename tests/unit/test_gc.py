@@ -36,7 +36,13 @@ def test_gc_deletes_nothing_but_directories_of_the_store() -> None:
     assert server_gc.directory("mlflow-artifacts://host:443/1/a%20b", "/srv/store") == "/srv/store/1/a b"
     assert server_gc.directory("file:///srv/store/1/a", "/srv/store") == "/srv/store/1/a"
     for uri in (
-        *("mlflow-artifacts:/", "mlflow-artifacts:", "mlflow-artifacts:/1/../..", "mlflow-artifacts:/%2e%2e/etc"),
+        *(
+            "mlflow-artifacts:/",
+            "mlflow-artifacts:",
+            "mlflow-artifacts:/1/../..",
+            "mlflow-artifacts:/%2e%2e/etc",
+            "mlflow-artifacts:/1/%252e%252e/x",
+        ),
         *(
             "http://[x",
             "s3://bucket/a",

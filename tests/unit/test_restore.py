@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 from mlflowctl import (
+    backup,
     config,
     database,
     frozen,
@@ -163,3 +164,31 @@ def test_tokens_of_a_point_are_looked_at(tampered: restored.Copy, change: dict[s
     file.write_text(json.dumps([token]))
     restored.put_tokens(tampered)
     assert json.loads(target.read_text()) == [token]
+
+
+@pytest.mark.parametrize(
+    "store",
+    ["/", "//", "/.", "/store", "/srv/mlflow/", "/srv//store", "/srv/../store", "store", "", None, 5, ["/srv/store"],
+     "/srv/a\0b", "/srv/\ud800", "/srv/a\nb", "{stage}", "{stage}/host", "{above}"],
+)  # fmt: skip
+def test_a_point_does_not_lie_beside_its_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: object) -> None:
+    """With a store of `/` a drill would write its sentinel over that of the live volume, and own the dump's keys."""
+    instance = config.parse(settings(tmp_path), "x")
+    point = Point("p", "s", datetime.now(UTC), VERIFIED, ())
+    if isinstance(store, str):
+        store = store.replace("{stage}", str(instance.stage)).replace("{above}", str(instance.stage.parent))
+
+    class Repository:
+        wanted = store
+
+        def restore(self, _snapshot: str, target: Path, include: object) -> None:
+            stage = target / str(instance.stage).lstrip("/")
+            stage.mkdir(parents=True)
+            (stage / backup.FACTS).write_text(json.dumps({"store": self.wanted}))
+
+    repository = Repository()
+    with pytest.raises(ControlError, match="which no host writes"):
+        restored.facts(instance, repository, point, tmp_path / "copy")  # type: ignore[arg-type]
+    for right in ("/srv/mlflow/store", "/mnt/old volume/store", str(instance.store)):
+        repository.wanted = right
+        assert restored.facts(instance, repository, point, tmp_path / "copy")["store"] == right  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,7 @@ from mlflowctl import (
     retention,
 )
 from mlflowctl.errors import ControlError
-from mlflowctl.repository import INCOMPLETE, UNVERIFIED, VERIFIED, Point, _time, choose
+from mlflowctl.repository import INCOMPLETE, UNVERIFIED, VERIFIED, Point, Restic, _time, choose
 
 from tests.unit.helpers import KEEP, NOW, point
 
@@ -74,3 +75,21 @@ def test_restic_times_have_nanoseconds() -> None:
     """As restic prints them, with and without a fraction."""
     assert _time("2026-11-21T07:34:07.123456789+01:00") == datetime(2026, 11, 21, 6, 34, 7, tzinfo=UTC)
     assert _time("2026-11-21T07:34:07Z") == datetime(2026, 11, 21, 7, 34, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "", "-x", "x,verified", "a b", "\x1b[2J", "x" * 65])
+def test_a_tag_that_is_no_name_is_no_point(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Names become directories, and whoever can write the repository writes its tags."""
+    repository = object.__new__(Restic)
+    listed = [
+        {
+            "id": f"s{number}",
+            "time": "2026-11-21T00:00:00Z",
+            "tags": ["mlflow", "verified", f"point:{tag}"],
+            "paths": [],
+        }
+        for number, tag in enumerate((name, "20261121T000000Z-0a1b2c"))
+    ]
+    monkeypatch.setattr(repository, "_run", lambda *_, **__: json.dumps(listed))
+    repository.name = "r"
+    assert [point.name for point in repository.points()] == ["20261121T000000Z-0a1b2c"]

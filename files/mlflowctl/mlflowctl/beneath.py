@@ -334,6 +334,9 @@ def remove(root: Path, path: str | Path) -> None:
 def give(root: Path, below: str | Path, owner: Owner) -> None:
     """Make an owner own a directory and all below it, and what is made in its directories the group's too.
 
+    A device, a pipe or a socket is no artifact and goes: a disk must not become the service's, nor one of
+    them keep all others from being restored.
+
     Raises:
         ControlError: a file in it has another name elsewhere, so it would be given away there, too.
         InTheWay: a part of its path is no directory.
@@ -349,9 +352,9 @@ def give(root: Path, below: str | Path, owner: Owner) -> None:
                     for entry in entries:
                         if entry.is_dir(follow_symlinks=False):
                             directories.append(f"{path}{entry.name}/")
-                        elif (found := entry.stat(follow_symlinks=False)).st_nlink > 1:
-                            key = (found.st_dev, found.st_ino)
-                            links[key] = (found.st_nlink, links.get(key, (0, 0, ""))[1] + 1, path + entry.name)
+                        elif (status := entry.stat(follow_symlinks=False)).st_nlink > 1:
+                            key = (status.st_dev, status.st_ino)
+                            links[key] = (status.st_nlink, links.get(key, (0, 0, ""))[1] + 1, path + entry.name)
             finally:
                 os.close(here)
         for names, seen, path in links.values():
@@ -362,8 +365,17 @@ def give(root: Path, below: str | Path, owner: Owner) -> None:
         for path in reversed(directories):
             here = _descend(top, path.split("/")[:-1])
             try:
-                for name in os.listdir(here):
-                    os.chown(name, owner.user, owner.group, dir_fd=here, follow_symlinks=False)
+                with os.scandir(here) as entries:
+                    found = list(entries)
+                for entry in found:
+                    if (
+                        entry.is_symlink()
+                        or entry.is_dir(follow_symlinks=False)
+                        or entry.is_file(follow_symlinks=False)
+                    ):
+                        os.chown(entry.name, owner.user, owner.group, dir_fd=here, follow_symlinks=False)
+                    else:
+                        os.unlink(entry.name, dir_fd=here)
                 _give(here, owner)
             finally:
                 os.close(here)

@@ -80,7 +80,7 @@ class Resolver:
             parts = urlsplit(uri)
         except ValueError:  # brackets that are no IPv6 address, and some characters in a host's name
             return None
-        rest = unquote(parts.path)
+        rest = decoded(parts.path)
         match parts.scheme:
             case "mlflow-artifacts":
                 return _inside(rest)
@@ -115,6 +115,13 @@ def _inside(path: str) -> str | None:
     if ".." in parts or "\0" in found or max(sizes, default=0) > NAME_BYTES or len(found.encode()) > PATH_BYTES:
         return None
     return found
+
+
+def decoded(path: str) -> str:
+    """A path as MLflow decodes it: until nothing changes (``mlflow.utils.uri._decode``)."""
+    while (again := unquote(path)) != path:
+        path = again
+    return path
 
 
 def uploading(path: str) -> bool:

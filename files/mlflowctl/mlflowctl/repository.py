@@ -13,6 +13,7 @@ means that a file could not be read.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -29,6 +30,8 @@ HOST = "mlflow"
 # restic itself tries a server that does not answer for a quarter of an hour.
 ANSWER_SECONDS = 30
 TAG, MARK = "mlflow", "mlflow-mark"
+# A point's name becomes that of a directory. Whoever can write the repository can write tags.
+NAMED = re.compile(r"point:([0-9A-Za-z][0-9A-Za-z-]{0,63})")
 VERIFIED, UNVERIFIED, INCOMPLETE = "verified", "unverified", "incomplete"
 
 
@@ -148,7 +151,7 @@ class Restic:
         listed = json.loads(self._run("snapshots", "--json", f"--tag={TAG}", f"--tag={MARK}")) or []
         for snapshot in sorted(listed, key=lambda snapshot: _time(snapshot["time"])):
             tags = snapshot.get("tags") or []
-            name = next((tag.removeprefix("point:") for tag in tags if tag.startswith("point:")), None)
+            name = next((match[1] for tag in tags if (match := NAMED.fullmatch(tag))), None)
             state = next((tag for tag in (VERIFIED, INCOMPLETE) if tag in tags), UNVERIFIED)
             if name and MARK in tags:
                 marks[name] = state

@@ -30,6 +30,7 @@ from mlflowctl.backup import Say
 from mlflowctl.checker import Files, Report, compare, compare_rows
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError, Refused
+from mlflowctl.printable import shortened
 from mlflowctl.process import run
 from mlflowctl.repository import Point, Restic
 
@@ -132,9 +133,24 @@ def facts(config: Config, repository: Restic, point: Point, root: Path) -> dict[
     repository.restore(point.snapshot, root, include=[literal(stage)])
     found: dict[str, Any] = json.loads((root / stage.lstrip("/") / backup.FACTS).read_text())
     # Below the root it is looked for at this path.
-    if not Path(found["store"]).is_absolute() or ".." in Path(found["store"]).parts:
-        raise ControlError(f"point {point.name} has its artifacts at {found['store']!r}, which no host writes: refused")
+    store = found.get("store")
+    if not isinstance(store, str) or not _plain(store, config.stage):
+        raise ControlError(f"point {point.name} has its artifacts at {shortened(store)}, which no host writes: refused")
     return found
+
+
+def _plain(store: str, stage: Path) -> bool:
+    """Whether a point's store is a directory of its own on a volume: absolute, normalized, apart from the stage."""
+    path = Path(store)
+    return (
+        str(path) == store
+        and store.isprintable()
+        and store.startswith("/")
+        and len(path.parts) > 2
+        and ".." not in path.parts
+        and not path.is_relative_to(stage)
+        and not stage.is_relative_to(path)
+    )
 
 
 def fetch(config: Config, repository: Restic, place: Place, say: Say, what: Selection = WHOLE) -> Copy:
