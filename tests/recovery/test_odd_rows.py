@@ -60,6 +60,8 @@ def rows(server: Any, host: Any, http: Any) -> Iterator[list[str]]:
             f"DELETE FROM model_versions WHERE name = '{mark}'",
             f"DELETE FROM trace_tags WHERE request_id LIKE 'tr-{mark}-%'",
             f"DELETE FROM trace_info WHERE request_id LIKE 'tr-{mark}-%'",
+            f"DELETE FROM tags WHERE run_uuid IN (SELECT run_uuid FROM runs WHERE experiment_id = {experiment})",
+            f"DELETE FROM runs WHERE experiment_id = {experiment}",
         ],
     )
     http.post(f"{api}/experiments/delete", json={"experiment_id": experiment})

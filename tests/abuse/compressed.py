@@ -1,0 +1,82 @@
+"""Bodies that are small on the wire and large in memory, and such as are not what they say."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.abuse.found import Attack
+from tests.abuse.target import REST
+
+MIB = 2**20
+BOMBS = 4
+
+
+def _zeros(mebibytes: int, wbits: int) -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
+    parts = [packer.compress(bytes(MIB)) for _ in range(mebibytes)]
+    return b"".join([*parts, packer.flush()])
+
+
+def bombs(attack: Attack) -> None:
+    """A few hundred KiB that unpack to hundreds of MiB count with what they unpack to."""
+    dice, target, found = attack.dice, attack.target, attack.found
+    headers = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": "0"}
+    while attack.goes_on():
+        size = dice.randrange(80, 400)
+        member = gzip.compress(bytes(MIB))
+        bodies = [
+            ("gzip", "gzip", _zeros(size, 31)),
+            ("deflate", "deflate", _zeros(size, 15)),
+            ("bare deflate", "deflate", _zeros(size, -15)),
+            (f"gzip of {size} members", "gzip", member * size),
+            ("gzip within gzip", "gzip", gzip.compress(_zeros(size, 31))),
+        ]
+        with target.session("editor") as http, ThreadPoolExecutor(BOMBS) as pool:
+            for what, encoding, body in bodies:
+                url = f"{target.url}/v1/traces"
+                more = headers | {"Content-Encoding": encoding}
+                # What is packed twice or has no head may be refused before it is unpacked.
+                right = {"413"} if what.startswith(("gzip of", "deflate")) or what == "gzip" else {"400", "413", "415"}
+                words = f"{what} of {size} MiB to /v1/traces"
+                for asked in [
+                    pool.submit(found.ask, words, right, http, "POST", url, data=body, headers=more)
+                    for _ in range(BOMBS)
+                ]:
+                    asked.result()
+                if not attack.goes_on():
+                    break
+
+
+def wrong(attack: Attack) -> None:
+    """Encodings that nobody speaks, bodies that break off, and packed questions to the REST API: refused, never 5xx."""
+    dice, target, found = attack.dice, attack.target, attack.found
+    # MLflow takes a question that it cannot read for an empty one.
+    right = {"200", "400", "403", "413", "415"}
+    packed = gzip.compress(b'{"max_results": 1}')
+    while attack.goes_on():
+        bodies = [
+            ("gzip", packed[: dice.randrange(1, len(packed))]),
+            ("gzip", dice.randbytes(300)),
+            ("deflate", dice.randbytes(300)),
+            (dice.choice(["br", "zstd", "compress", attack.word()]), dice.randbytes(300)),
+            ("gzip, gzip", gzip.compress(packed)),
+            ("identity, gzip", packed),
+        ]
+        with target.session("editor") as http:
+            for encoding, body in bodies:
+                for path, kind in (
+                    ("/v1/traces", "application/x-protobuf"),
+                    (f"{REST}/runs/search", "application/json"),
+                ):
+                    headers = {"Content-Encoding": encoding, "Content-Type": kind, "x-mlflow-experiment-id": "0"}
+                    found.ask(
+                        f"wrong {encoding} to {path}",
+                        right,
+                        http,
+                        "POST",
+                        target.url + path,
+                        data=body,
+                        headers=headers,
+                    )

@@ -1,0 +1,74 @@
+"""After the abuse: a recovery point is taken and verified, holds all of the store, and no deed stumbles."""
+
+from __future__ import annotations
+
+import json
+
+from tests.abuse.found import Found
+from tests.abuse.names import ROOT
+from tests.abuse.rows import CLEAN
+from tests.abuse.target import Target
+
+DEEDS = ["verify", "gc --dry-run", "orphans list", "status"]
+
+
+def look(target: Target) -> tuple[Found, str]:
+    """Take a point, ask every deed that reads rows, and compare; returns what was wrong, and the point's name."""
+    found = Found()
+    settings = target.settings
+    code, _, said = target.control("backup")
+    if code:
+        found.fault(f"mlflowctl backup ends with {code}: {_last(said)}")
+    _, points, _ = target.control("points")
+    last = points[-1] if points else {}
+    name = str(last.get("point", ""))
+    if code or last.get("state") != "verified":
+        found.fault(f"the last recovery point is {last.get('state', 'none')}")
+    # One of what a row says is broken may be told (1); nothing may stop them.
+    for deed in [*DEEDS, f"verify {name}"]:
+        code, _, said = target.control(deed)
+        found.answers[f"{deed.split()[0]} {code}"] += 1
+        if code not in (0, 1) or "Traceback" in said:
+            found.fault(f"mlflowctl {deed.replace(name, 'POINT') if name else deed} ends with {code}: {_last(said)}")
+    if name:
+        _compare(target, settings, found)
+    return found, name
+
+
+def _compare(target: Target, settings: dict[str, object], found: Found) -> None:
+    """Every file of the store is in the point. Links are not followed, and no artifacts."""
+    store = f"{settings['volume_path']}/store"
+    repository = settings["repositories"][0]  # type: ignore[index]
+    listing = target.on_host(
+        "env", f"RESTIC_REPOSITORY={repository['location']}", f"RESTIC_PASSWORD_FILE={repository['password_file']}",
+        *("restic", "--no-cache", "--no-lock", "--quiet", "ls", "--json", "--tag", "mlflow", "latest"),
+    )  # fmt: skip
+    held = set()
+    for line in listing.stdout.splitlines():
+        entry = json.loads(line)
+        if entry.get("type") == "file" and "/store/" in entry["path"]:
+            held.add(entry["path"].partition("/store/")[2])
+    # Names may hold anything but this.
+    code = "import json, os, sys; print(json.dumps([os.path.relpath(os.path.join(p, n), sys.argv[1])" + (
+        " for p, _, ns in os.walk(sys.argv[1]) for n in ns if not os.path.islink(os.path.join(p, n))]))"
+    )
+    there = json.loads(target.on_host("python3", "-B", "-c", code, store).stdout)
+    missing = [path for path in there if path not in held]
+    found.answers["files in the store"] += len(there)
+    if missing:
+        found.fault(f"{len(missing)} files of the store are not in the point, one of them: {missing[0]!r}")
+
+
+def _last(said: str) -> str:
+    """What a deed said in the end, or an exception within it."""
+    lines = said.splitlines() or [""]
+    return next((line for line in reversed(lines) if "Error: " in line), lines[-1])[:200]
+
+
+def clean(target: Target) -> None:
+    """Take away odd names and rows: what comes next on this server is about something else."""
+    store = f"{target.settings['volume_path']}/store"
+    target.shell(
+        f"rm -rf {store}/{ROOT} {store}/abuse-links {store}/abuse {store}/.artifact.uploading* {store}/abuse-origin"
+    )
+    target.on_host("psql", "--quiet", "mlflow", said=CLEAN, user="postgres")

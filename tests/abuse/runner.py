@@ -1,0 +1,138 @@
+"""Run attacks beside an honest client, and write down what both saw."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+from bench.machine import machine
+from tests.abuse import recovery, watch
+from tests.abuse.found import Attack, Found
+from tests.abuse.honest import Honest
+from tests.abuse.table import KINDS, Kind
+from tests.abuse.target import Target
+
+# Of a short run's bodies, strangers' and users', only what fits into one question may be collected.
+OUTSIDE_MIB = 64
+# How long the idle client is looked at before an attack of a long run, and before a short run.
+IDLE_SECONDS = 10
+SHORT_IDLE_SECONDS = 3
+# A long run gives each attack so many times the seconds of a short one: also the slowest sender is ended meanwhile.
+STRETCH = 20
+# What an attack may cost the honest client: so many times what it waits for otherwise.
+TIMES_IDLE = 3
+
+
+def one(target: Target, kind: Kind, seconds: float, seed: int, run: str) -> dict[str, Any]:
+    """One attack, beside an honest client that logs to a run; returns its entry of the result."""
+    found = Found()
+    began = time.monotonic()
+    with watch.Watch(target) as host, Honest(target, run) as client:
+        # Connections and logins are there.
+        time.sleep(0.5)
+        try:
+            kind.run(Attack(target, Random(seed), time.monotonic() + seconds, found))
+        except Exception:
+            found.fault("the attack itself ended: " + traceback.format_exc()[-600:])
+    failed = client.failed()
+    if failed:
+        kinds = sorted({status for _, status in client.answers if status != 200})
+        found.fault(f"{failed} of {len(client.answers)} requests of the honest client failed: {kinds}")
+    for line in host.lost:
+        found.fault(f"lost: {line}")
+    if host.most.get("outside_mib", 0) > OUTSIDE_MIB:
+        found.fault(f"{host.most['outside_mib']} MiB on the root disk outside of the volume")
+    return {
+        "attack": kind.name,
+        "seed": seed,
+        "seconds": round(time.monotonic() - began, 1),
+        "requests": sum(found.answers.values()),
+        "answers": dict(sorted(found.answers.items())),
+        "honest": {"requests": len(client.answers), "failed": failed, "ms": client.milliseconds()},
+        "lost": host.lost,
+        **host.most,
+        "faults": found.faults,
+    }
+
+
+def abuse(
+    target: Target, seconds: float, seed: int, kinds: Sequence[Kind] = KINDS, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """All attacks, by turns, until the time is over, each at least once; then what is left of it.
+
+    Args:
+        seconds: 0 is one short turn.
+        seed: of all that is left to chance.
+        say: gets a line for each attack.
+    """
+    dice = Random(seed)
+    run = target.run()
+    places = [str(target.settings["volume_path"]), str(target.settings["state_path"])]
+    before = watch.files(target, *places)
+    say(f"seed {seed}")
+
+    def idle(duration: float) -> dict[str, float]:
+        with Honest(target, run) as client:
+            time.sleep(duration)
+        return client.milliseconds()
+
+    ends = time.monotonic() + seconds
+    alone = idle(SHORT_IDLE_SECONDS)
+    entries: list[dict[str, Any]] = []
+    after, point = Found(), ""
+    try:
+        while not entries or time.monotonic() < ends:
+            for kind in dice.sample(kinds, len(kinds)) if seconds else kinds:
+                if seconds:
+                    alone = idle(IDLE_SECONDS)
+                entry = one(target, kind, kind.share * (STRETCH if seconds else 1), dice.getrandbits(32), run)
+                entry["idle_ms"] = alone
+                entry["times_idle"] = round(entry["honest"]["ms"]["p95"] / alone["p95"], 2) if alone["p95"] else None
+                entries.append(entry)
+                say(line(entry))
+            after, point = recovery.look(target)
+            say(f"recovery point {point}: {after.faults or 'verified'}")
+            recovery.clean(target)
+    finally:
+        recovery.clean(target)
+    new = sorted(watch.files(target, *places) - before)
+    return {
+        "machine": machine(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "seed": seed,
+        "attacks": entries,
+        "recovery": {"point": point, "answers": dict(after.answers), "faults": after.faults},
+        "files_outside": [path[:200] for path in new],
+        "bodies_kept": watch.bodies(target).split(),
+    }
+
+
+def line(entry: dict[str, Any]) -> str:
+    """What one attack came to, for whoever watches."""
+    ms, faults = entry["honest"]["ms"], entry["faults"]
+    head = (
+        f"{entry['attack']:<22}{entry['seconds']:>6.0f} s {entry['requests']:>6} requests  honest p95 {ms['p95']:>7.3g} ms"
+        f" ({entry['times_idle']} x idle), {entry['honest']['failed']} failed  outside {entry.get('outside_mib')} MiB"
+    )
+    return "\n".join([head, *(f"    {fault}" for fault in faults)])
+
+
+def faults(result: dict[str, Any], *, timing: bool = False) -> list[str]:
+    """Everything that was wrong; with the latency only if asked for."""
+    found = [
+        f"{entry['attack']} (seed {entry['seed']}): {fault}" for entry in result["attacks"] for fault in entry["faults"]
+    ]
+    found += [f"afterwards: {fault}" for fault in result["recovery"]["faults"]]
+    found += [f"new outside of the places: {path}" for path in result["files_outside"]]
+    found += [f"a body is kept: {path}" for path in result["bodies_kept"]]
+    if timing:
+        found += [
+            f"{entry['attack']} (seed {entry['seed']}): the honest client's p95 is {entry['times_idle']} times that when idle"
+            for entry in result["attacks"]
+            if (entry["times_idle"] or 0) > TIMES_IDLE
+        ]
+    return found

@@ -1,0 +1,44 @@
+"""The attacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.abuse import compressed, costly, fields, guessing, links, names, origins, rows, sizes, slow
+from tests.abuse.found import Attack
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of abuse.
+
+    Attributes:
+        name: what the result calls it.
+        run: does it until its time is over.
+        share: of the time, in a short run in seconds.
+    """
+
+    name: str
+    run: Callable[[Attack], None]
+    share: int
+
+
+# Rows that are not right come last: until they are gone, deeds have something to tell.
+KINDS = [
+    Kind("bodies of strangers", sizes.strangers, 4),
+    Kind("large questions", sizes.questions, 4),
+    Kind("large heads", sizes.heads, 1),
+    Kind("slow senders", slow.senders, 20),
+    Kind("slow readers", slow.readers, 12),
+    Kind("compressed bodies", compressed.bombs, 4),
+    Kind("wrong encodings", compressed.wrong, 1),
+    Kind("guessing", guessing.many_addresses, 8),
+    Kind("costly questions", costly.questions, 4),
+    Kind("odd names", names.artifacts, 5),
+    Kind("links, by HTTP", links.through_http, 2),
+    Kind("links, by mlflowctl", links.through_deeds, 3),
+    Kind("forged fields", fields.forged, 2),
+    Kind("foreign origins", origins.foreign, 3),
+    Kind("odd rows", rows.addresses, 4),
+]

@@ -1,0 +1,116 @@
+"""What the host looks like while it is abused: workers, memory, bytes where none should be, and files that are new."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import Any
+
+from tests.abuse.target import Target
+
+# Runs on the host, standard library only: looks twice a second until its input ends, and prints the most that it saw:
+# memory of each unit's processes, and bytes of files below temporary directories of the root disk, also of those that
+# are open and have no name any more.
+LOOK = """
+import glob, json, os, select, sys
+units, folders = json.loads(sys.argv[1]), json.loads(sys.argv[2])
+most = {"memory_mib": dict.fromkeys(units, 0), "outside_mib": 0}
+while not select.select([sys.stdin], [], [], 0.5)[0]:
+    memory, held = dict.fromkeys(units, 0), {}
+    for process in glob.glob("/proc/[0-9]*"):
+        try:
+            group = open(process + "/cgroup").read()
+            unit = next((unit for unit in units if "/" + unit in group), None)
+            if unit is None:
+                continue
+            rollup = open(process + "/smaps_rollup").read()
+            memory[unit] += int(rollup.split("Pss:")[1].split()[0])
+            for number in os.listdir(process + "/fd"):
+                name = os.readlink(process + "/fd/" + number)
+                if name.endswith(" (deleted)") and name.startswith(tuple(folders)):
+                    status = os.stat(process + "/fd/" + number)
+                    held[status.st_dev, status.st_ino] = status.st_blocks * 512
+        except (OSError, IndexError):
+            pass
+    for folder in folders:
+        for path, _, names in os.walk(folder):
+            for name in names:
+                try:
+                    status = os.lstat(os.path.join(path, name))
+                    held[status.st_dev, status.st_ino] = status.st_blocks * 512
+                except OSError:
+                    pass
+    for unit in units:
+        most["memory_mib"][unit] = max(most["memory_mib"][unit], memory[unit] // 1024)
+    most["outside_mib"] = max(most["outside_mib"], sum(held.values()) // 2**20)
+print(json.dumps(most))
+"""
+TEMPORARY = ["/var/lib/nginx/", "/tmp/", "/var/tmp/"]
+# Where the server may write: its volume, its database, its logs, its points, its logins, and the
+# state of systemd's timers.
+PLACES = [
+    *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/lib/postgresql", "/var/lib/systemd"),
+    *("/var/backups", "/var/cache", "/var/lib/nginx", "/etc/mlflow/access", "/var/lib/mlflow-proxy"),
+]
+# What gunicorn, the kernel, systemd and nginx say when a process was lost.
+LOST = re.compile(
+    r"WORKER TIMEOUT|was sent SIG|Out of memory|OOM killer|oom-kill|exited on signal|Failed with result|code=killed"
+)
+
+
+class Watch:
+    """Looks at the host beside whatever happens within a ``with`` block.
+
+    Attributes:
+        most: the memory of each unit, and bytes outside.
+        lost: lines of the journal about processes that ended badly; starts of a unit anew.
+    """
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        unit = target.settings["unit"]
+        self._units = [f"{unit}.service", f"{unit}-asgi.service", f"{unit}-uploads.service", "nginx.service"]
+        self.most: dict[str, Any] = {}
+        self.lost: list[str] = []
+
+    def __enter__(self) -> Watch:
+        self._cursor = self._target.shell("journalctl -n 0 --show-cursor | sed -n 's/^-- cursor: //p'").strip()
+        self._before = self._processes()
+        command = ["docker", "exec", "--interactive", self._target.container, "python3", "-B", "-c", LOOK]
+        self._process = subprocess.Popen(
+            [*command, json.dumps(self._units), json.dumps(TEMPORARY)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        said, _ = self._process.communicate(timeout=60)
+        self.most = json.loads(said or "{}")
+        units = " ".join(f"-u {unit}" for unit in [*self._units, "postgresql@*"])
+        # The kernel's lines belong to the machine, on which others may run out of memory.
+        said = self._target.shell(f"journalctl --no-pager -o cat --after-cursor='{self._cursor}' {units}")
+        self.lost = [line.strip()[:200] for line in said.splitlines() if LOST.search(line)]
+        after = self._processes()
+        self.lost += [
+            f"{unit} was started anew: {main} is {after[unit]}"
+            for unit, main in self._before.items()
+            if main != "0" and after[unit] != main
+        ]
+
+    def _processes(self) -> dict[str, str]:
+        """The main process of each unit; a worker that was replaced after its share of requests is no loss."""
+        said = self._target.shell(f"systemctl show -p MainPID --value {' '.join(self._units)}")
+        return dict(zip(self._units, said.split(), strict=False))
+
+
+def files(target: Target, *places: str) -> set[str]:
+    """Every file of the root disk outside of the places, with size, mode, owner and time of change."""
+    pruned = " -o ".join(f"-path {place}" for place in [*PLACES, *places])
+    script = f"find / -xdev \\( {pruned} \\) -prune -o ! -type d -printf '%p %s %m %u %l %C@\\n'"
+    return set(target.shell(script).splitlines())
+
+
+def bodies(target: Target) -> str:
+    """What nginx has kept of bodies."""
+    return target.shell("find /var/lib/nginx -type f")
