@@ -69,13 +69,15 @@ def checked(content: bytes) -> list[Token]:
     """
     try:
         found = [Token(**entry) for entry in json.loads(content)]
+        if len({token.name for token in found}) != len(found):
+            raise ValueError("two have the same name")
         for token in found:
             if not (NAME.fullmatch(token.name) and NAME.fullmatch(token.owner) and token.role in ROLES):
                 raise ValueError(f"{token.name!r} of {token.owner!r} with the role {token.role!r} is no token")
             if not HASH.fullmatch(token.hash):
                 raise ValueError(f"what stands for the secret of {token.name} is no hash of one")
             token.expired(datetime.now(UTC))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ControlError(f"the tokens of the recovery point cannot be used: {error}") from error
     return found
 
