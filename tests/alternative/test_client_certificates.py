@@ -37,6 +37,13 @@ def test_a_certificate_is_its_users_login(host: Any, file: str, reads: int, dele
     assert ask(host, file, "/api/2.0/mlflow/runs/delete", "POST") == deletes
 
 
+def test_a_refusal_is_of_one_certificate(host: Any) -> None:
+    """What was answered to somebody without a login, or with an unknown name, is not said to the next one."""
+    for _ in range(2):
+        assert ask(host, "nobody") == 401
+        assert ask(host, "bob") == 200
+
+
 def test_a_certificate_with_the_name_of_a_token_is_nobodys(host: Any) -> None:
     """A token is used by whoever knows its secret, and by nobody else."""
     control(host, "token create certified --owner bob")

@@ -427,15 +427,19 @@ def test_what_the_drill_gives_away_is_what_is_there(instance: config.Config, out
     assert (tmp_path / "link").lstat().st_uid == NOBODY.pw_uid
 
 
-@pytest.mark.parametrize("kind", [stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFBLK])
-def test_devices_pipes_and_sockets_are_not_given_away(tmp_path: Path, kind: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "stays"),
+    [(stat.S_IFIFO, True), (stat.S_IFSOCK, True), (stat.S_IFBLK, False), (stat.S_IFCHR, False)],
+    ids=["pipe", "socket", "disk", "terminal"],
+)
+def test_a_device_is_not_given_away(tmp_path: Path, kind: int, stays: bool) -> None:
     """A point may come from a repository that others write: a disk in it must not become the service's."""
     (tmp_path / "copy/deep").mkdir(parents=True)
     (tmp_path / "copy/deep/file").write_text("x")
     (tmp_path / "copy/deep/link").symlink_to("file")
     try:
-        os.mknod(tmp_path / "copy/deep/odd", kind | 0o600, os.makedev(7, 0) if kind == stat.S_IFBLK else 0)
+        os.mknod(tmp_path / "copy/deep/odd", kind | 0o600, 0 if stays else os.makedev(7, 0))
     except PermissionError:
         pytest.skip("only root makes devices")
     beneath.give(tmp_path, "copy", beneath.Owner(os.getuid(), os.getgid()))
-    assert sorted(os.listdir(tmp_path / "copy/deep")) == ["file", "link"]
+    assert sorted(os.listdir(tmp_path / "copy/deep")) == ["file", "link"] + ["odd"] * stays

@@ -334,8 +334,7 @@ def remove(root: Path, path: str | Path) -> None:
 def give(root: Path, below: str | Path, owner: Owner) -> None:
     """Make an owner own a directory and all below it, and what is made in its directories the group's too.
 
-    A device, a pipe or a socket is no artifact and goes: a disk must not become the service's, nor one of
-    them keep all others from being restored.
+    A device is no artifact and goes: a disk must not become the service's.
 
     Raises:
         ControlError: a file in it has another name elsewhere, so it would be given away there, too.
@@ -368,14 +367,16 @@ def give(root: Path, below: str | Path, owner: Owner) -> None:
                 with os.scandir(here) as entries:
                     found = list(entries)
                 for entry in found:
-                    if (
-                        entry.is_symlink()
-                        or entry.is_dir(follow_symlinks=False)
-                        or entry.is_file(follow_symlinks=False)
-                    ):
-                        os.chown(entry.name, owner.user, owner.group, dir_fd=here, follow_symlinks=False)
-                    else:
+                    if _is_device(entry):
                         os.unlink(entry.name, dir_fd=here)
+                    else:
+                        os.chown(entry.name, owner.user, owner.group, dir_fd=here, follow_symlinks=False)
                 _give(here, owner)
             finally:
                 os.close(here)
+
+
+def _is_device(entry: os.DirEntry[str]) -> bool:
+    """Whether a file stands for a disk, a terminal or the like."""
+    mode = entry.stat(follow_symlinks=False).st_mode
+    return stat.S_ISBLK(mode) or stat.S_ISCHR(mode)
