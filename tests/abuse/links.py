@@ -58,7 +58,7 @@ def _way(path: str) -> str:
     return "an odd link" if "%" in path else "a plain link"
 
 
-def through_deeds(attack: Attack) -> None:
+def through_operations(attack: Attack) -> None:
     """Orphans that are put aside, and put back when a link stands where they lay."""
     target, found = attack.target, attack.found
     settings = target.settings

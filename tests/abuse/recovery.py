@@ -1,4 +1,4 @@
-"""After the abuse: a recovery point is taken and verified, holds all of the store, and no deed stumbles."""
+"""After the abuse: a recovery point is taken and verified, holds all of the store, and no operation stumbles."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tests.abuse.names import ROOT
 from tests.abuse.rows import CLEAN
 from tests.abuse.target import Target
 
-DEEDS = ["verify", "gc --dry-run", "orphans list", "status"]
+OPERATIONS = ["verify", "gc --dry-run", "orphans list", "status"]
 
 
 def look(target: Target) -> tuple[Found, str]:
-    """Take a point, ask every deed that reads rows, and compare; returns what was wrong, and the point's name."""
+    """Take a point, ask every operation that reads rows, and compare; returns what was wrong, and the point's name."""
     found = Found()
     settings = target.settings
     code, _, said = target.control("backup")
@@ -25,11 +25,13 @@ def look(target: Target) -> tuple[Found, str]:
     if code or last.get("state") != "verified":
         found.fault(f"the last recovery point is {last.get('state', 'none')}")
     # One of what a row says is broken may be told (1); nothing may stop them.
-    for deed in [*DEEDS, f"verify {name}"]:
-        code, _, said = target.control(deed)
-        found.answers[f"{deed.split()[0]} {code}"] += 1
+    for operation in [*OPERATIONS, f"verify {name}"]:
+        code, _, said = target.control(operation)
+        found.answers[f"{operation.split()[0]} {code}"] += 1
         if code not in (0, 1) or "Traceback" in said:
-            found.fault(f"mlflowctl {deed.replace(name, 'POINT') if name else deed} ends with {code}: {_last(said)}")
+            found.fault(
+                f"mlflowctl {operation.replace(name, 'POINT') if name else operation} ends with {code}: {_last(said)}"
+            )
     if name:
         _compare(target, settings, found)
     return found, name
@@ -60,7 +62,7 @@ def _compare(target: Target, settings: dict[str, object], found: Found) -> None:
 
 
 def _last(said: str) -> str:
-    """What a deed said in the end, or an exception within it."""
+    """What an operation said in the end, or an exception within it."""
     lines = said.splitlines() or [""]
     return next((line for line in reversed(lines) if "Error: " in line), lines[-1])[:200]
 

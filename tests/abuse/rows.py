@@ -1,4 +1,4 @@
-"""Rows that no client of good will writes: addresses that are none. No recovery point and no deed ends by them."""
+"""Rows that no client of good will writes: addresses that are none. No recovery point and no operation ends by them."""
 
 from __future__ import annotations
 

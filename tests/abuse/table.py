@@ -24,7 +24,7 @@ class Kind:
     share: int
 
 
-# Rows that are not right come last: until they are gone, deeds have something to tell.
+# Rows that are not right come last: until they are gone, operations have something to tell.
 KINDS = [
     Kind("bodies of strangers", sizes.strangers, 4),
     Kind("large questions", sizes.questions, 4),
@@ -37,7 +37,7 @@ KINDS = [
     Kind("costly questions", costly.questions, 4),
     Kind("odd names", names.artifacts, 5),
     Kind("links, by HTTP", links.through_http, 2),
-    Kind("links, by mlflowctl", links.through_deeds, 3),
+    Kind("links, by mlflowctl", links.through_operations, 3),
     Kind("forged fields", fields.forged, 2),
     Kind("foreign origins", origins.foreign, 3),
     Kind("odd rows", rows.addresses, 4),

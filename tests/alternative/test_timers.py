@@ -1,4 +1,4 @@
-"""Deeds by the calendar: a missed slot is made up for, a hanging deed is cut, silence is named."""
+"""Operations by the calendar: a missed slot is made up for, a hanging operation is cut, silence is named."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_slot_that_was_missed_is_made_up_for(host: Any) -> None:
     assert host.run("mlflowctl status --json | grep 'last base_backup failed'").rc == 1
 
 
-def test_a_deed_that_hangs_is_cut(host: Any) -> None:
+def test_an_operation_that_hangs_is_cut(host: Any) -> None:
     """After its time limit it is ended and named, and the next one works."""
     host.check_output(
         f"mkdir -p {DROP_IN} && printf '[Service]\nTimeoutStartSec=100ms\n' > {DROP_IN}/limit.conf && systemctl daemon-reload"

@@ -107,7 +107,7 @@ FORGED: dict[str, Callable[[str, str, str], tuple[bytes, str]]] = {
     "a form": lambda d, v, rest: (f"run_id={d}&x={v}".encode(), f"?run_id={d}"),
 }
 # What a request does, by its address.
-DEEDS = {
+OPERATIONS = {
     "set-tag": '"key":"k","value":"new"',
     "delete-tag": '"key":"old"',
     "log-parameter": '"key":"p","value":"1"',
@@ -118,8 +118,8 @@ DEEDS = {
 }
 
 
-@pytest.mark.parametrize("deed", DEEDS)
-def test_the_run_is_the_one_that_changed(server: Any, host: Any, http: Any, deed: str) -> None:
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_run_is_the_one_that_changed(server: Any, host: Any, http: Any, operation: str) -> None:
     """Whatever a body looks like: the log names the run that the database shows changed, or none."""
     api = server.url + "/api/2.0/mlflow"
 
@@ -134,13 +134,15 @@ def test_the_run_is_the_one_that_changed(server: Any, host: Any, http: Any, deed
     before = {run_id: shown(run_id) for pair in pairs.values() for run_id in pair}
     answers = {}
     for name, (decoy, victim) in pairs.items():
-        body, query = FORGED[name](decoy, victim, DEEDS[deed])
+        body, query = FORGED[name](decoy, victim, OPERATIONS[operation])
         kind = "application/x-www-form-urlencoded" if name == "a form" else "application/json"
-        answers[name] = http.post(f"{api}/runs/{deed}{query}", data=body, headers={"Content-Type": kind}).status_code
+        answers[name] = http.post(
+            f"{api}/runs/{operation}{query}", data=body, headers={"Content-Type": kind}
+        ).status_code
     lines = control(host, f"audit --user {server.login[0]} --since 5m")[-len(FORGED) :]
     told, changed = {}, {}
     for (name, pair), line in zip(pairs.items(), lines, strict=True):
-        assert (line["route"], line["status"]) == (f"/api/2.0/mlflow/runs/{deed}", answers[name])
+        assert (line["route"], line["status"]) == (f"/api/2.0/mlflow/runs/{operation}", answers[name])
         changed[name] = [run_id for run_id in pair if shown(run_id) != before[run_id]]
         told[name] = line["run"]
     assert {name: [run] if run else [] for name, run in told.items()} == changed

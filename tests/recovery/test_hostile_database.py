@@ -47,8 +47,8 @@ DROP FUNCTION public.count(text);
 DROP FUNCTION public.planted_check(int);
 DROP FUNCTION public.planted();
 """
-# Every deed that reads, copies or fills a database of MLflow's.
-DEEDS = (
+# Every operation that reads, copies or fills a database of MLflow's.
+OPERATIONS = (
     "backup",
     "verify",
     "drill",
@@ -85,11 +85,11 @@ def test_nothing_planted_runs_with_more_than_the_roles_rights(control: Any, host
     """No session of the superuser is ever inside a database of MLflow's, so nothing in it runs as the superuser."""
     begun = len(host.check_output(LOG))
     aside = ""
-    for deed in DEEDS:
+    for operation in OPERATIONS:
         # A row of the view relies on files that nobody has: broken at source, which verify says by 1.
-        done = control.run(deed, expect=1 if deed == "verify" else 0)
+        done = control.run(operation, expect=1 if operation == "verify" else 0)
         aside = done.get("put_aside") or aside
-        assert not host.file("/tmp/planted").exists, deed
+        assert not host.file("/tmp/planted").exists, operation
     control.run(f"leftovers delete {aside}")
     said = host.check_output(LOG)[begun:].splitlines()
     ran = {line.partition("planted runs as ")[2] for line in said if "WARNING:  planted runs as" in line}

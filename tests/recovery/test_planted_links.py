@@ -31,7 +31,7 @@ def store(server: Any) -> str:
 
 @pytest.fixture(autouse=True)
 def outside(host: Any) -> Iterator[str]:
-    """What no deed may touch; a directory that everybody can enter and only root can write."""
+    """What no operation may touch; a directory that everybody can enter and only root can write."""
     host.check_output("mkdir -m 0755 %s && echo theirs > %s/victim && mkdir %s/folder", OUTSIDE, OUTSIDE, OUTSIDE)
     before = host.check_output(DESCRIBE, OUTSIDE)
     yield OUTSIDE

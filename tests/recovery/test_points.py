@@ -28,11 +28,11 @@ def model(host: Any) -> str:
 
 def test_timers_have_a_next_elapse(host: Any) -> None:
     """Each timer is enabled, runs, and knows when it comes next."""
-    for deed in ("backup", "prune", "check", "drill"):
-        timer = host.service(f"mlflow-{deed}.timer")
+    for operation in ("backup", "prune", "check", "drill"):
+        timer = host.service(f"mlflow-{operation}.timer")
         assert timer.is_enabled
         assert timer.is_running
-        assert host.check_output("systemctl show -p NextElapseUSecRealtime --value mlflow-%s.timer", deed)
+        assert host.check_output("systemctl show -p NextElapseUSecRealtime --value mlflow-%s.timer", operation)
 
 
 def test_a_terminal_gets_a_bar_and_a_pipe_plain_lines(host: Any) -> None:

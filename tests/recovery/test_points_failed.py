@@ -72,30 +72,30 @@ def test_a_missing_or_wrong_volume_is_refused(control: Any, host: Any, server: A
 
 
 @pytest.mark.parametrize(
-    ("clock", "deed", "words"),
+    ("clock", "operation", "words"),
     [
         ("+2d", "prune", "until backups work again"),
         ("-1d", "prune", "lies in the future"),
         ("-1d", "backup", "the clock is before the last backup"),
     ],
 )
-def test_a_clock_that_is_wrong_harms_nothing(control: Any, host: Any, clock: str, deed: str, words: str) -> None:
+def test_a_clock_that_is_wrong_harms_nothing(control: Any, host: Any, clock: str, operation: str, words: str) -> None:
     """Days ahead or behind: it is named, nothing is removed, no point is mixed up with older ones."""
     before = control.points()
     host.check_output("dpkg --status libfaketime || apt-get install --yes --quiet --no-install-recommends libfaketime")
     library = host.check_output("dpkg --listfiles libfaketime | grep '/libfaketime.so.1$'")
     settings = f"Environment=LD_PRELOAD={library} FAKETIME={clock} FAKETIME_DONT_FAKE_MONOTONIC=1"
-    drop_in = f"/run/systemd/system/mlflow-{deed}.service.d"
+    drop_in = f"/run/systemd/system/mlflow-{operation}.service.d"
     host.check_output(
         f"mkdir {drop_in} && printf '[Service]\n{settings}\n' > {drop_in}/clock.conf && systemctl daemon-reload"
     )
     try:
-        host.run_test(f"systemctl start mlflow-{deed}.service")
+        host.run_test(f"systemctl start mlflow-{operation}.service")
         assert words in str(control.run("status", expect=1)["problems"])
     finally:
         host.check_output(f"rm -r {drop_in} && systemctl daemon-reload")
     assert control.points() == before
-    control.run(deed)
+    control.run(operation)
 
 
 def test_a_stopped_database_is_a_failed_backup(control: Any, host: Any) -> None:

@@ -47,7 +47,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """What no deed may touch: a directory with a file, like /etc/profile.d."""
+    """What no operation may touch: a directory with a file, like /etc/profile.d."""
     place = tmp_path / "outside"
     place.mkdir(mode=0o755)
     (place / "victim").write_text("as it was")
@@ -70,7 +70,7 @@ def instance(tmp_path: Path, outside: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def described(place: Path) -> list[tuple[Any, ...]]:
-    """All that a deed could change below a directory, and the directory itself."""
+    """All that an operation could change below a directory, and the directory itself."""
     return [
         (str(path), s.st_uid, s.st_gid, s.st_mode, path.read_text() if path.is_file() else "")
         for path in sorted([place, *place.rglob("*")])
@@ -358,9 +358,9 @@ def test_giving_away_gives_nothing_else(instance: config.Config, outside: Path) 
 
 
 @pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("deed", ["rename", "remove", "make"])
+@pytest.mark.parametrize("operation", ["rename", "remove", "make"])
 def test_a_directory_that_became_a_link_meanwhile_is_still_the_one_that_was_opened(
-    instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, deed: str
+    instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     """The account wins the race between the check and the use, and has won nothing."""
     step, volume = beneath._step, instance.volume_path
@@ -374,10 +374,10 @@ def test_a_directory_that_became_a_link_meanwhile_is_still_the_one_that_was_open
 
     monkeypatch.setattr(beneath, "_step", late)
     (volume / "upload").write_text("kept")
-    if deed == "rename":
+    if operation == "rename":
         beneath.rename(volume, "upload", "store/1/victim")
         assert (instance.store / "1.was/victim").read_text() == "kept"
-    elif deed == "remove":
+    elif operation == "remove":
         beneath.remove(volume, "store/1/run/artifacts/file")
         assert not (instance.store / "1.was/run/artifacts/file").exists()
     else:
@@ -409,7 +409,7 @@ def test_nothing_is_replaced(instance: config.Config, outside: Path, monkeypatch
 def test_a_path_that_leaves_is_refused(instance: config.Config, path: str) -> None:
     """Before anything is opened."""
     volume = instance.volume_path
-    for deed in (
+    for operation in (
         lambda: beneath.look(volume, path),
         lambda: beneath.remove(volume, path),
         lambda: beneath.rename(volume, path, "x"),
@@ -417,7 +417,7 @@ def test_a_path_that_leaves_is_refused(instance: config.Config, path: str) -> No
         lambda: list(beneath.walk(volume, path)),
     ):
         with pytest.raises(ControlError, match="does not lie below"):
-            deed()
+            operation()
 
 
 def test_what_the_drill_gives_away_is_what_is_there(instance: config.Config, outside: Path, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_inside_mlflows_database_we_are_its_role(
 
 
 @pytest.mark.parametrize(
-    "deed",
+    "operation",
     [
         lambda i: database.exists(i, "tracking"),
         lambda i: database.create(i, "tracking_drill"),
@@ -67,10 +67,10 @@ def test_inside_mlflows_database_we_are_its_role(
         upgrade_check.refuse_without_space,
     ],
 )
-def test_the_superuser_stays_outside(instance: config.Config, sessions: list[dict[str, Any]], deed: Any) -> None:
+def test_the_superuser_stays_outside(instance: config.Config, sessions: list[dict[str, Any]], operation: Any) -> None:
     """What needs the superuser is done from a database that MLflow's role cannot enter."""
     with suppress(ControlError):
-        deed(instance)
+        operation(instance)
     (asked,) = sessions
     assert (asked["dbname"], asked["user"]) == ("postgres", "postgres")
 
@@ -86,12 +86,12 @@ def test_a_dump_is_made_and_restored_as_the_role(
         raise ControlError("enough")
 
     monkeypatch.setattr(database, "run", run)
-    for deed in (
+    for operation in (
         lambda: database.dump(instance, "s", tmp_path / "dump"),
         lambda: database.restore(instance, tmp_path / "dump", "tracking_restore"),
     ):
         with pytest.raises(ControlError, match="enough"):
-            deed()
+            operation()
     assert [arguments[0] for arguments, _ in ran] == ["pg_dump", "pg_restore"]
     for arguments, environment in ran:
         assert environment["PGUSER"] == "runner"

@@ -1,1 +1,1 @@
-"""Deeds on a host that serves MLflow: take, check, rehearse and restore recovery points."""
+"""Operations on a host that serves MLflow: take, check, rehearse and restore recovery points."""

@@ -102,12 +102,14 @@ def _take(config: Config, say: Say, started: float) -> dict[str, Any]:
     return facts
 
 
-def _each(repositories: Iterable[Restic], deed: Callable[[Restic], Result], errors: list[str]) -> dict[Restic, Result]:
+def _each(
+    repositories: Iterable[Restic], operation: Callable[[Restic], Result], errors: list[str]
+) -> dict[Restic, Result]:
     """Do it to each repository; what it gave, for those where it worked. The errors of the others are appended."""
     done = {}
     for repository in repositories:
         try:
-            done[repository] = deed(repository)
+            done[repository] = operation(repository)
         except ControlError as error:
             errors.append(str(error))
     return done

@@ -36,17 +36,17 @@ def main() -> None:
 main.commands.update(cli_access.top.commands)
 
 
-def _deed(
-    config: configuration.Config, output: Output, deed: str, arguments: list[str], perform: Callable[[], Facts]
+def _operation(
+    config: configuration.Config, output: Output, operation: str, arguments: list[str], perform: Callable[[], Facts]
 ) -> int:
-    """Perform a deed inside its unit; outside of it, start the unit and show what it does."""
-    if not units.inside(config, deed):
-        return units.start(config, deed, arguments, output)
+    """Perform an operation inside its unit; outside of it, start the unit and show what it does."""
+    if not units.inside(config, operation):
+        return units.start(config, operation, arguments, output)
     try:
         facts, code = perform(), 0
     except ControlError as error:
         facts, code = {"error": str(error)}, error.exit_code
-    units.leave_result(config, deed, facts)
+    units.leave_result(config, operation, facts)
     output.facts({"error": facts["error"]} if "error" in facts else {})
     return code
 
@@ -54,7 +54,7 @@ def _deed(
 @command(main, name="base-backup")
 def base_backup(config: configuration.Config, output: Output) -> int:
     """Copy the database cluster into the WAL archive, as a base for replays."""
-    return _deed(config, output, "base-backup", [], lambda: archive.base_backup(config, output.say))
+    return _operation(config, output, "base-backup", [], lambda: archive.base_backup(config, output.say))
 
 
 REPOSITORY = click.option("--repository", metavar="NAME", help="Which repository; the first one if not given.")
@@ -63,7 +63,7 @@ REPOSITORY = click.option("--repository", metavar="NAME", help="Which repository
 @command(main)
 def backup(config: configuration.Config, output: Output) -> int:
     """Take one recovery point of database and artifacts now."""
-    return _deed(config, output, "backup", [], lambda: backups.take(config, output.say))
+    return _operation(config, output, "backup", [], lambda: backups.take(config, output.say))
 
 
 @command(main)
@@ -82,7 +82,7 @@ def restore(config: configuration.Config, output: Output, **wishes: Any) -> int:
     With --database-at and no POINT, artifacts come from the first point after that time.
     """
     order = restores.Order(**wishes)
-    return _deed(config, output, "restore", order.arguments(), lambda: restores.run(config, order, output.say))
+    return _operation(config, output, "restore", order.arguments(), lambda: restores.run(config, order, output.say))
 
 
 @command(main)
@@ -91,14 +91,16 @@ def restore(config: configuration.Config, output: Output, **wishes: Any) -> int:
 def drill(config: configuration.Config, output: Output, point: str, repository: str | None) -> int:
     """Rehearse the restore of POINT beside the live server."""
     arguments = [point, *(["--repository", repository] if repository else [])]
-    return _deed(config, output, "drill", arguments, lambda: drills.run(config, point, repository, output.say))
+    return _operation(config, output, "drill", arguments, lambda: drills.run(config, point, repository, output.say))
 
 
 @command(main, name="upgrade-check")
 @click.argument("version")
 def upgrade_check(config: configuration.Config, output: Output, version: str) -> int:
     """Try the migrations of MLflow VERSION on a copy of the database, while the server serves."""
-    return _deed(config, output, "upgrade-check", [version], lambda: upgrade_checks.run(config, version, output.say))
+    return _operation(
+        config, output, "upgrade-check", [version], lambda: upgrade_checks.run(config, version, output.say)
+    )
 
 
 @command(main)
@@ -148,7 +150,7 @@ def gc(config: configuration.Config, output: Output, older_than: str | None, dry
     """Remove for good what users have deleted. There is no way back but an older point."""
     age = older_than or config.gc_older_than
     arguments = ["--older-than", age, *["--dry-run"] * dry_run]
-    return _deed(config, output, "gc", arguments, lambda: garbage.run(config, age, dry_run, output.say))
+    return _operation(config, output, "gc", arguments, lambda: garbage.run(config, age, dry_run, output.say))
 
 
 @main.group()
@@ -167,7 +169,9 @@ def orphans_list(config: configuration.Config, output: Output) -> None:
 def orphans_quarantine(config: configuration.Config, output: Output, older_than: str) -> int:
     """Put them aside, on the same volume. `leftovers put-back` and `leftovers delete` do the rest."""
     arguments = ["quarantine", "--older-than", older_than]
-    return _deed(config, output, "orphans", arguments, lambda: orphan_files.quarantine(config, older_than, output.say))
+    return _operation(
+        config, output, "orphans", arguments, lambda: orphan_files.quarantine(config, older_than, output.say)
+    )
 
 
 @command(main, name="create-repository")
@@ -195,18 +199,18 @@ def status(config: configuration.Config, output: Output) -> int:
     facts = verification.status(config, state.read(config))
     output.facts(facts)
     if not output.json:
-        for deed, entry in facts.items():
+        for operation, entry in facts.items():
             if isinstance(entry, dict):
                 when = {kind: entry.get(kind, {}).get("at", "never") for kind in ("success", "failure")}
-                click.echo(f"{deed}: last success {when['success']}, last failure {when['failure']}")
+                click.echo(f"{operation}: last success {when['success']}, last failure {when['failure']}")
     return 1 if facts["problems"] else 0
 
 
 @main.command(name="in-unit", hidden=True)
-@click.argument("deed")
-def in_unit(deed: str) -> None:
-    """What the deed's unit runs: the deed, with the arguments that were left for it."""
-    main([deed, *units.arguments(configuration.load(), deed)])
+@click.argument("operation")
+def in_unit(operation: str) -> None:
+    """What the operation's unit runs: the operation, with the arguments that were left for it."""
+    main([operation, *units.arguments(configuration.load(), operation)])
 
 
 @command(main)
@@ -232,7 +236,7 @@ def leftovers_list(config: configuration.Config, output: Output) -> None:
 def leftovers_delete(config: configuration.Config, output: Output, suffix: str) -> int:
     """Delete what was put aside as SUFFIX."""
     arguments = ["delete", "--", suffix]
-    return _deed(config, output, "leftovers", arguments, lambda: leftover_data.delete(config, suffix, output.say))
+    return _operation(config, output, "leftovers", arguments, lambda: leftover_data.delete(config, suffix, output.say))
 
 
 @command(leftovers, name="put-back")
@@ -240,4 +244,6 @@ def leftovers_delete(config: configuration.Config, output: Output, suffix: str) 
 def leftovers_put_back(config: configuration.Config, output: Output, suffix: str) -> int:
     """Put the orphans that were quarantined as SUFFIX back into the store."""
     arguments = ["put-back", "--", suffix]
-    return _deed(config, output, "leftovers", arguments, lambda: leftover_data.put_back(config, suffix, output.say))
+    return _operation(
+        config, output, "leftovers", arguments, lambda: leftover_data.put_back(config, suffix, output.say)
+    )

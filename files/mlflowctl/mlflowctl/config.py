@@ -55,7 +55,7 @@ class Config:
         closed_file: exists while every request must wait.
         files: what a bare host needs besides database and artifacts.
         wal_archive: whether pgBackRest keeps every change of the database.
-        timers: the units that start deeds by the calendar.
+        timers: the units that start operations by the calendar.
         snapshot: how the store is made to stand still while it is copied: ``none``, ``btrfs``, ``reflink``.
         keep: how many verified points to keep at each distance.
         stale_hours: age in hours at which the newest verified point is too old.

@@ -15,8 +15,8 @@ from mlflowctl.errors import Busy
 
 
 @contextmanager
-def exclusive(state_path: Path, deed: str) -> Iterator[None]:
-    """Hold the lock for ``deed``.
+def exclusive(state_path: Path, operation: str) -> Iterator[None]:
+    """Hold the lock for ``operation``.
 
     Raises:
         Busy: another transaction holds it; the message says which.
@@ -30,7 +30,7 @@ def exclusive(state_path: Path, deed: str) -> Iterator[None]:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another transaction"
             raise Busy(f"{holder} is running and holds {path}: wait for it, then repeat") from error
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{deed} (process {os.getpid()})\n".encode(), 0)
+        os.pwrite(descriptor, f"{operation} (process {os.getpid()})\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)

@@ -22,8 +22,8 @@ def send(config: Config, unit: str, recorded: dict[str, Any]) -> None:
     Raises:
         ControlError: at least one way failed; names each.
     """
-    deed = unit.removeprefix(f"{config.unit}-").removesuffix(".service")
-    error = printable(recorded.get(deed, {}).get("failure", {}).get("error", "see its journal"), keep="\n")
+    operation = unit.removeprefix(f"{config.unit}-").removesuffix(".service")
+    error = printable(recorded.get(operation, {}).get("failure", {}).get("error", "see its journal"), keep="\n")
     host = socket.getfqdn()
     failed = []
     if config.notify["command"]:

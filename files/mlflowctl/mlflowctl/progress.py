@@ -1,4 +1,4 @@
-"""How far a deed is, told by its unit, shown to whoever watches it on a terminal."""
+"""How far an operation is, told by its unit, shown to whoever watches it on a terminal."""
 
 from __future__ import annotations
 

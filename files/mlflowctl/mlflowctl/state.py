@@ -18,16 +18,16 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from mlflowctl.config import Config
 
 METRICS = {
-    "time": ("mlflow_{deed}_last_success_timestamp_seconds", "When it last succeeded, seconds since 1970"),
-    "seconds": ("mlflow_{deed}_duration_seconds", "How long it took"),
-    "fence_seconds": ("mlflow_{deed}_fence_seconds", "How long deletions had to wait"),
-    "bytes": ("mlflow_{deed}_bytes", "Bytes of artifacts and dump"),
-    "files": ("mlflow_{deed}_files", "Files"),
-    "references": ("mlflow_{deed}_references", "References from the database that were checked"),
-    "lost": ("mlflow_{deed}_lost", "References or files that the copy lacks"),
-    "broken_at_source": ("mlflow_{deed}_broken_at_source", "References that were broken before the copy"),
-    "rpo_seconds": ("mlflow_{deed}_rpo_seconds", "Age of the point that was restored"),
-    "rto_seconds": ("mlflow_{deed}_rto_seconds", "Seconds from nothing to a server that answers"),
+    "time": ("mlflow_{operation}_last_success_timestamp_seconds", "When it last succeeded, seconds since 1970"),
+    "seconds": ("mlflow_{operation}_duration_seconds", "How long it took"),
+    "fence_seconds": ("mlflow_{operation}_fence_seconds", "How long deletions had to wait"),
+    "bytes": ("mlflow_{operation}_bytes", "Bytes of artifacts and dump"),
+    "files": ("mlflow_{operation}_files", "Files"),
+    "references": ("mlflow_{operation}_references", "References from the database that were checked"),
+    "lost": ("mlflow_{operation}_lost", "References or files that the copy lacks"),
+    "broken_at_source": ("mlflow_{operation}_broken_at_source", "References that were broken before the copy"),
+    "rpo_seconds": ("mlflow_{operation}_rpo_seconds", "Age of the point that was restored"),
+    "rto_seconds": ("mlflow_{operation}_rto_seconds", "Seconds from nothing to a server that answers"),
 }
 
 
@@ -37,7 +37,7 @@ def path(config: Config) -> Path:
 
 
 def read(config: Config) -> dict[str, Any]:
-    """The last result of each deed; empty if there is none yet."""
+    """The last result of each operation; empty if there is none yet."""
     try:
         data: dict[str, Any] = json.loads(path(config).read_text())
     except (OSError, ValueError):
@@ -45,14 +45,14 @@ def read(config: Config) -> dict[str, Any]:
     return data
 
 
-def record(config: Config, deed: str, ok: bool, **facts: Any) -> None:
-    """Note the result of a deed, whole or not at all, and write the metrics.
+def record(config: Config, operation: str, ok: bool, **facts: Any) -> None:
+    """Note the result of an operation, whole or not at all, and write the metrics.
 
     A failure is noted beside the last success, never instead of it.
     """
     now = datetime.now(UTC)
     data = read(config)
-    entry = data.setdefault(deed, {})
+    entry = data.setdefault(operation, {})
     entry["success" if ok else "failure"] = {"time": now.timestamp(), "at": now.isoformat(timespec="seconds"), **facts}
     entry["ok"] = ok
     _write(path(config), json.dumps(data, indent=2) + "\n", 0o600)
@@ -70,12 +70,12 @@ def _write(target: Path, text: str, mode: int) -> None:
 
 def _metrics(config: Config, data: dict[str, Any]) -> None:
     registry = CollectorRegistry()
-    for deed, entry in sorted(data.items()):
-        Gauge(f"mlflow_{deed}_ok", f"Whether the last {deed} succeeded", registry=registry).set(entry["ok"])
+    for operation, entry in sorted(data.items()):
+        Gauge(f"mlflow_{operation}_ok", f"Whether the last {operation} succeeded", registry=registry).set(entry["ok"])
         for fact, (name, text) in METRICS.items():
             value = entry.get("success", {}).get(fact)
             if value is not None:
-                Gauge(name.format(deed=deed), text, registry=registry).set(value)
+                Gauge(name.format(operation=operation), text, registry=registry).set(value)
     target = config.state_path / "metrics" / "mlflow.prom"
     write_to_textfile(str(target), registry)
     target.chmod(0o644)

@@ -1,4 +1,4 @@
-"""Run a deed as its systemd unit, whoever asks: a dropped SSH connection then harms nothing.
+"""Run an operation as its systemd unit, whoever asks: a dropped SSH connection then harms nothing.
 
 The unit gives it its sandbox and the RuntimeDirectory whose files vanish with
 it. Arguments travel in a file, because a unit takes none.
@@ -32,27 +32,27 @@ JOURNAL_SECONDS = 0.5
 SHOW_SECONDS = 0.2
 
 
-def name(config: Config, deed: str) -> str:
-    """The unit of a deed."""
-    return f"{config.unit}-{deed}.service"
+def name(config: Config, operation: str) -> str:
+    """The unit of an operation."""
+    return f"{config.unit}-{operation}.service"
 
 
-def inside(config: Config, deed: str) -> bool:
-    """Whether this process is the deed's own unit."""
-    return os.environ.get("MLFLOWCTL_UNIT") == name(config, deed)
+def inside(config: Config, operation: str) -> bool:
+    """Whether this process is the operation's own unit."""
+    return os.environ.get("MLFLOWCTL_UNIT") == name(config, operation)
 
 
-def _request(config: Config, deed: str) -> Path:
-    return config.state_path / f"{deed}.arguments"
+def _request(config: Config, operation: str) -> Path:
+    return config.state_path / f"{operation}.arguments"
 
 
-def _result(config: Config, deed: str) -> Path:
-    return config.state_path / f"{deed}.result"
+def _result(config: Config, operation: str) -> Path:
+    return config.state_path / f"{operation}.result"
 
 
-def arguments(config: Config, deed: str) -> list[str]:
+def arguments(config: Config, operation: str) -> list[str]:
     """What was asked for, once; nothing if a timer started the unit."""
-    path = _request(config, deed)
+    path = _request(config, operation)
     try:
         found: list[str] = json.loads(path.read_text())
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def arguments(config: Config, deed: str) -> list[str]:
     return found
 
 
-def start(config: Config, deed: str, asked: list[str], output: Output) -> int:
+def start(config: Config, operation: str, asked: list[str], output: Output) -> int:
     """Start the unit, show its journal until it ends, print the facts it recorded.
 
     Returns:
@@ -70,12 +70,12 @@ def start(config: Config, deed: str, asked: list[str], output: Output) -> int:
     Raises:
         Busy: the unit runs already.
     """
-    unit = name(config, deed)
+    unit = name(config, operation)
     active = run(["systemctl", "show", "--property=ActiveState", "--value", unit]).stdout.strip()
     if active in ("active", "activating", "deactivating"):
         raise Busy(f"{unit} is running: wait for it, then repeat")
-    _request(config, deed).write_text(json.dumps(asked))
-    _result(config, deed).unlink(missing_ok=True)
+    _request(config, operation).write_text(json.dumps(asked))
+    _result(config, operation).unlink(missing_ok=True)
     progress.forget(config)
     terminal = sys.stderr.isatty()
     journal = subprocess.Popen(
@@ -94,7 +94,7 @@ def start(config: Config, deed: str, asked: list[str], output: Output) -> int:
     code = int(run(["systemctl", "show", "--property=ExecMainStatus", "--value", unit]).stdout.strip() or 2)
     result = run(["systemctl", "show", "--property=Result", "--value", unit]).stdout.strip()
     try:
-        output.facts(json.loads(_result(config, deed).read_text()))
+        output.facts(json.loads(_result(config, operation).read_text()))
     except FileNotFoundError:
         output.facts({"error": f"{unit} was ended ({result}): see journalctl -u {unit}"})
         return ControlError.exit_code
@@ -118,6 +118,6 @@ def _show(config: Config, unit: str, journal: IO[str], starting: subprocess.Pope
             time.sleep(SHOW_SECONDS)
 
 
-def leave_result(config: Config, deed: str, facts: object) -> None:
+def leave_result(config: Config, operation: str, facts: object) -> None:
     """Leave the facts for :func:`start`."""
-    _result(config, deed).write_text(json.dumps(facts, default=str))
+    _result(config, operation).write_text(json.dumps(facts, default=str))

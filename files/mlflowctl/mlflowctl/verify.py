@@ -62,7 +62,7 @@ def check_repositories(config: Config, full: bool, say: backup.Say) -> dict[str,
 
 
 def status(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
-    """The last result of each deed, and what a person should look at."""
+    """The last result of each operation, and what a person should look at."""
     problems = []
     now = time.time()
     last = recorded.get("backup", {}).get("success")
@@ -72,9 +72,9 @@ def status(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
         problems.append(
             f"the last recovery point is {(now - last['time']) / 3600:.0f} h old (limit {config.stale_hours:g} h)"
         )
-    for deed, entry in recorded.items():
+    for operation, entry in recorded.items():
         if not entry["ok"]:
-            problems.append(f"the last {deed} failed at {entry['failure']['at']}: {entry['failure'].get('error')}")
+            problems.append(f"the last {operation} failed at {entry['failure']['at']}: {entry['failure'].get('error')}")
     if config.wal_archive and "base_backup" not in recorded:
         problems.append("no base backup was ever taken, so nothing can be replayed: run mlflowctl base-backup")
     if config.full_file.exists():
