@@ -70,14 +70,16 @@ async def _feed(writer: asyncio.StreamWriter, client: Client, sent: list[int]) -
 async def _answer(reader: asyncio.StreamReader, client: Client) -> tuple[str, str]:
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        while client.reads:
+        status = head.split()[1]
+        # Who is refused has nothing to be slow with.
+        while client.reads and status.startswith("2"):
             # A reader that never has enough; the end is the server's.
             await asyncio.sleep(client.pause)
             if not await reader.read(client.reads):
-                return head.split()[1], ""
+                return status, ""
         sizes = [line for line in head.lower().splitlines() if line.startswith("content-length:")]
         body = await reader.readexactly(int(sizes[0].split(":")[1])) if sizes else b""
-        return head.split()[1], body.decode("utf-8", "replace")
+        return status, body.decode("utf-8", "replace")
     except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, IndexError):
         return NO_ANSWER, ""
 

@@ -57,6 +57,7 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
         ["proxy_frame_ancestors", "portal.example.com", "https://name"],
     ),
     ("connections", {"proxy_connections_per_address": 0}, ["proxy_connections_per_address", "(0)", "1 or more"]),
+    ("unread answers", {"proxy_unread_answers_mb": 7}, ["proxy_unread_answers_mb", "(7)", "8 or more"]),
     (
         "sandbox",
         {"proxy_sandbox_write_paths": ["var/cache site"]},

@@ -1,0 +1,116 @@
+"""Whoever is slow to read an answer holds neither nginx's disk nor MLflow's threads."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import socket
+import ssl
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+MIB = 1 << 20
+REST = "/api/2.0/mlflow"
+READERS = 24
+# Of what nginx's processes have open and nobody sees any more, too.
+HELD = (
+    "find /proc/[0-9]*/fd -lname '/var/lib/nginx/*' -exec stat --dereference --format '%d:%i %b' {} + 2>/dev/null"
+    " | sort --unique | awk '{ sum += $2 * 512 } END { print sum + 0 }'"
+)
+
+
+def ask(server: Any, method: str, path: str, body: str = "") -> tuple[ssl.SSLSocket, int, str]:
+    """A connection that has asked and read the head of the answer alone; the status, and the body of a refusal."""
+    url = urlsplit(server.url)
+    plain = socket.create_connection((url.hostname or "", url.port or 443), timeout=60)
+    # What the kernel takes off nginx's hands is little.
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    context = ssl.create_default_context(cafile=server.ca)
+    connection = context.wrap_socket(plain, server_hostname=url.hostname)
+    login = base64.b64encode(":".join(server.login).encode()).decode()
+    head = f"{method} {url.path}{path} HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: Basic {login}\r\n"
+    connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+    said = b""
+    while b"\r\n\r\n" not in said:
+        said += connection.recv(1)
+    status = int(said.split()[1])
+    length = re.search(rb"(?i)content-length: ([0-9]+)", said)
+    rest = b""
+    while status != 200 and length and len(rest) < int(length[1]):
+        rest += connection.recv(4096)
+    return connection, status, rest.decode()
+
+
+@pytest.fixture
+def artifact(http: Any, root: str, server: Any) -> Iterator[tuple[str, str, str, int]]:
+    """An artifact that passes through MLflow, since its name is odd: how to ask for it, and its size."""
+    address = f"{root}/a%24b"
+    assert http.put(address, data=b"x" * 32 * MIB).ok
+    yield "GET", address.removeprefix(server.url), "", 32 * MIB
+    assert http.delete(address).ok
+
+
+@pytest.fixture
+def search(http: Any, server: Any) -> Iterator[tuple[str, str, str, int]]:
+    """A search that finds runs with large tags."""
+    api = server.url + REST
+    experiment = http.post(f"{api}/experiments/create", json={"name": uuid.uuid4().hex}).json()["experiment_id"]
+    for _ in range(12):
+        run = http.post(f"{api}/runs/create", json={"experiment_id": experiment}).json()["run"]["info"]["run_id"]
+        for name in ("a", "b"):
+            tags = [{"key": f"{name}{number}", "value": "v" * 5000} for number in range(100)]
+            assert http.post(f"{api}/runs/log-batch", json={"run_id": run, "tags": tags}).ok
+    # More than the kernel of either side keeps.
+    yield "POST", f"{REST}/runs/search", json.dumps({"experiment_ids": [experiment]}), 11 * MIB
+    assert http.post(f"{api}/experiments/delete", json={"experiment_id": experiment}).ok
+
+
+@pytest.mark.parametrize("kind", ["artifact", "search"])
+def test_answers_that_nobody_reads_are_bounded(
+    server: Any, host: Any, http: Any, request: pytest.FixtureRequest, kind: str
+) -> None:
+    """One address gets so much of them; more is refused readably, the others' requests go on, and it ends with the reader."""
+    method, path, body, size = request.getfixturevalue(kind)
+    with ExitStack() as stack:
+        asked = [ask(server, method, path, body) for _ in range(READERS)]
+        for connection, _, _ in asked:
+            stack.enter_context(connection)
+        statuses = [status for _, status, _ in asked]
+        allowed = server["proxy_unread_answers_mb"] * MIB // min(size, 8 * MIB)
+        assert set(statuses) == {200, 429}
+        assert statuses.count(200) >= allowed - 1
+        for refusal in (said for _, status, said in asked if status == 429):
+            assert json.loads(refusal)["error_code"] == "REQUEST_LIMIT_EXCEEDED"
+        assert int(host.check_output(HELD)) <= (server["proxy_unread_answers_mb"] + READERS) * MIB
+        for _ in range(20):
+            assert http.get(f"{server.url}{REST}/experiments/get", params={"experiment_id": "0"}, timeout=20).ok
+    # nginx sees a moment later that a reader is gone.
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        whole = http.request(method, server.url + path, data=body, headers={"Content-Type": "application/json"})
+        if whole.ok:
+            break
+        time.sleep(0.5)
+    assert len(whole.content) >= size * 0.9
+    assert int(host.check_output(HELD)) < 10 * MIB
+
+
+def test_what_has_changed_something_is_not_asked_to_be_repeated(server: Any, http: Any, artifact: Any) -> None:
+    """Where the answer of such a request is too much, the client reads 503 instead of 429."""
+    method, path, body, _ = artifact
+    api = server.url + REST
+    with ExitStack() as stack:
+        for _ in range(READERS):
+            stack.enter_context(ask(server, method, path, body)[0])
+        assert http.post(f"{api}/runs/create", json={"experiment_id": "0"}).ok
+        tags = [{"key": f"t{number}", "value": "v" * 5000} for number in range(100)]
+        answer = http.post(f"{api}/runs/create", json={"experiment_id": "0", "tags": tags})
+    assert (answer.status_code, answer.json()["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+    assert "it was done" in answer.json()["message"]
