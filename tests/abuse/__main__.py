@@ -24,11 +24,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
     parser.add_argument("--only", default="", help="attacks whose name holds this")
     parser.add_argument("--result", type=Path, help="file for the result")
+    parser.add_argument("--note", default="", help="what the result says about the machine")
     wanted = parser.parse_args()
     logins = {role: (name, password) for role, (name, password) in json.loads(wanted.logins.read_text()).items()}
     target = Target(wanted.url, wanted.ca, logins, wanted.container)
     kinds = [kind for kind in KINDS if wanted.only in kind.name]
     result = abuse(target, wanted.seconds, wanted.seed, kinds, lambda line: print(line, flush=True))
+    if wanted.note:
+        result["note"] = wanted.note
     if wanted.result:
         wanted.result.write_text(json.dumps(result, indent=2) + "\n")
     wrong = faults(result, timing=bool(wanted.seconds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.abuse.found import Attack
@@ -25,16 +26,18 @@ def bombs(attack: Attack) -> None:
     headers = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": "0"}
     while attack.goes_on():
         size = dice.randrange(80, 400)
-        member = gzip.compress(bytes(MIB))
-        bodies = [
-            ("gzip", "gzip", _zeros(size, 31)),
-            ("deflate", "deflate", _zeros(size, 15)),
-            ("bare deflate", "deflate", _zeros(size, -15)),
-            (f"gzip of {size} members", "gzip", member * size),
-            ("gzip within gzip", "gzip", gzip.compress(_zeros(size, 31))),
+        # Made when it is their turn: hundreds of MiB take their time.
+        kinds: list[tuple[str, str, Callable[[int], bytes]]] = [
+            ("gzip", "gzip", lambda size: _zeros(size, 31)),
+            ("deflate", "deflate", lambda size: _zeros(size, 15)),
+            ("bare deflate", "deflate", lambda size: _zeros(size, -15)),
+            (f"gzip of {size} members", "gzip", lambda size: gzip.compress(bytes(MIB)) * size),
+            ("gzip within gzip", "gzip", lambda size: gzip.compress(_zeros(size, 31))),
         ]
+        dice.shuffle(kinds)
         with target.session("editor") as http, ThreadPoolExecutor(BOMBS) as pool:
-            for what, encoding, body in bodies:
+            for what, encoding, make in kinds:
+                body = make(size)
                 url = f"{target.url}/v1/traces"
                 more = headers | {"Content-Encoding": encoding}
                 # What is packed twice or has no head may be refused before it is unpacked.

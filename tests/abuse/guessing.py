@@ -64,7 +64,7 @@ def many_addresses(attack: Attack) -> None:
     }
     _, made, _ = target.control(f"token create {attack.word()} --owner {owner} --role editor --expires 1d")
     process = subprocess.Popen(
-        ["docker", "exec", "--interactive", target.container, "python3", "-B", "-c", GUESS],
+        ["docker", "exec", "--interactive", target.container, "nice", "-n", "10", "python3", "-B", "-c", GUESS],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     print(json.dumps(wanted), file=process.stdin, flush=True)

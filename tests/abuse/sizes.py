@@ -95,7 +95,8 @@ def heads(attack: Attack) -> None:
     """Floods of headers and long addresses: refused by nginx, or a question like any other."""
     dice, target, found = attack.dice, attack.target, attack.found
     while attack.goes_on():
-        flood = {f"X-{attack.word(6)}": "v" * dice.randrange(1000, 7000) for _ in range(dice.randrange(20, 60))}
+        # nginx takes four times 8 KiB.
+        flood = {f"X-{attack.word(6)}": "v" * dice.randrange(1000, 7000) for _ in range(dice.randrange(35, 60))}
         address = f"{REST}/experiments/search?filter={attack.word() * dice.randrange(4000, 8000)}"
         heads = [target.head("GET", "/version", "viewer", **flood), target.head("GET", address, "viewer")]
         for ended in talk_all(target, [Client(head) for head in heads], 15):

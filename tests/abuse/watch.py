@@ -47,11 +47,12 @@ while not select.select([sys.stdin], [], [], 0.5)[0]:
 print(json.dumps(most))
 """
 TEMPORARY = ["/var/lib/nginx/", "/tmp/", "/var/tmp/"]
-# Where the server may write: its volume, its database, its logs, its points, its logins, and the
-# state of systemd's timers.
+# Where the server may write: its volume, its database, its logs, its points, its users and tokens, and what is
+# compiled of them. systemd and logrotate note when they did something.
 PLACES = [
     *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/lib/postgresql", "/var/lib/systemd"),
-    *("/var/backups", "/var/cache", "/var/lib/nginx", "/etc/mlflow/access", "/var/lib/mlflow-proxy"),
+    *("/var/backups", "/var/cache", "/var/lib/nginx", "/etc/*/access", "/var/lib/*-proxy/logins*"),
+    *("/var/lib/*-proxy/entries", "/var/lib/logrotate"),
 ]
 # What gunicorn, the kernel, systemd and nginx say when a process was lost.
 LOST = re.compile(
@@ -106,7 +107,7 @@ class Watch:
 
 def files(target: Target, *places: str) -> set[str]:
     """Every file of the root disk outside of the places, with size, mode, owner and time of change."""
-    pruned = " -o ".join(f"-path {place}" for place in [*PLACES, *places])
+    pruned = " -o ".join(f"-path '{place}'" for place in [*PLACES, *places])
     script = f"find / -xdev \\( {pruned} \\) -prune -o ! -type d -printf '%p %s %m %u %l %C@\\n'"
     return set(target.shell(script).splitlines())
 
