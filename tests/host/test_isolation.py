@@ -8,36 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-# Exactly what the units are allowed, as systemd reports it for the loaded unit.
-SANDBOX = {
-    "ProtectSystem": "strict",
-    "ProtectHome": "yes",
-    "PrivateTmp": "yes",
-    "PrivateDevices": "yes",
-    "PrivateNetwork": "yes",
-    "PrivateUsers": "yes",
-    "DevicePolicy": "closed",
-    "ProtectProc": "invisible",
-    "ProcSubset": "pid",
-    "NoNewPrivileges": "yes",
-    "CapabilityBoundingSet": "",
-    "AmbientCapabilities": "",
-    "ProtectClock": "yes",
-    "ProtectControlGroups": "yes",
-    "ProtectHostname": "yes",
-    "ProtectKernelLogs": "yes",
-    "ProtectKernelModules": "yes",
-    "ProtectKernelTunables": "yes",
-    "RestrictNamespaces": "yes",
-    "RestrictRealtime": "yes",
-    "RestrictSUIDSGID": "yes",
-    "LockPersonality": "yes",
-    "MemoryDenyWriteExecute": "yes",
-    "RemoveIPC": "yes",
-    "KeyringMode": "private",
-    "SystemCallArchitectures": "native",
-    "RestrictAddressFamilies": "AF_UNIX",
-}
+from tests.hosts.sandbox import CLOSED, exposure, shown
 
 
 def units(server: Any) -> list[str]:
@@ -100,23 +71,14 @@ def test_database_role_owns_one_database_and_nothing_else(server: Any, host: Any
 def test_sandbox_is_exactly_this(server: Any, host: Any, kind: str) -> None:
     """Every process of MLflow runs in the sandbox as designed, nothing less and nothing more."""
     unit = f"{server.unit}{kind}.service"
-    names = ",".join([*SANDBOX, "User", "ReadWritePaths", "UMask"])
-    shown = dict(line.split("=", 1) for line in host.check_output(f"systemctl show -p {names} {unit}").splitlines())
-    expected = SANDBOX | {
-        "User": server["mlflow_user"],
-        "ReadWritePaths": server["mlflow_volume_path"],
-        "UMask": "0007",
-    }
-    assert shown == expected
+    more = {"User": server["mlflow_user"], "ReadWritePaths": server["mlflow_volume_path"], "UMask": "0007"}
+    assert shown(host, unit, {*CLOSED, *more}) == CLOSED | more
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("", 1.0), ("-asgi", 1.5)])
 def test_exposure(server: Any, host: Any, kind: str, limit: float) -> None:
     """systemd-analyze rates the REST unit at 1.0 or less and the ASGI unit at 1.5 or less."""
-    last = host.run(f"systemd-analyze security --no-pager {server.unit}{kind}.service").stdout
-    rating = re.search(r"Overall exposure level for \S+: ([0-9.]+)", last)
-    assert rating is not None
-    assert float(rating[1]) <= limit
+    assert exposure(host, f"{server.unit}{kind}.service") <= limit
 
 
 def test_service_cannot_change_its_own_code_or_settings(server: Any, host: Any) -> None:
