@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import threading
 import time
 from random import Random
 from typing import Any
 
 import pytest
 
-from tests.abuse import fields, names, rows
+from tests.abuse import fields, names, rows, runner, slow
 from tests.abuse.found import Attack, Found, readable
 from tests.abuse.honest import percentiles
 from tests.abuse.runner import faults
-from tests.abuse.table import KINDS
+from tests.abuse.table import KINDS, Kind
 from tests.abuse.target import Target
 from tests.abuse.watch import LOST
 
@@ -130,5 +134,36 @@ def test_a_target_keeps_its_path() -> None:
 
 
 def test_the_table_has_each_kind_once() -> None:
-    """By name."""
+    """By name; a long run gives slow clients longer than the slowest may take."""
     assert len({kind.name for kind in KINDS}) == len(KINDS)
+    assert all(kind.long > slow.BOUND for kind in KINDS if kind.name.startswith("slow"))
+
+
+def test_attackers_get_less_of_the_processors() -> None:
+    """And whatever they start; the honest client does not."""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    seen: list[int] = []
+
+    def run(_: Attack) -> None:
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        said = subprocess.run([sys.executable, "-c", "import os; print(os.nice(0))"], capture_output=True, check=True)
+        seen.append(int(said.stdout))
+
+    attacker = threading.Thread(target=runner.attack, args=(Kind("a", run, 1), attack(1)))
+    attacker.start()
+    attacker.join()
+    assert seen == [min(19, own + runner.NICER)] * 2
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+def test_an_attack_that_fails_is_a_fault() -> None:
+    """An attack that cannot be made proves nothing."""
+
+    def run(_: Attack) -> None:
+        raise ValueError("broken")
+
+    given = attack(1)
+    attacker = threading.Thread(target=runner.attack, args=(Kind("a", run, 1), given))
+    attacker.start()
+    attacker.join()
+    assert "broken" in given.found.faults[0]
