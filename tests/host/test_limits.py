@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -252,6 +253,25 @@ print(sorted(codes))
             assert fresh.ok
             time.sleep(0.5)
         assert set(json.loads(guessing.result().stdout)) <= {401, 429}
+
+
+def test_a_guess_too_many_is_told_to_wait(server: Any) -> None:
+    """With 429 and after a second: a client that is right tries again, and one that guesses cannot keep nginx busy."""
+    name = uuid.uuid4().hex
+
+    def guess(_: int) -> tuple[float, requests.Response]:
+        began = time.monotonic()
+        answer = requests.get(server.url + "/version", auth=(name, uuid.uuid4().hex), verify=server.ca, timeout=60)
+        return time.monotonic() - began, answer
+
+    with ThreadPoolExecutor(60) as pool:
+        answers = list(pool.map(guess, range(60)))
+    assert {answer.status_code for _, answer in answers} == {401, 429}
+    for seconds, answer in answers:
+        if answer.status_code == 429:
+            assert seconds >= 1
+            assert answer.json()["error_code"] == "REQUEST_LIMIT_EXCEEDED"
+            assert int(answer.headers["Retry-After"]) > 0
 
 
 def test_no_password_lies_in_what_is_remembered(server: Any, host: Any, http: Any) -> None:
