@@ -101,7 +101,7 @@ def test_what_was_deleted_comes_back(control: Any, host: Any, point: str, http: 
 # Steps of a restore; it is killed where each begins. All of them in `make soak`.
 STEPS = ["service.stop", "database.rename", "os.chmod", "service.start"]
 if os.environ.get("KILL_EVERY"):
-    STEPS += ["restored.Copy.give", "swap._move", "service.wait_ready"]
+    STEPS += ["copies.Copy.give", "swap._move", "service.wait_ready"]
 # And at moments that nobody has chosen.
 MOMENTS = [random.uniform(0.1, 8) for _ in range(20)] if os.environ.get("KILL_EVERY") else [1.5]
 

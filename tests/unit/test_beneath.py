@@ -17,8 +17,11 @@ import pytest
 from mlflowctl import (
     beneath,
     config,
+    copies,
     database,
+    descent,
     drill,
+    fitting,
     frozen,
     gc,
     leftovers,
@@ -42,7 +45,7 @@ NAME = "20261128120000"
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the kernel's own call, and as if it, or the sandbox, had none."""
     if request.param != "openat2":
-        monkeypatch.setattr(beneath, "_openat2", lambda *_: -1)
+        monkeypatch.setattr(descent, "_openat2", lambda *_: -1)
 
 
 @pytest.fixture
@@ -246,8 +249,8 @@ def brought_back(instance: config.Config, monkeypatch: pytest.MonkeyPatch, part:
     monkeypatch.setattr(restored, "facts", lambda *_: {"store": str(instance.store)})
     listed = type("Listed", (), {"sizes": {"1/run/artifacts/file": 4}})
     monkeypatch.setattr(restored, "listing", lambda *_: listed)
-    monkeypatch.setattr(restored, "refuse_without_space", lambda *_: None)
-    place = restored.Place(Point("p", "s", NOW, VERIFIED, ()), root, "x")
+    monkeypatch.setattr(fitting, "refuse_without_space", lambda *_: None)
+    place = copies.Place(Point("p", "s", NOW, VERIFIED, ()), root, "x")
     repository: Any = Repository()
     return partial.bring_back(instance, repository, place, part, print)
 
@@ -342,7 +345,7 @@ def test_sizes_are_those_of_the_store(instance: config.Config, outside: Path) ->
 @pytest.mark.usefixtures("way")
 def test_giving_away_gives_nothing_else(instance: config.Config, outside: Path) -> None:
     """A link is given itself; a file with another name elsewhere stops it before anything is given."""
-    volume, owner = instance.volume_path, beneath.Owner(NOBODY.pw_uid, NOBODY.pw_gid)
+    volume, owner = instance.volume_path, descent.Owner(NOBODY.pw_uid, NOBODY.pw_gid)
     link(volume / "store/1/away", outside)
     (volume / "store/1/twice").write_text("inside")
     os.link(volume / "store/1/twice", volume / "store/1/run/twice")
@@ -363,16 +366,16 @@ def test_a_directory_that_became_a_link_meanwhile_is_still_the_one_that_was_open
     instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     """The account wins the race between the check and the use, and has won nothing."""
-    step, volume = beneath._step, instance.volume_path
+    step, volume = descent._step, instance.volume_path
 
     def late(directory: int, names: list[str]) -> int:
         found = step(directory, names)
         if names[-1] == "1" or names[-1] == "artifacts":
             link(instance.store / "1", outside)
-            monkeypatch.setattr(beneath, "_step", step)
+            monkeypatch.setattr(descent, "_step", step)
         return found
 
-    monkeypatch.setattr(beneath, "_step", late)
+    monkeypatch.setattr(descent, "_step", late)
     (volume / "upload").write_text("kept")
     if operation == "rename":
         beneath.rename(volume, "upload", "store/1/victim")
@@ -381,7 +384,7 @@ def test_a_directory_that_became_a_link_meanwhile_is_still_the_one_that_was_open
         beneath.remove(volume, "store/1/run/artifacts/file")
         assert not (instance.store / "1.was/run/artifacts/file").exists()
     else:
-        with beneath.opened(volume, "store/1/new/deep", make=True):
+        with descent.opened(volume, "store/1/new/deep", make=True):
             pass
         assert (instance.store / "1.was/new/deep").is_dir()
 
@@ -441,5 +444,5 @@ def test_a_device_is_not_given_away(tmp_path: Path, kind: int, stays: bool) -> N
         os.mknod(tmp_path / "copy/deep/odd", kind | 0o600, 0 if stays else os.makedev(7, 0))
     except PermissionError:
         pytest.skip("only root makes devices")
-    beneath.give(tmp_path, "copy", beneath.Owner(os.getuid(), os.getgid()))
+    beneath.give(tmp_path, "copy", descent.Owner(os.getuid(), os.getgid()))
     assert sorted(os.listdir(tmp_path / "copy/deep")) == ["file", "link"] + ["odd"] * stays

@@ -15,8 +15,10 @@ import pytest
 from mlflowctl import (
     backup,
     config,
+    copies,
     database,
     frozen,
+    host_files,
     restore,
     restored,
 )
@@ -75,25 +77,25 @@ def test_a_swap_that_is_still_to_be_undone_keeps_its_copy(
         (tmp_path / "swap.json").touch()
     monkeypatch.setattr(database, "drop", lambda _, name: dropped.append(name))
     point = Point("x", "s", datetime.now(UTC), VERIFIED, ())
-    restore._clean(instance, restored.Place(point, root, "mlflow_restore"))
+    restore._clean(instance, copies.Place(point, root, "mlflow_restore"))
     assert root.exists() == pending
     assert dropped == ([] if pending else ["mlflow_restore"])
 
 
 @pytest.fixture
-def tampered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> restored.Copy:
+def tampered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> copies.Copy:
     """A copy of a point that somebody else has written, and a host with a directory of certificates."""
     tls, root = tmp_path / "host" / "tls", tmp_path / "restore"
     tls.mkdir(parents=True)
     instance = replace(config.parse(settings(tmp_path), "x"), config_path=tmp_path / "host")
-    copy = restored.Copy(restored.Place(Point("x", "s", datetime.now(UTC), VERIFIED, ()), root, "d"), instance, {})
+    copy = copies.Copy(copies.Place(Point("x", "s", datetime.now(UTC), VERIFIED, ()), root, "d"), instance, {})
     (copy.stage / "host" / str(tls).lstrip("/")).mkdir(parents=True)
     monkeypatch.setattr("mlflowctl.access.load", lambda: SimpleNamespace(tls=tls))
-    monkeypatch.setattr(restored, "run", lambda *_: None)
+    monkeypatch.setattr(host_files, "run", lambda *_: None)
     return copy
 
 
-def test_a_point_does_not_say_where_its_certificates_go(tampered: restored.Copy, tmp_path: Path) -> None:
+def test_a_point_does_not_say_where_its_certificates_go(tampered: copies.Copy, tmp_path: Path) -> None:
     """Nor who may read them: the host knows, and what it does not know is left alone."""
     bundled = tampered.stage / "host"
     elsewhere, tls = tmp_path / "elsewhere" / "tls", tmp_path / "host" / "tls"
@@ -111,7 +113,7 @@ def test_a_point_does_not_say_where_its_certificates_go(tampered: restored.Copy,
         file.write_text("of the point")
         owners[str(target)] = ["nobody", "nogroup", "4777"]
     (bundled / "point.json").write_text(json.dumps({"owners": owners}))
-    restored.put_tls(tampered)
+    host_files.put_tls(tampered)
     assert {path.name: path.stat().st_mode & 0o7777 for path in tls.iterdir()} == {
         "server.key": 0o600,
         "server.crt": 0o644,
@@ -121,7 +123,7 @@ def test_a_point_does_not_say_where_its_certificates_go(tampered: restored.Copy,
 
 
 @pytest.mark.parametrize("place", ["file", "directory"])
-def test_a_link_in_a_point_is_not_followed(tampered: restored.Copy, tmp_path: Path, place: str) -> None:
+def test_a_link_in_a_point_is_not_followed(tampered: copies.Copy, tmp_path: Path, place: str) -> None:
     """What a link of the copy points to is a file of this host's: it becomes no certificate and no secret."""
     tls, private = tmp_path / "host" / "tls", tmp_path / "private"
     private.mkdir()
@@ -132,7 +134,7 @@ def test_a_link_in_a_point_is_not_followed(tampered: restored.Copy, tmp_path: Pa
     else:
         copied.rmdir()
         copied.symlink_to(private)
-    restored.put_tls(tampered)
+    host_files.put_tls(tampered)
     assert list(tls.iterdir()) == []
 
 
@@ -147,7 +149,7 @@ def test_a_link_in_a_point_is_not_followed(tampered: restored.Copy, tmp_path: Pa
         {"expires": "soon"},
     ],
 )
-def test_tokens_of_a_point_are_looked_at(tampered: restored.Copy, change: dict[str, object]) -> None:
+def test_tokens_of_a_point_are_looked_at(tampered: copies.Copy, change: dict[str, object]) -> None:
     """Their names become names of files, and their hashes lines of them."""
     token = {
         "name": "ci", "owner": "ada", "role": "editor", "hash": "{SSHA}" + "A" * 40,
@@ -159,10 +161,10 @@ def test_tokens_of_a_point_are_looked_at(tampered: restored.Copy, change: dict[s
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps([token | change]))
     with pytest.raises(ControlError, match="tokens of the recovery point"):
-        restored.put_tokens(tampered)
+        host_files.put_tokens(tampered)
     assert not target.exists()
     file.write_text(json.dumps([token]))
-    restored.put_tokens(tampered)
+    host_files.put_tokens(tampered)
     assert json.loads(target.read_text()) == [token]
 
 

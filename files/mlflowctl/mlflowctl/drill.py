@@ -18,7 +18,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import backup, database, lock, references, restored, service, state, trees
+from mlflowctl import (
+    backup,
+    copies,
+    database,
+    host_files,
+    inspection,
+    lock,
+    references,
+    restored,
+    service,
+    state,
+    trees,
+)
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
 from mlflowctl.printable import printable
@@ -53,8 +65,8 @@ def _run(config: Config, wanted: str, repository: Restic, say: backup.Say) -> di
     name = f"{config.database}_drill"
     say(f"rehearsing the restore of point {point.name}")
     try:
-        copy = restored.fetch(config, repository, restored.Place(point, root, name), say)
-        report = restored.check(copy, repository, say)
+        copy = restored.fetch(config, repository, copies.Place(point, root, name), say)
+        report = inspection.check(copy, repository, say)
         if report.lost:
             raise ControlError(f"point {point.name} lacks {len(report.lost)} things, first: {report.lost[0]}")
         copy.give()
@@ -87,7 +99,7 @@ def _runtime(config: Config) -> Path:
     return Path(f"/run/{config.unit}-drill/server")
 
 
-def _environment(config: Config, copy: restored.Copy, runtime: Path) -> dict[str, str]:
+def _environment(config: Config, copy: copies.Copy, runtime: Path) -> dict[str, str]:
     """The service's own environment, pointed at the copy."""
     return (
         service.environment(config)
@@ -103,14 +115,14 @@ def _environment(config: Config, copy: restored.Copy, runtime: Path) -> dict[str
 
 
 @contextmanager
-def _server(config: Config, copy: restored.Copy) -> Iterator[Path]:
+def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
     """MLflow of the current release on the copy; gives its socket."""
     runtime = _runtime(config)
     shutil.rmtree(runtime, ignore_errors=True)
     credentials = runtime / "credentials"
     credentials.mkdir(parents=True, mode=0o700)
-    for name in restored.SECRETS:
-        (credentials / name).write_bytes(restored.secret(copy, name))
+    for name in host_files.SECRETS:
+        (credentials / name).write_bytes(host_files.secret(copy, name))
     environment = _environment(config, copy, runtime)
     sentinel = copy.store.parent / ".volume-id"
     sentinel.write_text("drill\n")
@@ -168,7 +180,7 @@ def _decrypt(config: Config, environment: dict[str, str]) -> None:
     )
 
 
-def _load_a_model(config: Config, copy: restored.Copy) -> str:
+def _load_a_model(config: Config, copy: copies.Copy) -> str:
     """Read the newest registered model that is whole in the point, through the rehearsed server.
 
     Any editor can make a version READY that has no files, or others: those are passed over.

@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from mlflowctl import beneath, database, lock, preflight, references, service, state
+from mlflowctl import beneath, database, descent, lock, preflight, references, service, state
 from mlflowctl.ages import parse_age
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
@@ -75,7 +75,7 @@ def _size(config: Config, path: str) -> int:
     """Bytes below a directory of the store, which need not exist, nor be one."""
     try:
         return sum(size for _, size in beneath.walk(config.volume_path, f"{config.store.name}/{path}"))
-    except (OSError, beneath.InTheWay):
+    except (OSError, descent.InTheWay):
         return 0
 
 

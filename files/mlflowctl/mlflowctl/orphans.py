@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from mlflowctl import beneath, database, leftovers, lock, preflight, trees
+from mlflowctl import beneath, database, descent, leftovers, lock, preflight, trees
 from mlflowctl.ages import parse_age
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
@@ -88,7 +88,7 @@ def quarantine(config: Config, older_than: str, say: Say) -> dict[str, Any]:
             try:
                 if _put_aside(config, path, before, suffix):
                     moved.append((path, size))
-            except beneath.InTheWay as error:
+            except descent.InTheWay as error:
                 refused.append(str(error))
     say(f"{len(moved)} files are out of the store")
     if refused:

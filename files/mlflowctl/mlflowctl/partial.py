@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from mlflowctl import beneath, database, restored
+from mlflowctl import beneath, copies, database, descent, fitting, restored
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError, Refused
@@ -53,7 +53,7 @@ class Merged:
     refused: list[str] = field(default_factory=list)
 
 
-def bring_back(config: Config, repository: Restic, place: restored.Place, part: Part, say: Say) -> dict[str, Any]:
+def bring_back(config: Config, repository: Restic, place: copies.Place, part: Part, say: Say) -> dict[str, Any]:
     """Restore a part of a point into the live store.
 
     Raises:
@@ -71,7 +71,7 @@ def bring_back(config: Config, repository: Restic, place: restored.Place, part: 
     }
     if not wanted:
         raise ControlError(f"point {point.name} holds no artifacts of {part.kind} {part.name}: take another point")
-    restored.refuse_without_space(config, root, sum(wanted.values()))
+    fitting.refuse_without_space(config, root, sum(wanted.values()))
     say(f"restoring {len(wanted)} files of {part.kind} {part.name}")
     repository.restore(point.snapshot, root, include=[restored.literal(f"{facts['store']}/{path}")])
     copy = root.relative_to(config.volume_path) / str(facts["store"]).lstrip("/") / path
@@ -79,7 +79,7 @@ def bring_back(config: Config, repository: Restic, place: restored.Place, part: 
     lost = [name for name, size in wanted.items() if arrived.get(name) != size]
     if lost:
         raise ControlError(f"the copy lacks {len(lost)} files, first: {lost[0]}. Nothing live was changed")
-    beneath.give(config.volume_path, copy, beneath.Owner.named(config.user, config.group))
+    beneath.give(config.volume_path, copy, descent.Owner.named(config.user, config.group))
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     put_aside = ""
     if part.replace_live and beneath.look(config.volume_path, live):
@@ -140,13 +140,13 @@ def merge(config: Config, source: str | Path, target: str) -> Merged:
         source: directory of the files, below the volume.
         target: the directory they belong to, below the volume.
     """
-    owner, done = beneath.Owner.named(config.user, config.group), Merged()
+    owner, done = descent.Owner.named(config.user, config.group), Merged()
     for name, _ in list(beneath.walk(config.volume_path, source)):
         try:
             if beneath.rename(config.volume_path, f"{source}/{name}", f"{target}/{name}", owner):
                 done.came += 1
             else:
                 done.stayed += 1
-        except beneath.InTheWay as error:
+        except descent.InTheWay as error:
             done.refused.append(str(error))
     return done

@@ -10,7 +10,22 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlflowctl import archive, database, leftovers, lock, partial, preflight, restored, service, state, swap, trees
+from mlflowctl import (
+    archive,
+    copies,
+    database,
+    host_files,
+    inspection,
+    leftovers,
+    lock,
+    partial,
+    preflight,
+    restored,
+    service,
+    state,
+    swap,
+    trees,
+)
 from mlflowctl.backup import Say
 from mlflowctl.checker import Report
 from mlflowctl.config import Config
@@ -132,7 +147,7 @@ def _run(config: Config, order: Order, say: Say) -> dict[str, Any]:
         say(f"removing {old}, which a killed restore has left")
         trees.remove(old)
     # On the volume, so that the swap is a rename.
-    place = restored.Place(point, config.volume_path / f"{COPY}{point.name}", f"{config.database}_restore")
+    place = copies.Place(point, config.volume_path / f"{COPY}{point.name}", f"{config.database}_restore")
     try:
         if order.part:
             return partial.bring_back(config, repository, place, order.part, say)
@@ -152,7 +167,7 @@ def _point(repository: Restic, order: Order) -> Point:
     return following(repository.points(), archive.moment(order.database_at), repository.name)
 
 
-def _clean(config: Config, place: restored.Place) -> None:
+def _clean(config: Config, place: copies.Place) -> None:
     """Remove what is left of the copy, unless a swap is still to be undone: that needs the place of the copy."""
     if swap.pending(config):
         return
@@ -163,7 +178,7 @@ def _clean(config: Config, place: restored.Place) -> None:
         database.drop(config, place.database)
 
 
-def _whole(config: Config, order: Order, repository: Restic, place: restored.Place, say: Say) -> dict[str, Any]:
+def _whole(config: Config, order: Order, repository: Restic, place: copies.Place, say: Say) -> dict[str, Any]:
     point = place.point
     lives = live_data(config)
     if lives and not order.replace_live:
@@ -174,9 +189,9 @@ def _whole(config: Config, order: Order, repository: Restic, place: restored.Pla
     if order.database_only:
         say(WARNING)
     say(f"restoring point {point.name}, beside what lives")
-    what = restored.Selection(order.database_only, order.database_at)
+    what = copies.Selection(order.database_only, order.database_at)
     copy = restored.fetch(config, repository, place, say, what)
-    report = restored.check(copy, repository, say)
+    report = inspection.check(copy, repository, say)
     _refuse_losses(copy, report, order)
     if not order.database_only:
         copy.give()
@@ -187,8 +202,8 @@ def _whole(config: Config, order: Order, repository: Restic, place: restored.Pla
         swap.swap(copy, suffix)
         service.wait_ready(config)
         if order.tls:
-            restored.put_tls(copy)
-            restored.put_tokens(copy)
+            host_files.put_tls(copy)
+            host_files.put_tokens(copy)
     swap_seconds = time.monotonic() - swap_started
     if lives:
         say(f"point {point.name} is live; what it replaced is kept: mlflowctl leftovers list, suffix {suffix}")
@@ -207,7 +222,7 @@ def _whole(config: Config, order: Order, repository: Restic, place: restored.Pla
     }
 
 
-def _refuse_losses(copy: restored.Copy, report: Report, order: Order) -> None:
+def _refuse_losses(copy: copies.Copy, report: Report, order: Order) -> None:
     """Stop before anything live changes, if the copy is not whole.
 
     Raises:
@@ -215,7 +230,7 @@ def _refuse_losses(copy: restored.Copy, report: Report, order: Order) -> None:
         ControlError: the copy itself is not whole.
     """
     mixed = copy.database_only or order.database_at
-    damaged = restored.check_database(copy) if mixed else report.lost
+    damaged = inspection.check_database(copy) if mixed else report.lost
     if damaged:
         raise ControlError(f"the copy lacks {len(damaged)} things, first: {damaged[0]}. Nothing live was changed")
     if report.lost and not order.unverified:

@@ -13,7 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import beneath, database, restored, service
+from mlflowctl import beneath, copies, database, host_files, service
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
@@ -37,7 +37,7 @@ def _write_journal(config: Config, data: dict[str, Any]) -> None:
     partial.rename(_journal(config))
 
 
-def swap(copy: restored.Copy, suffix: str) -> None:
+def swap(copy: copies.Copy, suffix: str) -> None:
     """Put the live data aside and the copy in its place, all of it or none, and start MLflow on it.
 
     With a copy of the database only, the live artifacts stay where they are.
@@ -58,9 +58,9 @@ def swap(copy: restored.Copy, suffix: str) -> None:
             _drop_uploads(config)
             _move(config, config.store, aside)
             _move(config, copy.store, config.store)
-        for name in restored.SECRETS:
+        for name in host_files.SECRETS:
             partial = secrets / f"{name}.partial"
-            partial.write_bytes(restored.secret(copy, name))
+            partial.write_bytes(host_files.secret(copy, name))
             os.chmod(partial, 0o600)
             partial.rename(secrets / name)
     except BaseException:
@@ -116,7 +116,7 @@ def undo(config: Config) -> None:
         if database.exists(config, config.database):
             database.rename(config, config.database, data["copy_database"])
         database.rename(config, old, config.database)
-    for name in restored.SECRETS:
+    for name in host_files.SECRETS:
         if (kept / name).is_file():
             shutil.copy2(kept / name, config.config_path / "secrets" / name)
 

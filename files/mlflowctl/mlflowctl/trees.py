@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlflowctl import beneath
+from mlflowctl import beneath, descent
 
 
 def walk(root: Path) -> Iterator[tuple[str, int]]:
@@ -31,4 +31,4 @@ def give(root: Path, user: str, group: str) -> None:
     Raises:
         ControlError: it cannot be done.
     """
-    beneath.give(root.parent, root.name, beneath.Owner.named(user, group))
+    beneath.give(root.parent, root.name, descent.Owner.named(user, group))
