@@ -1,4 +1,4 @@
-"""Write the table of docs/access.md: every endpoint of the installed release, and the role that it needs.
+"""Write down every endpoint of the installed release: with its role in docs/access.md, and in files/endpoints.
 
 ``ssh host cat /opt/mlflow/current/release.json | python -m scripts.access_table``
 """
@@ -16,6 +16,7 @@ from scripts.readme_tables import render
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "access.md"
+LISTS = ROOT / "files" / "endpoints"
 RULES = ROOT / "roles" / "proxy" / "files" / "access-rules.yml"
 
 
@@ -39,9 +40,16 @@ def entries_of(endpoints: list[str]) -> list[Entry]:
     return access_table(endpoints, yaml.safe_load(RULES.read_text()), {})
 
 
+def endpoints_list(endpoints: list[str]) -> str:
+    """What ``files/endpoints`` holds of a release: an endpoint on each line."""
+    return "".join(f"{endpoint}\n" for endpoint in sorted(endpoints))
+
+
 def main() -> None:
-    """Rewrite the page for the release whose description comes on standard input."""
-    entries = entries_of(json.load(sys.stdin)["endpoints"])
+    """Rewrite both for the release whose description comes on standard input."""
+    description = json.load(sys.stdin)
+    (LISTS / f"mlflow-{description['version']}.txt").write_text(endpoints_list(description["endpoints"]))
+    entries = entries_of(description["endpoints"])
     PAGE.write_text(render(PAGE.read_text(), "endpoints", endpoints_table(entries)))
 
 

@@ -7,6 +7,7 @@ no rule opens a path that it does not spell out.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable
 from typing import Any, TypedDict
@@ -38,11 +39,33 @@ def access_problems(rules: Any) -> list[str]:
         for role in set(rules) - {"viewer", "editor"}
     ]
     for role, endpoints in rules.items():
+        if not isinstance(endpoints or [], list):
+            problems.append(f"{role} has {endpoints!r}: write a list of endpoints")
+            continue
+        twice = sorted({str(one) for one in endpoints or [] if endpoints.count(one) > 1})
+        problems += [f"{one!r} of {role} stands there twice: keep one" for one in twice]
         problems += [
             f"{endpoint!r} of {role} is no endpoint: write method and path, such as 'POST {{api}}/mlflow/runs/delete'"
             for endpoint in endpoints or []
             if not RULE.fullmatch(str(endpoint))
         ]
+    return problems
+
+
+def rule_problems(rules: dict[str, list[str]], endpoints: list[str]) -> list[str]:
+    """Rules that fit no endpoint and would have no effect, in plain sentences.
+
+    Args:
+        rules: lists of endpoints by role, already found to be well written.
+        endpoints: ``METHOD /path`` of a release; none if they are not known.
+    """
+    known = sorted({_operation(endpoint) for endpoint in endpoints})
+    problems = []
+    for role, endpoint in ((role, endpoint) for role, listed in rules.items() for endpoint in listed or []):
+        if known and endpoint not in known:
+            near = difflib.get_close_matches(_operation(endpoint), known, n=1)
+            fix = f"did you mean {near[0]!r}?" if near else "docs/access.md lists them"
+            problems.append(f"{endpoint!r} of {role} is no endpoint of this release: {fix}")
     return problems
 
 
@@ -121,6 +144,7 @@ class FilterModule:
         """The filters of this file by name."""
         return {
             "access_problems": access_problems,
+            "rule_problems": rule_problems,
             "access_table": access_table,
             "access_map": access_map,
             "access_opened": access_opened,

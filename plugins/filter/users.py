@@ -36,7 +36,9 @@ def user_problems(users: Any, minimum_length: int) -> list[str]:
     Returns:
         One sentence for each fault. They name users, never a password or hash.
     """
-    if not isinstance(users, list) or not users:
+    if users and not isinstance(users, list):
+        return ["it is no list: begin each entry with '- name: '"]
+    if not users:
         return ["it is empty, so nobody could log in: give at least one name and password"]
     if not all(isinstance(user, dict) for user in users):
         return ["every entry must have name, and password or password_hash"]
@@ -45,6 +47,10 @@ def user_problems(users: Any, minimum_length: int) -> list[str]:
         problems += _problems_of_one(user, minimum_length)
     if all(user.get("state", "present") != "present" for user in users):
         problems.append("none of them is present, so nobody could log in: give at least one")
+    elif all(user.get("role") != "admin" or user.get("state", "present") != "present" for user in users):
+        problems.append(
+            "nobody is an admin, so nobody could delete or restore: give at least one present user role: admin"
+        )
     counts = Counter(str(user.get("name", "")) for user in users)
     problems += [f"{name!r} stands there {count} times: keep one entry" for name, count in counts.items() if count > 1]
     return problems

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from plugins.filter.access import ROLES, Entry
-from scripts.access_table import PAGE, endpoints_table, entries_of
+from scripts.access_table import LISTS, PAGE, endpoints_list, endpoints_table, entries_of
 from scripts.readme_tables import render
 from tests.hosts.control import control
 
@@ -63,6 +63,8 @@ def test_the_list_of_endpoints_is_the_installed_releases(endpoints: list[Entry])
     """An endpoint that a new release adds stands in docs/access.md before anybody relies on its role."""
     text = PAGE.read_text()
     assert render(text, "endpoints", endpoints_table(endpoints)) == text, endpoints_table(endpoints)
+    kept = {path.name: path.read_text() for path in LISTS.iterdir()}
+    assert endpoints_list([entry["endpoint"] for entry in endpoints]) in kept.values(), sorted(kept)
 
 
 @pytest.mark.parametrize(

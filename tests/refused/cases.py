@@ -42,6 +42,15 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("empty URL", {"mlflow_public_url": ""}, ["mlflow_public_url", "https://"]),
     # --- names of variables
     ("unknown variable", {"mlflow_verison": "3"}, ["mlflow_verison", "Did you mean mlflow_version?"]),
+    ("misspelt prefix", {"mlfow_workers": 4}, ["mlfow_workers", "Did you mean mlflow_workers?"]),
+    ("wired", {"proxy_site": "other"}, ["proxy_site", "no effect", "set mlflow_unit"]),
+    # --- placeholders; tests/unit/test_variables.py has the rest
+    (
+        "placeholder of the vault",
+        {"mlflow_users": [user(password="replace-this-placeholder", role="admin")]},
+        ["mlflow_users", "ada", "placeholder"],
+    ),
+    ("placeholder as a key", {"mlflow_flask_key": "CHANGE-ME-" * 4}, ["mlflow_flask_key", "placeholder"]),
     # --- users; tests/unit/test_users.py has the rest
     ("no users", {"mlflow_users": []}, ["mlflow_users", "empty"]),
     ("twice", {"mlflow_users": [user(), user()]}, ["mlflow_users", "ada", "2 times", "keep one"]),
@@ -52,12 +61,28 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
         ["proxy_access_rules", "runs/delete", "is no endpoint"],
     ),
     (
+        "rule for no endpoint",
+        {"proxy_access_rules": {"editor": ["POST {api}/mlflow/runs/delet"]}},
+        ["proxy_access_rules", "runs/delet'", "did you mean 'POST {api}/mlflow/runs/delete'"],
+    ),
+    ("no admin", {"mlflow_users": [user()]}, ["mlflow_users", "nobody is an admin", "role: admin"]),
+    (
+        "CA bundle",
+        {"mlflow_pip_ca_bundle": "/nowhere.crt"},
+        ["mlflow_pip_ca_bundle", "/nowhere.crt", "copy the bundle"],
+    ),
+    (
+        "name to reach",
+        {"mlflow_outbound_addresses": ["hooks.example.com"]},
+        ["mlflow_outbound_addresses", "hooks.example.com", "192.0.2.20"],
+    ),
+    (
         "frame",
         {"proxy_frame_ancestors": ["portal.example.com"]},
         ["proxy_frame_ancestors", "portal.example.com", "https://name"],
     ),
-    ("connections", {"proxy_connections_per_address": 0}, ["proxy_connections_per_address", "(0)", "1 or more"]),
-    ("unread answers", {"proxy_unread_answers_mb": 7}, ["proxy_unread_answers_mb", "(7)", "8 or more"]),
+    ("connections", {"proxy_connections_per_address": 0}, ["proxy_connections_per_address", "is 0", "from 1 to 8192"]),
+    ("unread answers", {"proxy_unread_answers_mb": 7}, ["proxy_unread_answers_mb", "is 7", "from 8 to"]),
     (
         "sandbox",
         {"proxy_sandbox_write_paths": ["var/cache site"]},
@@ -130,7 +155,19 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
         {"backup_repositories": [repository(password="hunter2")]},
         ["backup_repositories", "shorter than 16", "leave it empty"],
     ),
-    ("schedule", {"backup_schedule": "sometimes"}, ["backup_schedule", "sometimes"]),
+    (
+        "schedule",
+        {"backup_schedule": "sometimes"},
+        ["backup_schedule is 'sometimes', which systemd does not understand. "],
+    ),
+    ("schedule of the past", {"backup_gc_schedule": "2020-01-01"}, ["backup_gc_schedule is '2020-01-01', which never"]),
+    ("URL to tell", {"backup_notify_url": "hooks.example.com/x"}, ["backup_notify_url", "hooks.example.com", "scheme"]),
+    ("program to tell", {"backup_notify_command": ["logger"]}, ["backup_notify_command", "logger", "absolute path"]),
+    (
+        "one place twice",
+        {"backup_repositories": [repository(), repository(name="b", location="/srv/points/")]},
+        ["backup_repositories", "/srv/points", "location of its own"],
+    ),
     # Debian 12's restic reaches it.
     *(
         [
@@ -146,7 +183,9 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     # --- names and numbers
     ("unit name", {"mlflow_unit": "My Flow"}, ["mlflow_unit", "My Flow", "lower-case"]),
     ("workers", {"mlflow_workers": 129}, ["mlflow_workers", "129", "from 0 to 128"]),
-    ("not a number", {"mlflow_workers": "many"}, ["mlflow_workers", "many"]),
+    ("not a number", {"mlflow_workers": "many"}, ["mlflow_workers is 'many': use a whole number"]),
+    ("text for a switch", {"mlflow_asgi_enabled": "no"}, ["mlflow_asgi_enabled is 'no'", "true or false"]),
+    ("text for a list", {"mlflow_outbound_addresses": "192.0.2.1"}, ["mlflow_outbound_addresses", "write a list"]),
     ("root as user", {"mlflow_user": "root"}, ["mlflow_user", "root", "user of its own"]),
     (
         "archive path",
@@ -192,6 +231,11 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
             "proxy_tls_key_file": "{certificates}/expired.key",
         },
         ["proxy_tls_certificate_file", "expired.crt", "give a valid one"],
+    ),
+    (
+        "ends soon",
+        {"proxy_tls_certificate_file": "{certificates}/soon.crt", "proxy_tls_key_file": "{certificates}/soon.key"},
+        ["proxy_tls_certificate_file", "soon.crt", "less than a day"],
     ),
     (
         "other name",

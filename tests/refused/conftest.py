@@ -19,7 +19,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A good certificate for the host's address, and one for each way to be bad."""
     folder = tmp_path_factory.mktemp("certificates")
 
-    def make(name: str, names: list[x509.GeneralName], first: int, last: int) -> None:
+    def make(name: str, names: list[x509.GeneralName], first: float, last: float) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         now = datetime.now(UTC)
@@ -41,6 +41,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make("good", host, -1, 30)
     make("other", [x509.DNSName("other.example")], -1, 30)
     make("expired", host, -30, -1)
+    make("soon", host, -30, 0.9)
     now = datetime.now(UTC)
     ended = (
         x509.CertificateRevocationListBuilder()

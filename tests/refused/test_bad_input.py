@@ -47,6 +47,7 @@ def test_refused_before_the_first_change(
     done = run_playbook(filled, arguments=("--tags", "check"))
     said = re.sub(r"\s+", " ", done.stdout + done.stderr)
     assert done.returncode != 0, said[-3000:]
+    assert "argument_spec_data" not in said
     for word in words:
         assert word in said, f"{word!r} is not in: {said[-3000:]}"
     for secret in (GOOD, "hunter2", "short-kek"):
@@ -110,6 +111,31 @@ def test_a_missing_variable_is_named(prepared: Any, tmp_path: Path, missing: str
     said = re.sub(r"\s+", " ", done.stdout + done.stderr)
     assert done.returncode != 0, said[-3000:]
     assert words in said, said[-3000:]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "words"),
+    [
+        (("db1", "app1", "proxy1"), ["mlflow_db db1, mlflow_app app1, mlflow_proxy proxy1", "put the same name"]),
+        (("one", "one", "two"), ["mlflow_proxy two", "put the same name"]),
+        (("one", "one", ""), ["mlflow_proxy has 0 hosts"]),
+    ],
+    ids=["three", "two", "none"],
+)
+def test_other_layouts_are_refused(tmp_path: Path, hosts: tuple[str, ...], words: list[str]) -> None:
+    """Before the first connection: no host of these exists."""
+    groups = ("mlflow_db", "mlflow_app", "mlflow_proxy")
+    layout: dict[str, Any] = {
+        group: {"hosts": {name: {}} if name else {}} for group, name in zip(groups, hosts, strict=True)
+    }
+    inventory = tmp_path / "hosts.json"
+    inventory.write_text(json.dumps({"all": {"vars": {"mlflow_public_url": "https://a.example"}, "children": layout}}))
+    done = run_playbook(arguments=("--tags", "check"), environment={"MOLECULE_INVENTORY_FILE": str(inventory)})
+    said = re.sub(r"\s+", " ", done.stdout + done.stderr)
+    assert done.returncode != 0
+    assert "UNREACHABLE" not in said
+    for word in words:
+        assert word in said, said[-2000:]
 
 
 def test_unsupported_distribution(prepared: Any) -> None:

@@ -18,7 +18,13 @@ HASH = sha512_crypt.using(rounds=5000).hash(GOOD)
     ("users", "said"),
     [
         ([], "empty"),
-        ("ada", "empty"),
+        ("ada", "no list"),
+        ({"name": "ada", "password": GOOD}, "no list"),
+        ([{"name": "ada", "password": GOOD}], "nobody is an admin"),
+        (
+            [{"name": "ada", "password": GOOD, "role": "admin", "state": "locked"}, {"name": "bob", "password": GOOD}],
+            "nobody is an admin",
+        ),
         (["ada"], "every entry"),
         ([{"name": "a:b", "password": GOOD}], "no colon"),
         ([{"name": "a\nb", "password": GOOD}], "line break"),
@@ -56,7 +62,7 @@ def test_problems_are_said_without_the_password(users: Any, said: str) -> None:
 
 def test_good_users_have_no_problems() -> None:
     """A password or a hash is enough."""
-    users = [{"name": "ada@example.com", "password": GOOD}, {"name": "bob", "password_hash": HASH}]
+    users = [{"name": "ada@example.com", "password": GOOD, "role": "admin"}, {"name": "bob", "password_hash": HASH}]
     assert user_problems(users, 12) == []
 
 
