@@ -207,7 +207,7 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     # --- ports
     ("one port twice", {"proxy_http_port": 443}, ["proxy_http_port", "443", "another port"]),
     ("port held", {"proxy_http_port": 7777}, ["proxy_http_port", "7777", "python3", "stop that program"]),
-    ("another instance", {"mlflow_unit": "second"}, ["443", "other.conf", "ports of its own"]),
+    ("another instance", {"mlflow_unit": "second"}, ["mlflow_unit is 'second'", "'other'", "A host holds one"]),
     # --- certificates
     (
         "half a certificate",

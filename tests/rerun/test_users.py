@@ -12,7 +12,7 @@ from tests.hosts.playbook import ask, run_playbook
 KEPT = {"name": "ada", "password": "correct-horse-battery", "role": "admin"}
 LEAVING = {"name": "bob", "password": "second-secret-word"}
 LOCKED = {"name": "dan", "password": "fourth-secret-word"}
-NEW = {"name": "carol", "password": "third-secret-word"}
+NEW = {"name": "carol", "password": "third-secret-word", "role": "admin"}
 
 
 def processes(host: Any) -> str:

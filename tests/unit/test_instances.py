@@ -1,0 +1,38 @@
+"""A second instance, or one that would begin anew, is refused whichever variable says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from plugins.filter.instances import instance_problems
+
+LINES = [
+    "mlflow-db-init.service:User=mlflow",
+    "mlflow-db-init.service:EnvironmentFile=/etc/mlflow/mlflow.env",
+    "mlflow-db-init.service:ReadWritePaths=/var/lib/mlflow/artifacts",
+    "/etc/mlflow/pg_service.conf:dbname=mlflow",
+]
+SAME = {"unit": "mlflow", "config": "/etc/mlflow", "volume": "/var/lib/mlflow/artifacts", "database": "mlflow"}
+OTHER = {"unit": "mlflow2", "config": "/etc/mlflow2", "volume": "/srv/two", "database": "two"}
+
+
+@pytest.mark.parametrize("part", ["unit", "config", "volume", "database"])
+def test_one_other_name_is_enough(part: str) -> None:
+    """The message has what is wanted, what is there, and the way out."""
+    (problem,) = instance_problems(LINES, "host", SAME | {part: OTHER[part]}, [])
+    assert f"'{OTHER[part]}'" in problem
+    assert f"'{SAME[part]}'" in problem
+    assert "another host" in problem
+
+
+def test_all_names_of_its_own_do_not_help() -> None:
+    """nginx, PostgreSQL and mlflowctl are still shared."""
+    (problem,) = instance_problems(LINES, "host", OTHER, ["config", "volume", "database"])
+    assert "playbooks/uninstall.yml -e mlflow_unit=mlflow." in problem
+
+
+def test_the_same_and_what_was_moved_pass() -> None:
+    """Data that are where the run would serve from, and a bare host."""
+    assert instance_problems(LINES, "host", SAME, []) == []
+    assert instance_problems(LINES, "host", SAME | {"volume": "/srv/two"}, ["volume"]) == []
+    assert instance_problems([], "host", OTHER, []) == []
