@@ -56,7 +56,7 @@ def instance_problems(lines: list[str], host: str, wanted: dict[str, str], there
             problems.append(
                 f"{variable} is '{wanted[part]}', where nothing is, and '{wanted['unit']}' on {host} serves from "
                 f"'{present[part]}': it would begin anew, empty. Set the variable back; to move, stop "
-                f"{wanted['unit']}.target and bring the data to the new place first. A second instance needs another host."
+                f"{wanted['unit']}.target and bring the data to the new place first. A second one needs another host."
             )
     return problems
 
