@@ -1,0 +1,77 @@
+"""``python -m tests.day CONTAINER INVENTORY URL --ca FILE --login NAME:PASSWORD``: live through the day and print a table.
+
+Long unless ``--short``. ``--only WORD`` takes the steps with that word, ``--write`` keeps the table in docs/results/day.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.day.steps import STEPS, Step
+from tests.day.watch import Heard, Server
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results" / "day.json"
+
+
+def live(server: Server, step: Step) -> Heard:
+    """One step: do it, listen, undo it, and wait until the server answers."""
+    heard = Heard(step.name)
+    since = server.run("date '+%F %T'").stdout.strip()
+    wrong = [step.do(server)]
+    heard.client, heard.client_seconds = server.ask()
+    heard.status = server.status()
+    if step.undo:
+        wrong.append(step.undo(server))
+    heard.back, heard.back_seconds = server.wait()
+    heard.notified = server.notified(since)
+    heard.problems = [problem for problem in wrong if problem]
+    if not heard.back:
+        heard.problems.append("it did not come back")
+    if heard.status == "traceback":
+        heard.problems.append("mlflowctl status ended in a traceback")
+    return heard
+
+
+def table(day: list[Heard]) -> str:
+    """A Markdown table with a line for each step."""
+    lines = ["| step | client | after s | `mlflowctl status` | notified | back after s |", "|---|---|---|---|---|---|"]
+    for heard in day:
+        lines.append(
+            f"| {heard.step} | {heard.client} | {heard.client_seconds:.1f} | {heard.status[:160]} | {heard.notified} "
+            f"| {heard.back_seconds:.1f} |"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the table; how many steps went wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("container")
+    parser.add_argument("inventory")
+    parser.add_argument("url")
+    parser.add_argument("--ca", required=True)
+    parser.add_argument("--login", required=True)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--write", action="store_true")
+    given = parser.parse_args(arguments)
+    name, _, password = given.login.partition(":")
+    server = Server(given.container, given.inventory, given.url, given.ca, (name, password))
+    day = []
+    for step in STEPS:
+        if (step.long and given.short) or given.only not in step.name:
+            continue
+        day.append(live(server, step))
+        print(f"{step.name}: {'; '.join(day[-1].problems) or 'as it should be'}", file=sys.stderr, flush=True)
+    print(table(day))
+    if given.write:
+        RESULTS.write_text(json.dumps([asdict(heard) for heard in day], indent=1) + "\n")
+    return sum(bool(heard.problems) for heard in day)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

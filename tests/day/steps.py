@@ -1,0 +1,120 @@
+"""What happens on the day."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.day.watch import Server
+
+ROOT = Path(__file__).parents[2]
+ARTIFACTS = "/var/lib/mlflow/artifacts"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that happens, and how it is undone; without that the server returns by itself."""
+
+    name: str
+    do: Callable[[Server], str]
+    undo: Callable[[Server], str] | None = None
+    long: bool = False
+
+
+def play(playbook: str, *arguments: str, refused: str = "") -> Callable[[Server], str]:
+    """Run a playbook; what went wrong, if anything did. ``refused`` is what a refusal must say."""
+
+    def run(server: Server) -> str:
+        command = [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            server.inventory,
+            playbook,
+            *arguments,
+        ]
+        environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=1200
+        )
+        said = " ".join((done.stdout + done.stderr).split())
+        if refused:
+            return "" if done.returncode and refused in said else f"not refused: {said[-300:]}"
+        return f"{playbook}: {said[-300:]}" if done.returncode else ""
+
+    return run
+
+
+def shell(command: str) -> Callable[[Server], str]:
+    """Run a command on the host; what it complained of if it failed."""
+
+    def run(server: Server) -> str:
+        done = server.run(command)
+        return f"{command}: {(done.stderr or done.stdout).strip()[-200:]}" if done.returncode else ""
+
+    return run
+
+
+def reboot(server: Server) -> str:
+    """As near to one as a container comes."""
+    done = subprocess.run(
+        ["docker", "restart", server.container], capture_output=True, text=True, check=False, timeout=120
+    )
+    return done.stderr.strip()
+
+
+PARTS = [
+    "mlflow.service",
+    "mlflow-asgi.service",
+    "nginx.service",
+    "mlflow-login.service",
+    "mlflow-uploads.service",
+    "$(systemctl list-units --plain --no-legend 'postgresql@*' | cut -d' ' -f1)",
+]
+
+
+def label(part: str) -> str:
+    """A part's name in the table."""
+    return "postgresql" if part.startswith("$") else part.removesuffix(".service")
+
+
+STEPS = [
+    Step("install", play("site.yml"), long=True),
+    Step("users", play("playbooks/users.yml")),
+    Step(
+        "settings",
+        play("site.yml", "--tags", "mlflow", "-e", json.dumps({"mlflow_threads": 6})),
+        play("site.yml"),
+        long=True,
+    ),
+    *(
+        Step(f"{label(part)} stopped", shell(f"systemctl stop {part}"), shell(f"systemctl start {part}"))
+        for part in PARTS
+    ),
+    # Killed, each must return by itself.
+    *(Step(f"{label(part)} killed", shell(f"systemctl kill --signal KILL {part}")) for part in PARTS),
+    Step(
+        "volume away",
+        shell(
+            f"systemctl stop mlflow.service; mv {ARTIFACTS} {ARTIFACTS}.away; systemctl start --no-block mlflow.service"
+        ),
+        shell(f"rm -rf {ARTIFACTS}; mv {ARTIFACTS}.away {ARTIFACTS}; systemctl restart mlflow.service"),
+    ),
+    Step(
+        "volume full",
+        play("site.yml", "--tags", "mlflow", "-e", json.dumps({"mlflow_volume_reserve_mb": 1000000000})),
+        play("site.yml", "--tags", "mlflow"),
+        long=True,
+    ),
+    Step("recovery point", shell("mlflowctl backup")),
+    Step("restore", shell("mlflowctl restore latest --replace-live"), long=True),
+    Step(
+        "second instance", play("site.yml", "--tags", "check", "-e", "mlflow_unit=second", refused="A host holds one")
+    ),
+    Step("uninstall", play("playbooks/uninstall.yml"), play("site.yml"), long=True),
+    Step("reboot", reboot, long=True),
+]

@@ -1,0 +1,94 @@
+"""Ask as a client, as an operator and as somebody who is notified."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+# A hang, not a measure: nothing takes so long that works.
+BOUND = 180.0
+
+
+@dataclass
+class Heard:
+    """What was said during one step, and after how many seconds."""
+
+    step: str
+    client: str = ""
+    client_seconds: float = 0.0
+    status: str = ""
+    notified: str = ""
+    back_seconds: float = 0.0
+    back: bool = True
+    problems: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Server:
+    """A server in a container that stands for its host."""
+
+    container: str
+    inventory: str
+    url: str
+    ca: str
+    login: tuple[str, str]
+    unit: str = "mlflow"
+
+    def run(self, command: str, bound: float = 600) -> subprocess.CompletedProcess[str]:
+        """A shell command on the host."""
+        asked = ["docker", "exec", self.container, "sh", "-c", command]
+        return subprocess.run(asked, capture_output=True, text=True, check=False, timeout=bound)
+
+    def ask(self, path: str = "/api/2.0/mlflow/experiments/search?max_results=1", **more: Any) -> tuple[str, float]:
+        """Status and message of a request, or the client's error; and how long it took."""
+        begun = time.monotonic()
+        wanted: dict[str, Any] = {"method": "GET", "url": self.url + path, "timeout": 30} | more
+        try:
+            with requests.Session() as session:
+                session.trust_env, session.verify, session.auth = False, self.ca, self.login
+                answer = session.request(**wanted)
+            said = f"{answer.status_code}" if answer.ok else f"{answer.status_code} {_message(answer)}"
+        except requests.RequestException as error:
+            said = type(error).__name__
+        return said, time.monotonic() - begun
+
+    def wait(self, bound: float = BOUND) -> tuple[bool, float]:
+        """Whether the server answers again, and after how long."""
+        begun = time.monotonic()
+        while time.monotonic() - begun < bound:
+            if self.ask()[0] == "200":
+                return True, time.monotonic() - begun
+            time.sleep(0.5)
+        return False, bound
+
+    def status(self) -> str:
+        """What `mlflowctl status` says is wrong, in one line."""
+        done = self.run("mlflowctl status --json", 60)
+        if "Traceback" in done.stderr:
+            return "traceback"
+        try:
+            problems = json.loads(done.stdout).get("problems", [])
+        except ValueError:
+            return f"exit {done.returncode}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}"
+        said = [problem if isinstance(problem, str) else json.dumps(problem) for problem in problems]
+        return "; ".join(said) or "no problem"
+
+    def notified(self, since: str) -> str:
+        """The units whose failure somebody was told of since a moment of the host's clock."""
+        command = (
+            f"journalctl --quiet --since '{since}' --output json _SYSTEMD_SLICE=system-{self.unit}\\\\x2dnotify.slice"
+            f" --unit '{self.unit}-notify@*' | grep -o 'notify@[A-Za-z0-9@.\\\\-]*service' | sort -u"
+        )
+        return ", ".join(self.run(command).stdout.split()) or "nobody"
+
+
+def _message(answer: requests.Response) -> str:
+    try:
+        return str(answer.json().get("message", ""))[:120]
+    except ValueError:
+        return answer.text.strip().splitlines()[0][:80] if answer.text.strip() else ""
