@@ -17,7 +17,7 @@ test: ## every test, from a fresh machine; about 45 minutes on two cores, more o
 test-fast: ## the tests without containers, under a minute
 	@tests/run fast
 
-soak: ## the long proofs, for hours: kills everywhere, 100 points under load, abuse (ABUSE_SECONDS, 7200)
+soak: ## the long proofs, for hours: kills everywhere, 100 points under load, abuse (ABUSE_SECONDS, 7200), a long day
 	@tests/run soak
 
 bench: ## how fast it is, against stock MLflow on this machine; an hour on an idle one
