@@ -83,10 +83,10 @@ def bodies(server: Server) -> None:
 
 def files(server: Server) -> None:
     """A thousand files of 4 KiB to read, and one of 1 GiB, as the server itself would have written them."""
-    folder, owner = server.store, server.owner
+    folder = server.store
     code = (
         f"mkdir -p {folder}/read && cd {folder}/read && for i in $(seq 0 999); do head -c 4096 /dev/zero > $i; done && "
-        f"head -c 1G /dev/urandom > big && chown -R {owner} . && chmod -R u=rwX,g=rwX ."
+        f"head -c 1G /dev/urandom > big && chown -R --reference={folder} . && chmod -R u=rwX,g=rwX ."
     )
     on_host("sh", "-c", f"test -s {folder}/read/big || {{ {code}; }}")
 

@@ -6,11 +6,16 @@ import base64
 import json
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 HOST = "mlflow-bench"
+# The container that commands run in: another one within `elsewhere`.
+_container = ContextVar("container", default=HOST)
 ADDRESS = "127.0.0.31"
 LOGIN = ("bench", "nothing-but-a-benchmark")
 CA = ROOT / ".cache" / "bench" / "ca.crt"
@@ -47,8 +52,7 @@ class Server:
         units: the systemd units whose memory is its.
         headers: what every request carries.
         artifacts: path of the URL below which artifacts lie.
-        store: where they lie on the host.
-        owner: whose they are.
+        store: where they lie on the host; it is there, and its owner theirs.
     """
 
     name: str
@@ -57,7 +61,6 @@ class Server:
     headers: dict[str, str] = field(default_factory=dict)
     artifacts: str = "/api/2.0/mlflow-artifacts/artifacts"
     store: str = "/var/lib/mlflow/artifacts/store"
-    owner: str = "mlflow:mlflow-artifacts"
 
 
 _login = base64.b64encode(":".join(LOGIN).encode()).decode()
@@ -72,7 +75,6 @@ STOCK = Server(
     url=f"http://{ADDRESS}:5000",
     units=("mlflow-stock.service",),
     store="/var/lib/mlflow/stock",
-    owner="postgres",
 )
 BARE = Server(
     name="limit",
@@ -81,8 +83,17 @@ BARE = Server(
     headers={"Host": ADDRESS},
     artifacts="/files",
     store="/var/lib/mlflow/artifacts/limit",
-    owner="www-data",
 )
+
+
+@contextmanager
+def elsewhere(container: str) -> Iterator[None]:
+    """Measure the host in another container. It answers to the same URL, from inside."""
+    token = _container.set(container)
+    try:
+        yield
+    finally:
+        _container.reset(token)
 
 
 def on_host(*command: str, said: str = "") -> str:
@@ -91,9 +102,8 @@ def on_host(*command: str, said: str = "") -> str:
     Raises:
         SystemExit: it failed.
     """
-    done = subprocess.run(
-        ["docker", "exec", "--interactive", HOST, *command], input=said, capture_output=True, text=True, check=False
-    )
+    whole = ["docker", "exec", "--interactive", _container.get(), *command]
+    done = subprocess.run(whole, input=said, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)[:300]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done.stdout
