@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from tests.abuse.found import Attack
@@ -60,7 +61,7 @@ def senders(attack: Attack) -> None:
         # All kinds at once, or one of them with every connection.
         alone = attack.dice.random() < 0.5 and attack.left() > BOUND
         clients = kinds[0] * len(kinds) if alone else [client for kind in kinds for client in kind]
-        _hold(attack, clients, "sends")
+        _hold(attack, clients)
 
 
 def readers(attack: Attack) -> None:
@@ -89,7 +90,7 @@ def readers(attack: Attack) -> None:
         while attack.goes_on():
             count = dice.randrange(20, 40)
             clients = [Client(head, reads=dice.randrange(1, 500), pause=1) for head in heads for _ in range(count)]
-            _hold(attack, clients, "reads")
+            _read(attack, clients, root)
     finally:
         with target.session("editor") as http:
             for name in ("plain", "a%24b"):
@@ -97,10 +98,29 @@ def readers(attack: Attack) -> None:
             http.post(f"{target.url}{REST}/experiments/delete", json={"experiment_id": experiment}, timeout=60)
 
 
-def _hold(attack: Attack, clients: Sequence[Client], what: str) -> None:
+def _hold(attack: Attack, clients: Sequence[Client]) -> None:
     patience = attack.left(BOUND) + 1
     for client, ended in zip(clients, talk_all(attack.target, clients, patience), strict=True):
         attack.found.answers[ended.status] += 1
         if ended.status == OPEN and patience > BOUND:
             line = client.head.split(b"\r\n")[0].decode("latin-1") if client.tls else "a handshake"
-            attack.found.fault(f"{line}: a client that {what} a byte a second is not ended within {BOUND} s")
+            attack.found.fault(f"{line}: a client that sends a byte a second is not ended within {BOUND} s")
+
+
+def _read(attack: Attack, clients: Sequence[Client], root: str) -> None:
+    """Hold answers; nginx's log says when it has ended them, since what lies on the way still goes on to the client."""
+    patience, before = attack.left(BOUND) + 1, _logged(attack, root)
+    with ThreadPoolExecutor(1) as pool:
+        talking = pool.submit(talk_all, attack.target, clients, patience)
+        wait([talking], patience - 1)
+        ended = _logged(attack, root) - before
+        for one in talking.result():
+            attack.found.answers[one.status] += 1
+    sent = sum(root.encode() in client.head for client in clients)
+    if patience > BOUND and ended < sent:
+        attack.found.fault(f"{sent - ended} of {sent} clients that read a byte a second are not ended within {BOUND} s")
+
+
+def _logged(attack: Attack, root: str) -> int:
+    """How many requests for artifacts nginx is done with."""
+    return int(attack.target.shell(f"grep --count 'GET [^ ]*/{root}/' /var/log/nginx/access.log") or 0)
