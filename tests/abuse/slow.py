@@ -87,7 +87,8 @@ def readers(attack: Attack) -> None:
         search + question.encode(),
     ]
     try:
-        while attack.goes_on():
+        # Once at least: on a busy machine all of this takes longer than a short turn.
+        while attack.goes_on() or not attack.found.answers:
             count = dice.randrange(20, 40)
             clients = [Client(head, reads=dice.randrange(1, 500), pause=1) for head in heads for _ in range(count)]
             _read(attack, clients, root)
@@ -109,7 +110,7 @@ def _hold(attack: Attack, clients: Sequence[Client]) -> None:
 
 def _read(attack: Attack, clients: Sequence[Client], root: str) -> None:
     """Hold answers; nginx's log says when it has ended them, since what lies on the way still goes on to the client."""
-    patience, before = attack.left(BOUND) + 1, _logged(attack, root)
+    patience, before = max(5.0, attack.left(BOUND)) + 1, _logged(attack, root)
     with ThreadPoolExecutor(1) as pool:
         talking = pool.submit(talk_all, attack.target, clients, patience)
         wait([talking], patience - 1)
