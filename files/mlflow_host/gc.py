@@ -5,11 +5,16 @@ login that no process of ours has. Here the scheme means the store's directory.
 
 Any editor writes rows, and one of them must not end the removal of all others, nor
 make the host ask another one: what is not a directory below the store is left alone.
+
+On standard input stand the IDs that may go, by kind: who runs this has looked whether
+others need their files. Whatever else MLflow finds is passed over.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -68,14 +73,49 @@ def main() -> int:
 
     try:
         uri, store = required("MLFLOW_BACKEND_STORE_URI"), required("MLFLOW_ARTIFACTS_DESTINATION")
-        if not hasattr(cli, "get_artifact_repository"):
-            raise SettingsError("this MLflow's gc finds its repositories elsewhere: mlflow_host.gc does not fit it")
+        names = {kind: set(found) for kind, found in json.load(sys.stdin).items()}
+        if not hasattr(cli, "get_artifact_repository") or not hasattr(cli, "_get_store"):
+            raise SettingsError(
+                "this MLflow's gc finds its repositories or its store elsewhere: mlflow_host.gc does not fit it"
+            )
         cli.get_artifact_repository = lambda artifact_uri, *_, **__: local(LocalArtifactRepository, artifact_uri, store)
+        get_store = cli._get_store
+        cli._get_store = lambda *arguments, **named: only(get_store(*arguments, **named), names)
         cli.gc.main(["--backend-store-uri", uri, *sys.argv[1:]], standalone_mode=False)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def only(store: Any, names: dict[str, set[str]]) -> Any:
+    """MLflow's store, in which nothing is deleted but what has these IDs.
+
+    Args:
+        store: MLflow's; it is changed.
+        names: IDs by kind: ``run``, ``logged_model``, ``experiment``.
+    """
+    runs, models = store._get_deleted_runs, store._get_deleted_logged_models
+    search_experiments, search_runs = store.search_experiments, store.search_runs
+    store._get_deleted_runs = lambda *given, **named: [
+        found for found in runs(*given, **named) if found in names["run"]
+    ]
+    store._get_deleted_logged_models = lambda *given, **named: [
+        found for found in models(*given, **named) if found in names["logged_model"]
+    ]
+    store.search_experiments = lambda *given, **named: _kept(
+        search_experiments(*given, **named), lambda found: found.experiment_id in names["experiment"]
+    )
+    store.search_runs = lambda *given, **named: _kept(
+        search_runs(*given, **named), lambda found: found.info.run_id in names["run"]
+    )
+    return store
+
+
+def _kept(page: Any, wanted: Callable[[Any], bool]) -> Any:
+    """A page of a search without some of its entries; the next page is where it was."""
+    page[:] = filter(wanted, page)
+    return page
 
 
 def local(repository: Any, uri: str, store: str) -> Any:

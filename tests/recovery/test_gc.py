@@ -49,15 +49,46 @@ def test_deleted_runs_go_for_good(control: Any, host: Any, server: Any, client: 
     assert http.get(ask + kept).ok
 
 
-def test_what_a_model_needs_stays(control: Any, client: Any) -> None:
-    """A deleted run whose files a registered model relies on is named, and nothing is removed."""
+def test_what_a_model_needs_stays(control: Any, host: Any, server: Any, client: Any) -> None:
+    """A deleted run whose files a registered model relies on is named and stays; the others go."""
+    store = server["mlflow_volume_path"] + "/store"
     _, deleted = client("-c", DELETE_ONE).split()[-2:]
+    _, other = client("-c", DELETE_ONE).split()[-2:]
     client("-c", RELY_ON_IT, deleted)
-    said = control.run("gc --older-than 0s", expect=1)["error"]
-    assert "relies/1" in said
-    assert "Nothing was removed" in said
+    done = control.run("gc --older-than 0s")
+    assert [line for line in done["left_alone"] if deleted in line and "relies/1" in line]
+    assert host.run(f"test -e {store}/*/{deleted}/artifacts/folder/file.txt").rc == 0
+    assert host.run(f"test -e {store}/*/{other}").rc != 0 or not host.check_output(f"find {store}/*/{other} -type f")
     client("-c", "from mlflow import MlflowClient; MlflowClient().delete_registered_model('relies')")
-    assert control.run("gc --older-than 0s")["runs"] == 1
+    done = control.run("gc --older-than 0s")
+    assert (done["runs"], done["left_alone"]) == (1, [])
+
+
+def test_a_directory_in_which_others_live_stays(control: Any, server: Any, http: Any, client: Any) -> None:
+    """An editor locates an experiment in the directory of a run that is deleted: its runs keep their files."""
+    api = f"{server.url}/api/2.0/mlflow"
+    _, deleted = client("-c", DELETE_ONE).split()[-2:]
+    _, other = client("-c", DELETE_ONE).split()[-2:]
+    at = http.get(f"{api}/runs/get", params={"run_id": deleted}).json()["run"]["info"]["artifact_uri"]
+    created = http.post(f"{api}/experiments/create", json={"name": f"in-{deleted}", "artifact_location": at})
+    inner = created.json()["experiment_id"]
+    info = http.post(f"{api}/runs/create", json={"experiment_id": inner}).json()["run"]["info"]
+    path = info["artifact_uri"].removeprefix("mlflow-artifacts:/")
+    file = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/{path}/file.txt"
+    assert http.put(file, data=b"alive").ok
+
+    done = control.run("gc --older-than 0s")
+    assert [line for line in done["left_alone"] if deleted in line]
+    assert http.get(file).content == b"alive"
+    assert http.get(f"{api}/runs/get", params={"run_id": deleted}).ok
+    assert http.get(f"{api}/runs/get", params={"run_id": other}).status_code == 404
+
+    # The experiment goes, with its run, and so does what it had kept.
+    assert http.post(f"{api}/experiments/delete", json={"experiment_id": inner}).ok
+    control.run("gc --older-than 0s")
+    control.run("gc --older-than 0s")
+    assert http.get(f"{api}/runs/get", params={"run_id": deleted}).status_code == 404
+    assert http.get(f"{api}/experiments/get", params={"experiment_id": inner}).status_code == 404
 
 
 def test_orphans_are_put_aside_only_when_told(control: Any, host: Any, http: Any, server: Any) -> None:

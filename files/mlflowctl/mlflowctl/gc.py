@@ -1,69 +1,68 @@
 """Remove for good what users have deleted: `mlflow gc`, with an age, a rehearsal, and under the lock.
 
 MLflow only marks runs, experiments and models as deleted. `mlflow gc` then
-deletes files first and rows second, and does not ask whether a registered
-model still needs the files. This asks.
+deletes files first and rows second, and does not ask whether somebody else still needs
+the files. This asks, leaves alone what others need, and removes the rest.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
-from mlflowctl import beneath, database, descent, lock, preflight, references, service, state
+from mlflowctl import beneath, database, descent, lock, overlaps, preflight, references, service, state
 from mlflowctl.ages import parse_age
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
-from mlflowctl.errors import ProblemFound
-from mlflowctl.printable import printable
 from mlflowctl.process import run as run_program
 
-
-def doomed(connection: psycopg.Connection[Any], before_ms: int) -> list[tuple[str, str, str]]:
-    """Kind, ID and artifact URI of everything that was deleted before a time (milliseconds since 1970)."""
-    return connection.execute(
-        "SELECT 'run', run_uuid, artifact_uri FROM runs WHERE lifecycle_stage = 'deleted' AND deleted_time < %(before)s"
-        " UNION ALL SELECT 'logged_model', model_id, artifact_location FROM logged_models"
-        " WHERE lifecycle_stage = 'deleted' AND last_updated_timestamp_ms < %(before)s ORDER BY 1, 2",
-        {"before": before_ms},
-    ).fetchall()
+# How many of what stays the facts name.
+NAMED = 20
 
 
 def run(config: Config, older_than: str, dry_run: bool, say: Say) -> dict[str, Any]:
     """Remove what was deleted longer ago than an age, or only say what that would be.
 
     Returns:
-        How many runs and models, and bytes.
+        How many runs and models, bytes, and what was left alone because others need its files.
 
     Raises:
         Busy: another transaction runs.
-        ProblemFound: a registered model relies on files that would go.
         ControlError: it cannot run.
     """
     before = int((time.time() - parse_age(older_than, "--older-than")) * 1000)
     with lock.exclusive(config.state_path, "gc"):
         preflight.check_volume(config)
+        resolver = references.Resolver(config.store, {}, {}, {})
         with database.snapshot(config) as (connection, _):
-            found = doomed(connection, before)
-            needed = list(references.strong(connection, config.store))
-            resolver = references.Resolver(config.store, {}, {}, {})
-            paths = {path: name for _, name, uri in found if (path := resolver.path(uri))}
-        _refuse_needed(paths, needed)
+            found = overlaps.deleted(connection, resolver, before)
+            others = overlaps.others(connection, resolver, found)
+            stays = overlaps.left_alone(found, others, references.strong(connection, config.store))
+            going = [one for one in found if one not in stays]
+            experiments = overlaps.experiments(connection, going)
+        names = {kind: [one.name for one in going if one.kind == kind] for kind in ("run", "logged_model")} | {
+            "experiment": experiments
+        }
+        words = [
+            f"{one} stays: {owner} needs its files. Delete that, too, or restore this" for one, owner in stays.items()
+        ]
         facts: dict[str, Any] = {
-            "runs": sum(kind == "run" for kind, _, _ in found),
-            "logged_models": sum(kind == "logged_model" for kind, _, _ in found),
-            "bytes": sum(_size(config, path) for path in paths),
+            "runs": len(names["run"]),
+            "logged_models": len(names["logged_model"]),
+            "bytes": sum(_size(config, path) for path in {one.path for one in going if one.path}),
+            "left_alone": words[:NAMED],
+            "left_alone_count": len(words),
             "dry_run": dry_run,
         }
+        for line in words:
+            say(line)
         if dry_run:
             return facts
         say(f"removing {facts['runs']} runs and {facts['logged_models']} models, {facts['bytes']} bytes")
         try:
-            _gc(config, older_than)
+            _gc(config, older_than, names)
         except BaseException as error:
             state.record(config, "gc", False, error=str(error) or type(error).__name__)
             raise
@@ -79,33 +78,13 @@ def _size(config: Config, path: str) -> int:
         return 0
 
 
-def _refuse_needed(paths: dict[str, str], needed: list[references.Reference]) -> None:
-    """Refuse if a model that lives relies on what would go. What is broken already relies on nothing.
-
-    Raises:
-        ProblemFound: names the first model and what it relies on.
-    """
-    relies = [
-        (reference, paths[above])
-        for reference in needed
-        if reference.present
-        for above in accumulate(reference.path.split("/"), "{}/{}".format)
-        if above in paths
-    ]
-    if relies:
-        reference, name = relies[0]
-        raise ProblemFound(
-            f"{len(relies)} models rely on files that would go; "
-            f"first: {reference.kind} {printable(reference.name)} needs {name}. "
-            "Delete the model too, or bring the run back with `mlflow runs restore`. Nothing was removed"
-        )
-
-
-def _gc(config: Config, older_than: str) -> None:
+def _gc(config: Config, older_than: str, names: dict[str, list[str]]) -> None:
+    """Let MLflow remove these, of what it finds itself to be old enough."""
     interpreter = config.root_path / "current" / "bin" / "python"
     run_program(
         [str(interpreter), "-m", "mlflow_host.gc", "--older-than", older_than],
         service.environment(config),
+        said=json.dumps(names),
         cwd=str(Path("/")),
         **service.user(config),
     )
