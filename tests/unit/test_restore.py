@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 import subprocess
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,11 +19,15 @@ from mlflowctl import (
     config,
     copies,
     database,
+    described,
     frozen,
     host_files,
+    process,
+    references,
     restore,
     restored,
 )
+from mlflowctl.access import User
 from mlflowctl.errors import ControlError
 from mlflowctl.repository import VERIFIED, Point
 
@@ -91,6 +97,8 @@ def tampered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> copies.Copy:
     copy = copies.Copy(copies.Place(Point("x", "s", datetime.now(UTC), VERIFIED, ()), root, "d"), instance, {})
     (copy.stage / "host" / str(tls).lstrip("/")).mkdir(parents=True)
     monkeypatch.setattr("mlflowctl.access.load", lambda: SimpleNamespace(tls=tls))
+    ada = User("ada", "admin", "", "present")
+    monkeypatch.setattr("mlflowctl.access.users", lambda _: {"ada": ada})
     monkeypatch.setattr(host_files, "run", lambda *_: None)
     return copy
 
@@ -147,6 +155,22 @@ def test_a_link_in_a_point_is_not_followed(tampered: copies.Copy, tmp_path: Path
         {"hash": "{SHA}x\nada:y"},
         {"more": 1},
         {"expires": "soon"},
+        {"expires": "2026-11-21"},
+        {"expires": 5},
+        {"expires": ["x"]},
+        {"expires": "0001-01-01T00:00:00+14:00", "created": "now"},
+        {"created": None},
+        {"created": 5},
+        {"created": {}},
+        {"lifetime": "5"},
+        {"lifetime": True},
+        {"name": 5},
+        {"name": ["ci"]},
+        {"name": None},
+        {"owner": {}},
+        {"role": ["editor"]},
+        {"hash": None},
+        {"name": "ci\n"},
     ],
 )
 def test_tokens_of_a_point_are_looked_at(tampered: copies.Copy, change: dict[str, object]) -> None:
@@ -161,11 +185,137 @@ def test_tokens_of_a_point_are_looked_at(tampered: copies.Copy, change: dict[str
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps([token | change]))
     with pytest.raises(ControlError, match="tokens of the recovery point"):
-        host_files.put_tokens(tampered)
+        host_files.put_tokens(tampered, print)
     assert not target.exists()
     file.write_text(json.dumps([token]))
-    host_files.put_tokens(tampered)
+    host_files.put_tokens(tampered, print)
     assert json.loads(target.read_text()) == [token]
+
+
+TOKEN = (
+    '{"name": "ci", "owner": "ada", "role": "editor", "hash": "{SSHA}' + "A" * 40 + '",'
+    ' "created": "2026-11-21T00:00:00+00:00", "lifetime": null, "expires": null}'
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [f"[{TOKEN},{TOKEN}]", "[" * 100_000, "{" + '"a":{' * 50_000, TOKEN, "5", "null", '"x"', "[5]", "[[]]", "", "\xff", "[" + "9" * 5000 + "]"],
+    ids=["twice", "deep list", "deep object", "object", "number", "null", "text", "list of numbers", "list of lists", "empty", "no UTF-8", "long number"],
+)  # fmt: skip
+def test_a_file_of_tokens_is_no_file_of_tokens(tampered: copies.Copy, content: str) -> None:
+    """Whatever it is, it is refused by a sentence, and no token is there."""
+    target = put(tampered, content)
+    with pytest.raises(ControlError, match="tokens of the recovery point"):
+        host_files.put_tokens(tampered, print)
+    assert not target.exists()
+
+
+def put(copy: copies.Copy, content: str) -> Path:
+    """Put a file of tokens into a point; returns where the host would have it."""
+    target = copy.config.config_path / "access" / "tokens.json"
+    target.parent.mkdir()
+    file = copy.stage / "host" / str(target).lstrip("/")
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content.encode("latin-1"))
+    return target
+
+
+def test_a_token_does_not_take_the_name_of_a_user(tampered: copies.Copy) -> None:
+    """Its line would stand before theirs among the logins: it stays out, with a word, and the others come."""
+    target = put(tampered, f"[{TOKEN},{TOKEN.replace('ci', 'ada', 1)}]")
+    said: list[str] = []
+    host_files.put_tokens(tampered, said.append)
+    assert [token["name"] for token in json.loads(target.read_text())] == ["ci"]
+    assert len(said) == 1
+    assert "token ada stays out" in said[0]
+
+
+FACTS = {
+    "store": "/srv/mlflow/store", "revision": "abc", "release": "3.17.2", "sha256": "00", "postgresql": 15, "dump_bytes": 5,
+    "rows": {"runs": 1}, "database_time": "2026-11-21 12:00:00+00:00",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"revision": 5}, {"rows": []}, {"rows": {"runs": "1"}}, {"dump_bytes": "5"}, {"dump_bytes": -1}, {"dump_bytes": True},
+        {"postgresql": None}, {"sha256": ["x"]}, {"database_time": "yesterday"}, {"database_time": 5}, {"database_time": "2026-11-21"},
+    ],
+)  # fmt: skip
+def test_a_description_has_the_types_that_a_host_writes(tmp_path: Path, change: dict[str, object]) -> None:
+    """Otherwise the restore would end in the middle."""
+    (tmp_path / "stage").mkdir()
+    file = tmp_path / "stage" / backup.FACTS
+    file.write_text(json.dumps(FACTS))
+    assert described.read(tmp_path, Path("/stage"), backup.FACTS) == FACTS
+    file.write_text(json.dumps(FACTS | change))
+    with pytest.raises(ControlError, match="cannot be used"):
+        described.read(tmp_path, Path("/stage"), backup.FACTS)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "5", "[" * 100_000, '{"store"', "\xff"])
+def test_a_description_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
+    """By a sentence."""
+    (tmp_path / "stage").mkdir()
+    (tmp_path / "stage" / backup.FACTS).write_bytes(content.encode("latin-1"))
+    with pytest.raises(ControlError, match="cannot be used"):
+        described.read(tmp_path, Path("/stage"), backup.FACTS)
+
+
+@pytest.mark.parametrize("name", [backup.FACTS, backup.DUMP, backup.MANIFEST, "host/etc/mlflow/secrets/x", "host"])
+@pytest.mark.parametrize("kind", ["link", "pipe", "device", "socket"])
+def test_a_point_has_files_only(tmp_path: Path, name: str, kind: str) -> None:
+    """Whoever reads them later, by path, reads nothing else: no file of this host's, and no pipe without an end."""
+    stage = tmp_path / "stage"
+    stage.mkdir()
+    (stage / backup.FACTS).write_text(json.dumps(FACTS))
+    (stage / name).parent.mkdir(parents=True, exist_ok=True)
+    (stage / name).unlink(missing_ok=True)
+    match kind:
+        case "link":
+            (tmp_path / "facts").write_text(json.dumps(FACTS))
+            (stage / name).symlink_to(tmp_path / "facts")
+        case "pipe":
+            os.mkfifo(stage / name)
+        case "device":
+            os.mknod(stage / name, stat.S_IFCHR | 0o600, os.makedev(1, 5))  # /dev/zero
+        case "socket":
+            os.mknod(stage / name, stat.S_IFSOCK | 0o600)
+    with pytest.raises(ControlError, match=f"{name} of the point is no file"):
+        described.read(tmp_path, Path("/stage"), backup.FACTS)
+
+
+def test_a_description_is_small(tmp_path: Path) -> None:
+    """A sparse file of a terabyte fits into any repository."""
+    (tmp_path / "stage").mkdir()
+    with (tmp_path / "stage" / backup.FACTS).open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ControlError, match="bytes: take another point"):
+        described.read(tmp_path, Path("/stage"), backup.FACTS)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{}", "[]", "5", "[" * 100_000, '{"kind": 1, "name": "", "path": "", "need": "", "uri": "", "present": true}',
+     '{"kind": "", "name": "", "path": "", "need": "", "uri": "", "present": "yes"}', "\xff", "x" * 3_000_000],
+)  # fmt: skip
+def test_a_manifest_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
+    """By a sentence, whatever its lines are."""
+    file = tmp_path / backup.MANIFEST
+    file.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ControlError, match=f"{backup.MANIFEST} of the point cannot be used"):
+        list(references.read(file))
+
+
+@pytest.mark.parametrize("argument", ["a\0b", "x" * (1 << 18)])
+def test_an_argument_that_no_program_can_have(argument: str) -> None:
+    """It is an error in words, as is any other of a program."""
+    with pytest.raises(ControlError, match="cannot be run"):
+        process.run(["true", argument])
+    with pytest.raises(ControlError, match="cannot be run"):
+        list(process.lines(["true", argument]))
 
 
 @pytest.mark.parametrize(
@@ -186,10 +336,10 @@ def test_a_point_does_not_lie_beside_its_copy(tmp_path: Path, monkeypatch: pytes
         def restore(self, _snapshot: str, target: Path, include: object) -> None:
             stage = target / str(instance.stage).lstrip("/")
             stage.mkdir(parents=True)
-            (stage / backup.FACTS).write_text(json.dumps({"store": self.wanted}))
+            (stage / backup.FACTS).write_text(json.dumps(FACTS | {"store": self.wanted}))
 
     repository = Repository()
-    with pytest.raises(ControlError, match="which no host writes"):
+    with pytest.raises(ControlError, match=r"which no host writes|store is no text"):
         restored.facts(instance, repository, point, tmp_path / "copy")  # type: ignore[arg-type]
     for right in ("/srv/mlflow/store", "/mnt/old volume/store", str(instance.store)):
         repository.wanted = right

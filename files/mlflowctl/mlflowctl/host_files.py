@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mlflowctl import access, bundle, descent, jsonfile, tokens
+from mlflowctl.backup import Say
 from mlflowctl.copies import Copy
 from mlflowctl.errors import ControlError
 from mlflowctl.process import run
@@ -79,14 +80,21 @@ def bundled(copy: Copy, path: Path) -> bytes | None:
         return file.read() if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_BUNDLED else None
 
 
-def put_tokens(copy: Copy) -> None:
+def put_tokens(copy: Copy, say: Say) -> None:
     """Put back the tokens on a host that has none, and let them log in.
 
     A host that has some keeps them: a token that was revoked since the point must not come back.
+    Neither does one whose name a user of this host has: logins go by name.
     """
     config = copy.config
     target = config.config_path / "access" / "tokens.json"
     if target.exists() or (content := bundled(copy, target)) is None:
         return
-    jsonfile.write(target, [asdict(token) for token in tokens.checked(content)])
+    users, kept = access.users(access.load()), []
+    for token in tokens.checked(content):
+        if token.name in users:
+            say(f"token {token.name} stays out: a user of this host has that name. Make a new one for {token.owner}")
+        else:
+            kept.append(asdict(token))
+    jsonfile.write(target, kept)
     run(["systemctl", "start", f"{config.unit}-access.service"])

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 
 from mlflowctl.errors import ControlError
+from mlflowctl.printable import shortened
 
 
 def run(
@@ -46,8 +47,8 @@ def run(
     except subprocess.TimeoutExpired as error:
         words = (error.stderr or b"it said nothing").decode(errors="backslashreplace").strip()[-500:]
         raise ControlError(f"{' '.join(arguments[:2])} did not end within {timeout:g} s: {words}") from error
-    except FileNotFoundError as error:
-        raise ControlError(f"{arguments[0]} is not installed: run the playbook again") from error
+    except (OSError, ValueError) as error:
+        raise _not_begun(arguments, error) from error
     if done.returncode not in accept:
         raise _failure(arguments, done.returncode, done.stderr.strip() or done.stdout.strip())
     return done  # type: ignore[no-any-return]
@@ -69,8 +70,8 @@ def lines(arguments: Sequence[str], environment: Mapping[str, str] | None = None
                 list(arguments), env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=errors, text=True, errors="backslashreplace",
             )  # fmt: skip
-        except FileNotFoundError as error:
-            raise ControlError(f"{arguments[0]} is not installed: run the playbook again") from error
+        except (OSError, ValueError) as error:
+            raise _not_begun(arguments, error) from error
         last = ""
         with program:
             for line in program.stdout or ():
@@ -79,6 +80,13 @@ def lines(arguments: Sequence[str], environment: Mapping[str, str] | None = None
         if program.returncode:
             errors.seek(0)
             raise _failure(arguments, program.returncode, errors.read().strip() or last.strip())
+
+
+def _not_begun(arguments: Sequence[str], error: OSError | ValueError) -> ControlError:
+    """Why a program did not even begin: no program, or an argument that the kernel does not take (too long, a NUL)."""
+    if isinstance(error, FileNotFoundError):
+        return ControlError(f"{arguments[0]} is not installed: run the playbook again")
+    return ControlError(f"{shortened(' '.join(arguments[:2]))} cannot be run: {shortened(error)}")
 
 
 def _failure(arguments: Sequence[str], code: int, words: str) -> ControlError:

@@ -27,11 +27,14 @@ import psycopg
 
 from mlflowctl import beneath
 from mlflowctl.errors import ControlError
+from mlflowctl.printable import shortened
 
 # Beginning of the name of an upload in progress, which no point holds, nor anything below a directory of such a name.
 UPLOADING = ".artifact.uploading."
 # Bytes of one name and of a path, beyond which no file system of Linux has one.
 NAME_BYTES, PATH_BYTES = 255, 4096
+# Characters of a line of the manifest, which holds one name, one path and one URI.
+LONGEST = 1 << 20
 # So many references lead to one another: more are a circle.
 DEPTH = 5
 # What must be there: a name below the path, or anything at all.
@@ -218,7 +221,28 @@ def write(references: Iterable[Reference], path: Path) -> int:
 
 
 def read(path: Path) -> Iterator[Reference]:
-    """The references of a file that :func:`write` wrote."""
-    with path.open() as file:
-        for line in file:
-            yield Reference(**json.loads(line))
+    """The references of a file that :func:`write` wrote, or that somebody else has put in its place.
+
+    Raises:
+        ControlError: it holds something else.
+    """
+    try:
+        with path.open() as file:
+            while line := file.readline(LONGEST):
+                yield checked(Reference(**json.loads(line)))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise ControlError(
+            f"{path.name} of the point cannot be used ({shortened(error)}): take another point"
+        ) from error
+
+
+def checked(found: Reference) -> Reference:
+    """A reference whose fields have the types that they should.
+
+    Raises:
+        TypeError: one has not.
+    """
+    texts = (found.kind, found.name, found.path, found.need, found.uri)
+    if not (all(isinstance(text, str) for text in texts) and isinstance(found.present, bool)):
+        raise TypeError("a field of a reference has another type")
+    return found

@@ -203,7 +203,7 @@ def _whole(config: Config, order: Order, repository: Restic, place: copies.Place
         service.wait_ready(config)
         if order.tls:
             host_files.put_tls(copy)
-            host_files.put_tokens(copy)
+            host_files.put_tokens(copy, say)
     swap_seconds = time.monotonic() - swap_started
     if lives:
         say(f"point {point.name} is live; what it replaced is kept: mlflowctl leftovers list, suffix {suffix}")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import archive, backup, database, descent, fitting, trees
+from mlflowctl import archive, backup, database, descent, described, fitting, trees
 from mlflowctl.backup import Say
 from mlflowctl.checker import Files
 from mlflowctl.config import Config
 from mlflowctl.copies import WHOLE, Copy, Place, Selection
 from mlflowctl.errors import ControlError
-from mlflowctl.printable import shortened
 from mlflowctl.repository import Point, Restic
 from mlflowctl.rewind import rewind, taken
 
@@ -24,26 +22,7 @@ def facts(config: Config, repository: Restic, point: Point, root: Path) -> dict[
     root.mkdir(mode=0o700)
     stage = str(config.stage)
     repository.restore(point.snapshot, root, include=[literal(stage)])
-    found: dict[str, Any] = json.loads((root / stage.lstrip("/") / backup.FACTS).read_text())
-    # Below the root it is looked for at this path.
-    store = found.get("store")
-    if not isinstance(store, str) or not _plain(store, config.stage):
-        raise ControlError(f"point {point.name} has its artifacts at {shortened(store)}, which no host writes: refused")
-    return found
-
-
-def _plain(store: str, stage: Path) -> bool:
-    """Whether a point's store is a directory of its own on a volume: absolute, normalized, apart from the stage."""
-    path = Path(store)
-    return (
-        str(path) == store
-        and store.isprintable()
-        and store.startswith("/")
-        and len(path.parts) > 2
-        and ".." not in path.parts
-        and not path.is_relative_to(stage)
-        and not stage.is_relative_to(path)
-    )
+    return described.read(root, config.stage, backup.FACTS)
 
 
 def fetch(config: Config, repository: Restic, place: Place, say: Say, what: Selection = WHOLE) -> Copy:

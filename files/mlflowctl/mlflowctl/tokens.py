@@ -76,8 +76,13 @@ def checked(content: bytes) -> list[Token]:
                 raise ValueError(f"{token.name!r} of {token.owner!r} with the role {token.role!r} is no token")
             if not HASH.fullmatch(token.hash):
                 raise ValueError(f"what stands for the secret of {token.name} is no hash of one")
+            for when in (token.created, token.expires):
+                if when is not None and datetime.fromisoformat(when).tzinfo is None:
+                    raise ValueError(f"a time of {token.name} has no zone")
+            if token.created is None or not (token.lifetime is None or type(token.lifetime) is int):
+                raise ValueError(f"{token.name} was never made, or its lifetime is no number of seconds")
             token.expired(datetime.now(UTC))
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ControlError(f"the tokens of the recovery point cannot be used: {error}") from error
     return found
 

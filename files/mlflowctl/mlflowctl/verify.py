@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mlflowctl import access, archive, backup, certificates, database, lock, preflight, references, state, trees
+from mlflowctl import (
+    access,
+    archive,
+    backup,
+    certificates,
+    database,
+    described,
+    lock,
+    preflight,
+    references,
+    state,
+    trees,
+)
 from mlflowctl.checker import Files, Report, compare
 from mlflowctl.config import Config
 from mlflowctl.process import run as run_program
@@ -34,8 +45,9 @@ def run(config: Config, wanted: str | None, repository: str | None) -> Report:
     with TemporaryDirectory(dir=config.state_path) as folder:
         manifest, facts = (f"{config.stage}/{name}" for name in (backup.MANIFEST, backup.FACTS))
         restic.restore(point.snapshot, Path(folder), include=[manifest, facts])
-        store = Path(json.loads(Path(folder + facts).read_text())["store"])
-        return compare(references.read(Path(folder + manifest)), backup.listing(store, restic, point.snapshot))
+        said = described.read(Path(folder), config.stage, backup.FACTS)
+        listed = backup.listing(Path(said["store"]), restic, point.snapshot)
+        return compare(references.read(Path(folder + manifest)), listed)
 
 
 def check_repositories(config: Config, full: bool, say: backup.Say) -> dict[str, Any]:
