@@ -83,6 +83,10 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     ("connections", {"proxy_connections_per_address": 0}, ["proxy_connections_per_address", "is 0", "from 1 to 8192"]),
     ("unread answers", {"proxy_unread_answers_mb": 7}, ["proxy_unread_answers_mb", "is 7", "from 8 to"]),
+    *(
+        (f"origin {origin}", {"mlflow_allowed_origins": [origin]}, ["mlflow_allowed_origins", origin, "https://name"])
+        for origin in ("http://a.example", "https://a.example/x", "null")
+    ),
     (
         "sandbox",
         {"proxy_sandbox_write_paths": ["var/cache site"]},
@@ -186,6 +190,15 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("not a number", {"mlflow_workers": "many"}, ["mlflow_workers is 'many': use a whole number"]),
     ("text for a switch", {"mlflow_asgi_enabled": "no"}, ["mlflow_asgi_enabled is 'no'", "true or false"]),
     ("text for a list", {"mlflow_outbound_addresses": "192.0.2.1"}, ["mlflow_outbound_addresses", "write a list"]),
+    *(
+        (f"{name} is {value}", {name: value}, [name, str(value), words])
+        for name, value, words in (
+            ("mlflow_bulk_request_limit_mb", 999999999, "to 1024"),
+            ("mlflow_transfer_least_rate_kb", 0, "from 1 to 1024"),
+            ("backup_memory_percent", 100, "from 10 to 90"),
+            ("mlflow_statement_timeout_seconds", -1, "from 0 to 86400"),
+        )
+    ),
     ("root as user", {"mlflow_user": "root"}, ["mlflow_user", "root", "user of its own"]),
     (
         "archive path",
