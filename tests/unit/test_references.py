@@ -159,3 +159,13 @@ def test_every_file_of_the_point_must_be_there() -> None:
     report = compare([], Files([("a", 1), ("b", 5), ("d", 1)]), expected)
     assert report.lost == ["file b: 2 bytes expected, 5 found", "file c: 3 bytes expected, none found"]
     assert compare_rows({"runs": 2, "tags": 1}, {"runs": 2, "tags": 0}) == ["table tags: 1 rows expected, 0 found"]
+
+
+def test_a_name_that_is_no_text_is_the_same_in_a_point() -> None:
+    """restic's JSON has U+FFFD for each byte that is not UTF-8; two names may become one, with the bytes of both."""
+    names = (b"1/caf\xe9", b"1/\xff", b"1/\xfe", b"1/\xc3(", "1/é".encode())
+    live = Files((os.fsdecode(name), 10 + number) for number, name in enumerate(names))
+    listed = [("1/caf\ufffd", 10), ("1/\ufffd", 11), ("1/\ufffd", 12), ("1/\ufffd(", 13), ("1/é", 14)]
+    assert compare([], live, Files(listed)).lost == []
+    assert len(compare([], live, Files([*listed, ("1/\ufffd\ufffd", 1)])).lost) == 1
+    assert len(compare([], Files(listed[:1]), live).lost) == 3

@@ -7,12 +7,16 @@ that no reference names; harmless).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mlflowctl.printable import printable, shortened
 from mlflowctl.references import ANYTHING, Reference, uploading
+
+# A byte of a name that is not UTF-8, as Python has it. restic writes U+FFFD for each in its JSON.
+LONE = re.compile("[\udc80-\udcff]")
 
 
 class Files:
@@ -25,10 +29,12 @@ class Files:
     def __init__(self, files: Iterable[tuple[str, int]]) -> None:
         self.sizes: dict[str, int] = {}
         self._filled: set[str] = set()
-        for path, size in files:
-            if uploading(path):
+        for name, size in files:
+            if uploading(name):
                 continue
-            self.sizes[path] = size
+            path = LONE.sub("\ufffd", name)
+            # Two names that differ in such bytes only are one here, in the store as in the point.
+            self.sizes[path] = size + (self.sizes.get(path, 0) if "\ufffd" in path else 0)
             directory = path.rpartition("/")[0]
             while directory and directory not in self._filled:
                 self._filled.add(directory)

@@ -15,6 +15,7 @@ import psycopg
 
 from mlflowctl import beneath, copies, database, descent, fitting, restored
 from mlflowctl.backup import Say
+from mlflowctl.checker import Files
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError, Refused
 from mlflowctl.printable import shortened
@@ -75,7 +76,7 @@ def bring_back(config: Config, repository: Restic, place: copies.Place, part: Pa
     say(f"restoring {len(wanted)} files of {part.kind} {part.name}")
     repository.restore(point.snapshot, root, include=[restored.literal(f"{facts['store']}/{path}")])
     copy = root.relative_to(config.volume_path) / str(facts["store"]).lstrip("/") / path
-    arrived = {prefix + name: size for name, size in beneath.walk(config.volume_path, copy)}
+    arrived = Files((prefix + name, size) for name, size in beneath.walk(config.volume_path, copy)).sizes
     lost = [name for name, size in wanted.items() if arrived.get(name) != size]
     if lost:
         raise ControlError(f"the copy lacks {len(lost)} files, first: {lost[0]}. Nothing live was changed")
