@@ -28,6 +28,7 @@ def apply() -> None:
     from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, PERMISSION_DENIED
     from mlflow.store.artifact.artifact_repository_registry import _artifact_repository_registry
     from mlflow.store.artifact.local_artifact_repo import _TEMP_ARTIFACT_PREFIX, LocalArtifactRepository
+    from mlflow.utils.validation import path_not_unique
 
     store = Path(required("MLFLOW_ARTIFACTS_DESTINATION")).resolve()
 
@@ -40,6 +41,15 @@ def apply() -> None:
                 raise MlflowException(
                     f"{artifact_uri!r} is not in this server's artifact store", error_code=PERMISSION_DENIED
                 )
+
+        def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
+            """MLflow's, which calls a path that is written in another way an error of its own."""
+            if artifact_path and path_not_unique(artifact_path):
+                raise MlflowException(
+                    f"{artifact_path!r} is no path of an artifact: write it without '.', '..' and doubled slashes",
+                    error_code=INVALID_PARAMETER_VALUE,
+                )
+            super().log_artifact(local_file, artifact_path)
 
         def _get_or_create_artifact_dir(self, artifact_path: str | None = None) -> Any:
             """MLflow's, which every writing asks for its directory."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mlflow_host import (
     answers,
+    artifact_names,
     confine,
     experiments,
     metrics,
@@ -28,6 +29,7 @@ from mlflow_host.ready import Ready
 confine.apply()
 experiments.apply()
 answers.apply()
+artifact_names.apply(app)
 metrics.apply()
 new_runs.apply()
 no_login.apply()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import json
+import os
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
-from mlflow_host import body, no_login, ready, settings
+from mlflow_host import artifact_names, body, no_login, ready, settings
 
 
 @pytest.fixture
@@ -37,7 +40,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_settings_reach_mlflow_under_its_own_names(package: Path) -> None:
     """Options and secrets are set before anything of MLflow is imported."""
-    import os
 
     settings.apply()
     assert os.environ["_BACKEND_STORE_URI_ENV_VAR"] == "value of MLFLOW_BACKEND_STORE_URI"
@@ -114,3 +116,37 @@ def test_mlflows_own_login_is_never_looked_for(tmp_path: Path, monkeypatch: pyte
     no_login.apply()
     with pytest.raises(ImportError):
         importlib.import_module("mlflow.server.handlers")
+
+
+@pytest.mark.parametrize(
+    ("code", "answered"),
+    [
+        (errno.EISDIR, True),
+        (errno.ENOTDIR, True),
+        (errno.ENAMETOOLONG, True),
+        (errno.ENOSPC, False),
+        (errno.EACCES, False),
+    ],
+)
+def test_only_errors_of_names_are_the_clients(monkeypatch: pytest.MonkeyPatch, code: int, answered: bool) -> None:
+    """A full disk stays an error of the server's."""
+
+    class Said(Exception):
+        def serialize_as_json(self) -> str:
+            return json.dumps({"message": self.args[0]})
+
+        def get_http_status_code(self) -> int:
+            return 400
+
+    exceptions, codes = ModuleType("mlflow.exceptions"), ModuleType("mlflow.protos.databricks_pb2")
+    exceptions.MlflowException, codes.INVALID_PARAMETER_VALUE = Said, 1000  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mlflow.exceptions", exceptions)
+    monkeypatch.setitem(sys.modules, "mlflow.protos.databricks_pb2", codes)
+    error = OSError(code, os.strerror(code), "/tmp/x")
+    if not answered:
+        with pytest.raises(OSError, match=os.strerror(code)):
+            artifact_names.refused(error)
+        return
+    body, status, headers = artifact_names.refused(error)
+    assert (status, headers) == (400, {"Content-Type": "application/json"})
+    assert "/tmp" not in body
