@@ -73,7 +73,7 @@ PARTS = [
     "nginx.service",
     "mlflow-login.service",
     "mlflow-uploads.service",
-    "$(systemctl list-units --plain --no-legend 'postgresql@*' | cut -d' ' -f1)",
+    "$(systemctl list-units --all --plain --no-legend 'postgresql@*-main.service' | cut -d' ' -f1)",
 ]
 
 
