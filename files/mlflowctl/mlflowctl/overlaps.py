@@ -53,14 +53,18 @@ def deleted(connection: psycopg.Connection[Any], resolver: Resolver, before_ms: 
 
 
 def others(connection: psycopg.Connection[Any], resolver: Resolver, doomed: Iterable[Directory]) -> Iterator[Directory]:
-    """Every other directory that a row names; also of what was deleted, but not long enough ago: it may come back."""
+    """Every other directory that a row names; also of what was deleted, but not long enough ago: it may come back.
+
+    A deleted experiment has none but those of its runs, models and traces: it would stay for its runs, and they for it.
+    """
     going = {(found.kind, found.name) for found in doomed}
     # There may be millions of traces: they come by and by.
     with connection.cursor("others") as cursor:
         cursor.execute(
             "SELECT 'run', run_uuid, artifact_uri FROM runs UNION ALL"
             " SELECT 'logged_model', model_id, artifact_location FROM logged_models UNION ALL"
-            " SELECT 'experiment', experiment_id::text, artifact_location FROM experiments UNION ALL"
+            " SELECT 'experiment', experiment_id::text, artifact_location FROM experiments"
+            " WHERE lifecycle_stage = 'active' UNION ALL"
             " SELECT 'trace', request_id, value FROM trace_tags WHERE key = 'mlflow.artifactLocation'"
         )
         for kind, name, uri in cursor:
