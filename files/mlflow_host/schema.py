@@ -2,7 +2,7 @@
 
 Starting a newer MLflow on an older database migrates it, and there is no way
 back. So the server's unit first compares the database's revision with the
-release's own, and starts only if they are equal or an upgrade is in progress.
+release's own, and starts only if they are equal.
 
 Source of the facts: ``mlflow/store/db/utils.py`` (``_all_tables_exist``,
 ``_initialize_tables``, ``_verify_schema``) of MLflow 3.17.2.
@@ -11,9 +11,7 @@ Source of the facts: ``mlflow/store/db/utils.py`` (``_all_tables_exist``,
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from pathlib import Path
 
 import sqlalchemy
 from sqlalchemy.engine import Engine
@@ -82,14 +80,14 @@ def initialize(uri: str, artifact_root: str) -> bool:
     return True
 
 
-def check(uri: str, head: str, upgrade_flag: Path) -> None:
+def check(uri: str, head: str) -> None:
     """Refuse a database whose revision is not the release's own.
 
     Raises:
-        SchemaError: the revisions differ and no upgrade is in progress.
+        SchemaError: the revisions differ.
     """
     found = current(sqlalchemy.create_engine(uri))
-    if found == head or upgrade_flag.exists():
+    if found == head:
         return
     raise SchemaError(
         f"the database has schema revision {found} and this release needs {head}. "
@@ -114,8 +112,7 @@ def main() -> int:
                 for name in indexes.add(engine):
                     print(f"created index {name}")
         else:
-            flag = Path(os.environ.get("MLFLOW_UPGRADE_FLAG", "/nonexistent"))
-            check(uri, release.read().schema_head, flag)
+            check(uri, release.read().schema_head)
     except (SchemaError, SettingsError, release.ReleaseError) as error:
         print(f"refusing to start: {error}", file=sys.stderr)
         return 1
