@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
 from mlflowctl import (
+    access,
     cli,
     config,
     fence,
     lock,
+    looks,
     service,
-    verify,
+    status,
+    watch,
 )
 from mlflowctl.errors import Busy, ControlError
 
@@ -64,18 +69,76 @@ def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
 
 
 def test_status_names_what_is_overdue(tmp_path: Path) -> None:
-    """Never, too long ago, or failed since."""
+    """Never, too long ago, or failed since; what somebody knows of is left out."""
     instance = config.parse(settings(tmp_path), "x")
-    assert "ever taken" in verify.status(instance, {})["problems"][0]
+
+    def problems(recorded: dict[str, Any]) -> list[str]:
+        return [finding.problem for finding in status.overdue(instance, recorded)]
+
+    assert "ever taken" in problems({})[0]
     old = {"backup": {"ok": True, "success": {"time": datetime.now(UTC).timestamp() - 27 * 3600}}}
-    assert "27 h old" in verify.status(instance, old)["problems"][0]
+    assert "27 h old" in problems(old)[0]
+    failure = {"at": "then", "error": "no room"}
     failed = {
         "backup": {"ok": True, "success": {"time": datetime.now(UTC).timestamp()}},
-        "drill": {"ok": False, "failure": {"at": "then", "error": "no room"}},
+        "drill": {"ok": False, "failure": failure},
     }
-    assert verify.status(instance, failed)["problems"] == ["the last drill failed at then: no room"]
-    instance.full_file.touch()
-    assert "uploads are refused" in verify.status(instance, failed)["problems"][1]
+    assert problems(failed) == ["the last drill failed at then: no room"]
+    failure["acknowledged"] = "now"
+    assert problems(failed) == []
+
+
+def test_whatever_is_broken_status_says_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No database, no volume, no server, no systemd: a sentence for each, one line, and never an exception."""
+    monkeypatch.setattr(access, "settings", lambda: tmp_path / "none")
+    data = settings(tmp_path) | {"volume_path": str(tmp_path / "gone"), "timers": ["mlflow-backup.timer"]}
+    facts = status.facts(config.parse(data, "x"), {})
+    said = " ".join(facts["problems"])
+    for words in ("PostgreSQL does not let us", "is the artifact volume mounted", "wsgi.sock", "was ever taken"):
+        assert words in said
+    assert not [problem for problem in facts["problems"] if "\n" in problem or "Traceback" in problem]
+    json.dumps(facts)
+
+
+def test_a_look_that_hangs_or_breaks_keeps_nobody_out() -> None:
+    """Each is a sentence of its own, and the others are there."""
+    never = threading.Event()
+    fine = looks.Finding("fine", "seen")
+
+    def broken() -> list[looks.Finding]:
+        raise ValueError("two\nlines")
+
+    found = looks.run(
+        [
+            looks.Look("hangs", lambda: [fine] * never.wait(60)),
+            looks.Look("breaks", broken),
+            looks.Look("sees", lambda: [fine]),
+        ],
+        0.2,
+    )
+    assert [finding.problem for finding in found] == [
+        "hangs did not answer within 0.2 s",
+        "breaks: ValueError: two lines",
+        "seen",
+    ]
+
+
+def test_a_change_is_told_once() -> None:
+    """New when both looks have it, over when neither has; what a cause explains, or is between two states, waits."""
+    cause, effect = looks.Finding("postgresql", "away"), looks.Finding("ready", "503", ("postgresql",))
+    starting = looks.Finding("mlflow.service", "is starting", passing=True)
+
+    def told(first: list[looks.Finding], second: list[looks.Finding], heard: dict[str, str]) -> Any:
+        return watch.changes(*watch.settled(first, second), heard)
+
+    assert told([cause, effect], [cause, effect], {}) == ({"postgresql": "away"}, [])
+    assert told([cause, effect], [cause, effect], {"postgresql": "away"}) == ({}, [])
+    assert told([cause], [], {}) == ({}, [])
+    assert told([cause], [], {"postgresql": "away"}) == ({}, [])
+    assert told([], [], {"postgresql": "away"}) == ({}, ["postgresql"])
+    assert told([effect], [effect], {"postgresql": "away"}) == ({"ready": "503"}, ["postgresql"])
+    assert told([starting], [starting], {"mlflow.service": "died"}) == ({}, [])
+    assert told([starting], [starting], {}) == ({}, [])
 
 
 def test_the_services_environment_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
@@ -86,7 +149,7 @@ def test_the_services_environment_is_read_as_systemd_reads_it(tmp_path: Path) ->
 
 
 def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
-    """--json and --help everywhere; without a configuration the error is JSON and the exit code 2."""
+    """--json and --help everywhere; without a configuration the error is JSON and the exit code 1."""
     runner = CliRunner(env={"MLFLOWCTL_CONFIG": str(tmp_path / "none")})
     names = []
     for name, command in cli.main.commands.items():
@@ -98,6 +161,7 @@ def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
     one = (
         "upgrade-check",
         "notify",
+        "acknowledge",
         "create-repository",
         "leftovers delete",
         "leftovers put-back",
@@ -109,6 +173,6 @@ def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
         shown = runner.invoke(cli.main, [*name.split(), "--help"])
         assert "--json" in shown.output, name
         done = runner.invoke(cli.main, [*name.split(), *needs.get(name, []), "--json"])
-        assert done.exit_code == 2, name
+        assert done.exit_code == (2 if name == "whoami" else 1), name
         said = "MLFLOW_TRACKING_URI is" if name == "whoami" else "cannot read"
         assert said in json.loads(done.stdout)["error"], name

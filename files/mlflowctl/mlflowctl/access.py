@@ -38,6 +38,7 @@ class Access:
         ca: the certificate that clients verify it with; ``None`` if every client knows its CA.
         timers: the units that end tokens and look at certificates by the calendar.
         certificate_days: days left at which a certificate needs somebody.
+        units: nginx, and the units that start and stop with it.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class Access:
     ca: Path | None
     timers: list[str]
     certificate_days: int
+    units: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ def load() -> Access:
             ca=Path(data["ca"]) if data["ca"] else None,
             timers=data["timers"],
             certificate_days=data["certificate_days"],
+            # A file that an older playbook wrote has none.
+            units=tuple(data.get("units", ["nginx.service"])),
         )
     except OSError as error:
         raise ControlError(f"cannot read {path}: {error.strerror}. Run as root, on the host of the proxy") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mlflowctl.errors import ControlError
+from mlflowctl.errors import Refused
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
@@ -17,5 +17,5 @@ def parse_age(text: str, option: str) -> int:
     """
     found = re.fullmatch(r"(\d+)([dhms])", text)
     if found is None:
-        raise ControlError(f"{option} is {text!r}: use a number and d, h, m or s, such as 30d")
+        raise Refused(f"{option} is {text!r}: use a number and d, h, m or s, such as 30d")
     return int(found[1]) * _UNITS[found[2]]

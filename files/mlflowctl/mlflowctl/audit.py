@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from mlflowctl.access import Access
 from mlflowctl.ages import parse_age
-from mlflowctl.errors import ControlError
+from mlflowctl.errors import Refused
 
 # What is told by MLflow, with all that is not printable percent-encoded (mlflow_host.subjects).
 SUBJECTS = ("experiment", "run", "model", "version")
@@ -42,13 +42,18 @@ def read(access: Access, user: str | None, since: str | None, now: datetime) -> 
     return found
 
 
+def subject(line: dict[str, Any]) -> str:
+    """Which experiment, run or model a line is about, in words."""
+    return " ".join(f"{name} {line[name]}" for name in SUBJECTS if line.get(name))
+
+
 def _start(since: str, now: datetime) -> datetime:
     if since[:1].isdigit() and since[-1:].isalpha() and since[-1] != "Z":
         return now - timedelta(seconds=parse_age(since, "--since"))
     try:
         return datetime.fromisoformat(since).astimezone()
     except ValueError as error:
-        raise ControlError(f"--since is {since!r}: write 2026-11-21T06:00, or an age such as 2d") from error
+        raise Refused(f"--since is {since!r}: write 2026-11-21T06:00, or an age such as 2d") from error
 
 
 def _time(line: dict[str, Any]) -> datetime | None:

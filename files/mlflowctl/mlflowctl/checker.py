@@ -80,8 +80,8 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """0 fine, 1 something was broken at its source, 2 something is lost."""
-        return 2 if self.lost else 1 if self.broken_at_source else 0
+        """0 fine, 1 something was broken at its source, 3 something is lost."""
+        return 3 if self.lost else 1 if self.broken_at_source else 0
 
 
 def compare(references: Iterable[Reference], files: Files, expected: Files | None = None) -> Report:

@@ -1,4 +1,4 @@
-"""The command line. Every command has ``--json``; exit codes: 0 fine, 1 problem found, 2 cannot run, 75 busy."""
+"""The command line. Every command has ``--json``; exit codes: 0 fine, 1 failed, 2 refused, 3 lost, 75 busy."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from mlflowctl import __doc__ as about
-from mlflowctl import archive, cli_access, lock, retention, state, swap, units
+from mlflowctl import archive, cli_access, health, lock, retention, state, swap, units
 from mlflowctl import backup as backups
 from mlflowctl import config as configuration
 from mlflowctl import drill as drills
 from mlflowctl import gc as garbage
 from mlflowctl import leftovers as leftover_data
-from mlflowctl import notify as notification
 from mlflowctl import orphans as orphan_files
 from mlflowctl import restore as restores
+from mlflowctl import status as states
 from mlflowctl import upgrade_check as upgrade_checks
 from mlflowctl import verify as verification
-from mlflowctl.console import Facts, Output, command
-from mlflowctl.errors import ControlError
+from mlflowctl import watch as watching
+from mlflowctl.console import Facts, Output, command, tables, unexpected
+from mlflowctl.errors import ControlError, Refused
+from mlflowctl.process import run as run_program
 from mlflowctl.repository import Restic
 
 
@@ -44,9 +45,17 @@ def _operation(
         return units.start(config, operation, arguments, output)
     try:
         facts, code = perform(), 0
+    except Refused as error:
+        facts, code = {"error": str(error)}, error.exit_code
+        if not units.ordered():
+            # Nobody reads the answer, so it must not look like a success.
+            code = ControlError.exit_code
+            state.record(config, operation.replace("-", "_"), False, error=str(error))
     except ControlError as error:
         facts, code = {"error": str(error)}, error.exit_code
-    units.leave_result(config, operation, facts)
+    except Exception as error:
+        facts, code = {"error": unexpected(error)}, ControlError.exit_code
+    units.leave_result(config, operation, facts, code)
     output.facts({"error": facts["error"]} if "error" in facts else {})
     return code
 
@@ -61,8 +70,11 @@ REPOSITORY = click.option("--repository", metavar="NAME", help="Which repository
 
 
 @command(main)
-def backup(config: configuration.Config, output: Output) -> int:
+@click.option("--if-none", is_flag=True, help="Only if none was ever taken on this host.")
+def backup(config: configuration.Config, output: Output, if_none: bool = False) -> int:
     """Take one recovery point of database and artifacts now."""
+    if if_none and "success" in state.read(config).get("backup", {}):
+        return 0
     return _operation(config, output, "backup", [], lambda: backups.take(config, output.say))
 
 
@@ -116,7 +128,7 @@ def points(config: configuration.Config, output: Output, repository: str | None)
     table = Table("point", "time", "state", box=None)
     for point in found:
         table.add_row(point.name, f"{point.time:%Y-%m-%d %H:%M:%S %z}", point.state)
-    Console().print(table)
+    tables().print(table)
 
 
 @command(main)
@@ -195,15 +207,37 @@ def recover(config: configuration.Config, output: Output) -> None:
 
 @command(main)
 def status(config: configuration.Config, output: Output) -> int:
-    """What was backed up, checked and rehearsed last; exits 1 if something is overdue or failed."""
-    facts = verification.status(config, state.read(config))
+    """Whether the server serves, and what was backed up last; exits 1 if somebody should look at something."""
+    recorded = state.read(config)
+    facts = states.facts(config, recorded)
     output.facts(facts)
     if not output.json:
-        for operation, entry in facts.items():
-            if isinstance(entry, dict):
-                when = {kind: entry.get(kind, {}).get("at", "never") for kind in ("success", "failure")}
-                click.echo(f"{operation}: last success {when['success']}, last failure {when['failure']}")
+        for path, free in facts["free_bytes"].items():
+            click.echo(f"{path}: {free >> 20} MiB free")
+        for operation, entry in recorded.items():
+            when = {kind: entry.get(kind, {}).get("at", "never") for kind in ("success", "failure")}
+            click.echo(f"{operation}: last success {when['success']}, last failure {when['failure']}")
     return 1 if facts["problems"] else 0
+
+
+@command(main)
+def watch(config: configuration.Config, output: Output) -> None:
+    """Tell of what has failed, or is over, since the last time. A timer runs it each minute."""
+    watching.run(config, output.say)
+
+
+@command(main)
+@click.argument("operation")
+def acknowledge(config: configuration.Config, output: Output, operation: str) -> None:
+    """Say that you know of the last failure of OPERATION, such as restore: status and notifier leave it out."""
+    unit = states.subject(config, operation)
+    known = state.acknowledge(config, operation.replace("-", "_"))
+    if health.states([unit])[unit].get("ActiveState") == "failed":
+        known = run_program(["systemctl", "reset-failed", unit]).returncode == 0
+    if not known:
+        raise Refused(f"there is no failure of {operation!r} that nobody knows of: see mlflowctl status")
+    watching.acknowledge(config, unit)
+    output.facts({"acknowledged": operation})
 
 
 @main.command(name="in-unit", hidden=True)
@@ -217,7 +251,7 @@ def in_unit(operation: str) -> None:
 @click.argument("unit")
 def notify(config: configuration.Config, output: Output, unit: str) -> None:
     """Tell whoever is to know that UNIT failed. The units call it."""
-    notification.send(config, unit, state.read(config))
+    watching.failed(config, unit, output.say)
 
 
 @main.group()

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +14,7 @@ from mlflowctl import access as accesses
 from mlflowctl import audit as trail
 from mlflowctl import certificates as ends
 from mlflowctl import client, issue, logins, uses
-from mlflowctl.console import Output, command
+from mlflowctl.console import Output, command, tables
 
 # What is in here becomes a part of the main group.
 top = click.Group()
@@ -79,7 +78,12 @@ def access_apply(config: accesses.Access, output: Output) -> None:
 @click.option("--since", metavar="TIME", help="Only from then on: 2026-11-21T06:00, or an age such as 2d.")
 def audit(config: accesses.Access, output: Output, user: str | None, since: str | None) -> None:
     """Who changed what, oldest first."""
-    _table(output, trail.read(config, user, since, _now()), ("time", "name", "role", "method", "route", "status"))
+    found = trail.read(config, user, since, _now())
+    _table(
+        output,
+        found if output.json else [line | {"subject": trail.subject(line)} for line in found],
+        ("time", "name", "role", "method", "route", "subject", "status"),
+    )
 
 
 @command(top, accesses.load, name="certificates")
@@ -114,7 +118,7 @@ def _table(output: Output, rows: list[dict[str, object]], columns: tuple[str, ..
     table = Table(*columns, box=None)
     for row in rows:
         table.add_row(*(Text(_printable(str(row.get(column, "")))) for column in columns))
-    Console(soft_wrap=True).print(table)
+    tables().print(table)
 
 
 def _printable(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from mlflowctl import tokens
 from mlflowctl.access import Access, users
-from mlflowctl.errors import ControlError
+from mlflowctl.errors import ControlError, Refused
 
 _SECONDS = 30
 
@@ -52,9 +52,9 @@ def bundle(access: Access, name: str, where: Path) -> dict[str, Any]:
     """
     is_token = name in tokens.read(access)
     if not is_token and name not in users(access):
-        raise ControlError(f"there is no user or token {name!r}: see mlflow_users, and mlflowctl token list")
+        raise Refused(f"there is no user or token {name!r}: see mlflow_users, and mlflowctl token list")
     if where.exists():
-        raise ControlError(f"{where} exists: name another file with --output")
+        raise Refused(f"{where} exists: name another file with --output")
     plain = {"MLFLOW_TRACKING_URI": access.public_url} | ({} if is_token else {"MLFLOW_TRACKING_USERNAME": name})
     secret = "MLFLOW_TRACKING_TOKEN" if is_token else "MLFLOW_TRACKING_PASSWORD"
     ca = access.ca.read_text() if access.ca else ""
@@ -111,7 +111,7 @@ def whoami(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """
     url = environment.get("MLFLOW_TRACKING_URI", "").rstrip("/")
     if not url.startswith("https://"):
-        raise ControlError(f"MLFLOW_TRACKING_URI is {url!r}: set what a client needs, and the login")
+        raise Refused(f"MLFLOW_TRACKING_URI is {url!r}: set what a client needs, and the login")
     name, password = (environment.get(f"MLFLOW_TRACKING_{part}", "") for part in ("USERNAME", "PASSWORD"))
     pair = base64.b64encode(f"{name}:{password}".encode()).decode()
     login = f"Basic {pair}" if name else f"Bearer {environment.get('MLFLOW_TRACKING_TOKEN', '')}"

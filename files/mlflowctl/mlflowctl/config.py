@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from mlflowctl.errors import ControlError
+from mlflowctl.errors import ControlError, Refused
 
 DEFAULT = Path("/etc/mlflow/mlflowctl.toml")
 
@@ -109,7 +109,7 @@ class Config:
             if name in (None, repository.name):
                 return repository
         known = ", ".join(repository.name for repository in self.repositories)
-        raise ControlError(f"there is no repository {name!r}: use one of {known}")
+        raise Refused(f"there is no repository {name!r}: use one of {known}")
 
 
 def load(path: Path | None = None) -> Config:

@@ -1,9 +1,11 @@
-"""What all commands share: output, ``--json``, exit codes (0 fine, 1 problem found, 2 cannot run, 75 busy)."""
+"""What all commands share: output, ``--json``, exit codes (0 fine, 1 failed, 2 refused, 3 lost, 75 busy)."""
 
 from __future__ import annotations
 
 import json as json_module
+import os
 import sys
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -46,10 +48,27 @@ class Output:
                     _echo(f"{name}: {printable(value)}")
 
 
+# Wider than any row: what is piped is not cut.
+WIDE = 10_000
+
+
+def tables() -> Console:
+    """Where tables are printed: as wide as the terminal, or as the table if there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+
+
 def _echo(text: str, err: bool = False) -> None:
     """Print, also where the terminal's encoding lacks a character."""
     encoding = (sys.stderr if err else sys.stdout).encoding or "ascii"
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), err=err)
+
+
+def unexpected(error: Exception) -> str:
+    """An error that nobody thought of, in one sentence; with MLFLOWCTL_TRACEBACK=1 all of it is on standard error."""
+    if os.environ.get("MLFLOWCTL_TRACEBACK"):
+        traceback.print_exception(error)
+    words = " ".join(str(error).split()) or "it says nothing"
+    return f"{type(error).__name__}: {words}. MLFLOWCTL_TRACEBACK=1 shows where"
 
 
 def command(
@@ -67,6 +86,9 @@ def command(
             except ControlError as error:
                 output.facts({"error": str(error)})
                 sys.exit(error.exit_code)
+            except Exception as error:
+                output.facts({"error": unexpected(error)})
+                sys.exit(ControlError.exit_code)
             sys.exit(code or 0)
 
         return group.command(**more)(run)

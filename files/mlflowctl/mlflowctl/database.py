@@ -84,6 +84,10 @@ def connect(config: Config, database: str | None = None, autocommit: bool = True
     try:
         with connection:
             yield connection
+    except psycopg.errors.UndefinedTable as error:
+        raise ControlError(
+            f"database {name} has no tables of MLflow's, or not all: has MLflow ever started on this host?"
+        ) from error
     except psycopg.OperationalError as error:
         first, *_ = str(error).splitlines()
         raise ControlError(

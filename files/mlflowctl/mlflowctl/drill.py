@@ -32,7 +32,7 @@ from mlflowctl import (
     trees,
 )
 from mlflowctl.config import Config
-from mlflowctl.errors import ControlError
+from mlflowctl.errors import ControlError, Refused
 from mlflowctl.printable import printable
 from mlflowctl.process import run as run_program
 from mlflowctl.repository import Restic
@@ -51,6 +51,8 @@ def run(config: Config, wanted: str, repository: str | None, say: backup.Say) ->
     with lock.exclusive(config.state_path, "drill"):
         try:
             facts = _run(config, wanted, Restic(config.repository(repository)), say)
+        except Refused:
+            raise
         except BaseException as error:
             state.record(config, "drill", False, error=str(error) or type(error).__name__)
             raise

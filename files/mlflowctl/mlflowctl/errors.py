@@ -1,18 +1,20 @@
-"""What can go wrong, by what the caller should do about it (exit codes: design, section 6)."""
+"""What can go wrong, by what the caller should do about it.
+
+Exit codes, the same for every command: 0 fine, 1 failed or a problem was
+found, 2 refused, 3 lost, 75 busy. docs/recovery.md has the table.
+"""
 
 from __future__ import annotations
 
 
 class ControlError(Exception):
-    """Cannot run: says what is wrong, where, and what to do."""
+    """It failed: says what is wrong, where, and what to do."""
 
-    exit_code = 2
+    exit_code = 1
 
 
 class ProblemFound(ControlError):
     """It ran, and found a problem that a person must look at."""
-
-    exit_code = 1
 
 
 class Busy(ControlError):
@@ -22,4 +24,6 @@ class Busy(ControlError):
 
 
 class Refused(ControlError):
-    """Nothing was begun, because the operator has to decide something first; no failure."""
+    """Nothing was begun: the order is none, or the operator has to decide something first. No failure."""
+
+    exit_code = 2

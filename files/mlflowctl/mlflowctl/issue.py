@@ -9,7 +9,7 @@ from typing import Any
 from mlflowctl import tokens, uses
 from mlflowctl.access import NAME, ROLES, Access, exclusive, lesser, users
 from mlflowctl.ages import parse_age
-from mlflowctl.errors import ControlError
+from mlflowctl.errors import Refused
 from mlflowctl.logins import apply
 
 
@@ -46,27 +46,27 @@ def create(access: Access, wish: Wish, now: datetime) -> dict[str, Any]:
     """
     name, owner = wish.name, wish.owner
     if not NAME.fullmatch(name):
-        raise ControlError(
+        raise Refused(
             f"the name {name!r} cannot be used: "
             "take 1 to 64 letters, digits and . _ @ -, beginning with a letter or digit"
         )
     if wish.role not in (None, *ROLES):
-        raise ControlError(f"there is no role {wish.role!r}: use one of {', '.join(ROLES)}")
+        raise Refused(f"there is no role {wish.role!r}: use one of {', '.join(ROLES)}")
     lifetime = None if wish.expires == "never" else parse_age(wish.expires, "--expires")
     if lifetime == 0:
-        raise ControlError(f"--expires is {wish.expires!r}: it would end at once; use 90d, or never")
+        raise Refused(f"--expires is {wish.expires!r}: it would end at once; use 90d, or never")
     with exclusive(access):
         known, kept = users(access), tokens.read(access)
         if name in known:
-            raise ControlError(f"{name!r} is a user's name: give the token another one, such as {name}-ci")
+            raise Refused(f"{name!r} is a user's name: give the token another one, such as {name}-ci")
         if name in kept:
-            raise ControlError(f"there is a token {name!r}: revoke or rotate it, or take another name")
+            raise Refused(f"there is a token {name!r}: revoke or rotate it, or take another name")
         active = sorted(user.name for user in known.values() if user.active)
         if owner not in active:
-            raise ControlError(f"there is no user {owner!r} who may log in: use one of {', '.join(active)}")
+            raise Refused(f"there is no user {owner!r} who may log in: use one of {', '.join(active)}")
         role = wish.role or known[owner].role
         if lesser(role, known[owner].role) != role:
-            raise ControlError(f"{owner!r} is {known[owner].role}: a token of theirs cannot be {role}")
+            raise Refused(f"{owner!r} is {known[owner].role}: a token of theirs cannot be {role}")
         secret, digest = tokens.new_secret()
         token = tokens.Token(name, owner, role, digest, _time(now), lifetime, _end(now, lifetime))
         return _keep(access, {**kept, name: token}, token, secret, now)
@@ -138,7 +138,7 @@ def _keep(
 
 def _found(kept: dict[str, tokens.Token], name: str) -> tokens.Token:
     if name not in kept:
-        raise ControlError(f"there is no token {name!r}: mlflowctl token list shows those that exist")
+        raise Refused(f"there is no token {name!r}: mlflowctl token list shows those that exist")
     return kept[name]
 
 

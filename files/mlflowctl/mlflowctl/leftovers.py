@@ -9,7 +9,7 @@ from typing import Any
 from mlflowctl import beneath, database, lock, partial, trees
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
-from mlflowctl.errors import ControlError
+from mlflowctl.errors import ControlError, Refused
 
 
 def quarantine_path(config: Config, suffix: str) -> Path:
@@ -59,7 +59,7 @@ def put_back(config: Config, suffix: str, say: Say) -> dict[str, Any]:
         _known(config, suffix)
         source = quarantine_path(config, suffix)
         if not beneath.is_directory(config.volume_path, source.name):
-            raise ControlError(f"{suffix} is of a restore: use `mlflowctl restore` with an older point to go back")
+            raise Refused(f"{suffix} is of a restore: use `mlflowctl restore` with an older point to go back")
         done = partial.merge(config, source.name, config.store.name)
         say(
             f"{done.came} files are back" + f", {done.stayed} were there again and stay in {source}" * bool(done.stayed)
@@ -76,7 +76,7 @@ def put_back(config: Config, suffix: str, say: Say) -> dict[str, Any]:
 def _known(config: Config, suffix: str) -> None:
     known = suffixes(config)
     if suffix not in known:
-        raise ControlError(f"nothing was put aside as {suffix!r}: use one of {', '.join(known) or 'none'}")
+        raise Refused(f"nothing was put aside as {suffix!r}: use one of {', '.join(known) or 'none'}")
 
 
 def remove(config: Config, suffix: str) -> None:

@@ -1,49 +1,68 @@
-"""Tell somebody that a unit failed: by a program, by mail, by a webhook."""
+"""Tell somebody that a unit failed, or that it is over: by a program, by mail, by a webhook, in the journal."""
 
 from __future__ import annotations
 
 import json
 import socket
 import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
 from email.message import EmailMessage
 from subprocess import run
-from typing import Any
 
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError
 from mlflowctl.printable import printable
 
 SECONDS = 30
+JOURNAL = "journal"
 
 
-def send(config: Config, unit: str, recorded: dict[str, Any]) -> None:
-    """Use every way that is set; one that fails does not stop the others.
+@dataclass(frozen=True)
+class Message:
+    """What is told.
+
+    Attributes:
+        unit: the unit, or the short name of what has no unit.
+        words: what is wrong.
+        over: it is over.
+    """
+
+    unit: str
+    words: str
+    over: bool = False
+
+
+def ways(config: Config) -> list[str]:
+    """The ways that are set; the journal always is one."""
+    return [JOURNAL, *(way for way in ("command", "mail", "url") if config.notify[way])]
+
+
+def send(config: Config, way: str, message: Message, say: Callable[[str], None]) -> None:
+    """Tell it one way.
 
     Raises:
-        ControlError: at least one way failed; names each.
+        ControlError: nobody may have heard.
     """
-    operation = unit.removeprefix(f"{config.unit}-").removesuffix(".service")
-    error = printable(recorded.get(operation, {}).get("failure", {}).get("error", "see its journal"), keep="\n")
-    host = socket.getfqdn()
-    failed = []
-    if config.notify["command"]:
-        done = run([*config.notify["command"], unit, error], timeout=SECONDS, check=False)
-        if done.returncode:
-            failed.append(f"{config.notify['command'][0]} ended with {done.returncode}")
-    if config.notify["mail"]:
-        mail = EmailMessage()
-        mail["To"], mail["Subject"] = config.notify["mail"], f"{unit} failed on {host}"
-        mail.set_content(f"{error}\n\nSee: mlflowctl status; journalctl -u {unit}\n")
-        try:
-            run(["/usr/sbin/sendmail", "-t", "-i"], input=bytes(mail), timeout=SECONDS, check=True)
-        except Exception as problem:
-            failed.append(f"mail to {config.notify['mail']}: {problem}")
-    if config.notify["url"]:
-        body = json.dumps({"unit": unit, "host": host, "error": error}).encode()
+    words = printable(message.words, keep="\n")
+    if way == JOURNAL:
+        say(f"{message.unit}: {words}")
+    elif way == "command":
+        program = [*config.notify["command"], message.unit, words]
+        if code := run(program, timeout=SECONDS, check=False).returncode:
+            raise ControlError(f"{program[0]} ended with {code}")
+    elif way == "mail":
+        _mail(config.notify["mail"], message, words)
+    else:
+        told = "over" if message.over else "failed"
+        body = json.dumps({"unit": message.unit, "host": socket.getfqdn(), "error": words, "state": told}).encode()
         request = urllib.request.Request(config.notify["url"], body, {"Content-Type": "application/json"})  # noqa: S310
-        try:
-            urllib.request.urlopen(request, timeout=SECONDS).close()  # noqa: S310
-        except OSError as problem:
-            failed.append(f"webhook: {problem}")
-    if failed:
-        raise ControlError(f"nobody may have heard that {unit} failed: {'; '.join(failed)}")
+        urllib.request.urlopen(request, timeout=SECONDS).close()  # noqa: S310
+
+
+def _mail(to: str, message: Message, words: str) -> None:
+    mail = EmailMessage()
+    what = "is over" if message.over else "failed"
+    mail["To"], mail["Subject"] = to, f"{message.unit} {what} on {socket.getfqdn()}"
+    mail.set_content(f"{words}\n\nSee: mlflowctl status; journalctl -u {message.unit}\n")
+    run(["/usr/sbin/sendmail", "-t", "-i"], input=bytes(mail), timeout=SECONDS, check=True)

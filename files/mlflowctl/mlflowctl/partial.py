@@ -71,7 +71,7 @@ def bring_back(config: Config, repository: Restic, place: copies.Place, part: Pa
         name: size for name, size in restored.listing(repository, point, facts).sizes.items() if name.startswith(prefix)
     }
     if not wanted:
-        raise ControlError(f"point {point.name} holds no artifacts of {part.kind} {part.name}: take another point")
+        raise Refused(f"point {point.name} holds no artifacts of {part.kind} {part.name}: take another point")
     fitting.refuse_without_space(config, root, sum(wanted.values()))
     say(f"restoring {len(wanted)} files of {part.kind} {part.name}")
     repository.restore(point.snapshot, root, include=[restored.literal(f"{facts['store']}/{path}")])

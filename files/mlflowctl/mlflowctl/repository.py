@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflowctl.config import Repository
-from mlflowctl.errors import ControlError
+from mlflowctl.errors import ControlError, Refused
 from mlflowctl.process import lines, run
 from mlflowctl.progress import Tell
 
@@ -221,16 +221,16 @@ def choose(points: Sequence[Point], wanted: str, repository: str) -> Point:
     if len(named) == 1:
         return named[0]
     if len(named) > 1:
-        raise ControlError(f"{wanted} is the beginning of {len(named)} recovery points: type more of it")
+        raise Refused(f"{wanted} is the beginning of {len(named)} recovery points: type more of it")
     try:
         moment = datetime.fromisoformat(wanted).astimezone()
     except ValueError as error:
-        raise ControlError(
+        raise Refused(
             f"there is no recovery point {wanted!r}: use latest, a name from `mlflowctl points`, or a time"
         ) from error
     before = [point for point in verified if point.time <= moment]
     if not before:
-        raise ControlError(f"there is no verified recovery point at or before {moment:%Y-%m-%d %H:%M:%S %z}")
+        raise Refused(f"there is no verified recovery point at or before {moment:%Y-%m-%d %H:%M:%S %z}")
     return before[-1]
 
 

@@ -70,11 +70,11 @@ class Order:
         chosen = [f"--{name}" for name in ("run", "model") if getattr(self, name)]
         chosen += ["--database-only"] * self.database_only
         if len(chosen) > 1:
-            raise ControlError(f"{' and '.join(chosen)} exclude each other: give one")
+            raise Refused(f"{' and '.join(chosen)} exclude each other: give one")
         if self.database_at and self.part:
-            raise ControlError(f"--database-at and {chosen[0]} exclude each other: give one")
+            raise Refused(f"--database-at and {chosen[0]} exclude each other: give one")
         if self.database_at == "point" and not self.point:
-            raise ControlError("--database-at point needs the name of a point")
+            raise Refused("--database-at point needs the name of a point")
 
     @property
     def part(self) -> partial.Part | None:

@@ -74,8 +74,8 @@ def start(config: Config) -> None:
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=10)
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
@@ -103,13 +103,13 @@ def socket_path(config: Config) -> Path:
     return Path(config.runtime_path) / "wsgi.sock"
 
 
-def get(config: Config, url: str, path: Path | str) -> bytes:
+def get(config: Config, url: str, path: Path | str, seconds: float = 10) -> bytes:
     """GET over a Unix socket.
 
     Raises:
         ControlError: the answer is not 200.
     """
-    connection = _UnixConnection(str(path))
+    connection = _UnixConnection(str(path), seconds)
     try:
         connection.request("GET", url, headers={"Host": urlsplit(config.public_url).netloc})
         answer = connection.getresponse()

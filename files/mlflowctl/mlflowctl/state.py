@@ -55,11 +55,24 @@ def record(config: Config, operation: str, ok: bool, **facts: Any) -> None:
     entry = data.setdefault(operation, {})
     entry["success" if ok else "failure"] = {"time": now.timestamp(), "at": now.isoformat(timespec="seconds"), **facts}
     entry["ok"] = ok
-    _write(path(config), json.dumps(data, indent=2) + "\n", 0o600)
+    write(path(config), json.dumps(data, indent=2) + "\n", 0o600)
     _metrics(config, data)
 
 
-def _write(target: Path, text: str, mode: int) -> None:
+def acknowledge(config: Config, operation: str) -> bool:
+    """Note that somebody knows of the last failure; returns whether there was one to know of."""
+    data = read(config)
+    entry = data.get(operation, {})
+    if entry.get("ok", True) or "acknowledged" in entry["failure"]:
+        return False
+    entry["failure"]["acknowledged"] = datetime.now(UTC).isoformat(timespec="seconds")
+    write(path(config), json.dumps(data, indent=2) + "\n", 0o600)
+    _metrics(config, data)
+    return True
+
+
+def write(target: Path, text: str, mode: int) -> None:
+    """Replace a file, whole or not at all."""
     descriptor, name = tempfile.mkstemp(dir=target.parent)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
@@ -71,7 +84,9 @@ def _write(target: Path, text: str, mode: int) -> None:
 def _metrics(config: Config, data: dict[str, Any]) -> None:
     registry = CollectorRegistry()
     for operation, entry in sorted(data.items()):
-        Gauge(f"mlflow_{operation}_ok", f"Whether the last {operation} succeeded", registry=registry).set(entry["ok"])
+        Gauge(f"mlflow_{operation}_ok", f"Whether the last {operation} succeeded", registry=registry).set(
+            entry["ok"] or "acknowledged" in entry.get("failure", {})
+        )
         for fact, (name, text) in METRICS.items():
             value = entry.get("success", {}).get(fact)
             if value is not None:

@@ -58,7 +58,13 @@ def arguments(config: Config, operation: str) -> list[str]:
     except FileNotFoundError:
         return []
     path.unlink()
+    os.environ["MLFLOWCTL_ORDERED"] = "1"
     return found
+
+
+def ordered() -> bool:
+    """Whether somebody has asked for this and reads the answer; otherwise a timer has started the unit."""
+    return "MLFLOWCTL_ORDERED" in os.environ
 
 
 def start(config: Config, operation: str, asked: list[str], output: Output) -> int:
@@ -91,14 +97,14 @@ def start(config: Config, operation: str, asked: list[str], output: Output) -> i
     finally:
         journal.terminate()
         journal.wait()
-    code = int(run(["systemctl", "show", "--property=ExecMainStatus", "--value", unit]).stdout.strip() or 2)
     result = run(["systemctl", "show", "--property=Result", "--value", unit]).stdout.strip()
     try:
-        output.facts(json.loads(_result(config, operation).read_text()))
+        left = json.loads(_result(config, operation).read_text())
     except FileNotFoundError:
         output.facts({"error": f"{unit} was ended ({result}): see journalctl -u {unit}"})
         return ControlError.exit_code
-    return code
+    output.facts(left["facts"])
+    return int(left["code"])
 
 
 def _show(config: Config, unit: str, journal: IO[str], starting: subprocess.Popen[bytes]) -> None:
@@ -118,6 +124,6 @@ def _show(config: Config, unit: str, journal: IO[str], starting: subprocess.Pope
             time.sleep(SHOW_SECONDS)
 
 
-def leave_result(config: Config, operation: str, facts: object) -> None:
-    """Leave the facts for :func:`start`."""
-    _result(config, operation).write_text(json.dumps(facts, default=str))
+def leave_result(config: Config, operation: str, facts: object, code: int) -> None:
+    """Leave facts and exit code for :func:`start`: systemd forgets those of a unit that has not failed."""
+    _result(config, operation).write_text(json.dumps({"facts": facts, "code": code}, default=str))

@@ -1,0 +1,81 @@
+"""Whatever is down, `mlflowctl status` names it, and the operator is told once when it fails and once when it is over."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.hosts.ready import wait_until_ready
+
+TOLD = "told-of-outages"
+
+
+@pytest.fixture(scope="module")
+def tag(host: Any, server: Any) -> Iterator[str]:
+    """The notifier is a program that writes to the journal, under a name of this run's own."""
+    settings, tag = f"{server['mlflow_config_path']}/mlflowctl.toml", f"{TOLD}-{uuid.uuid4().hex[:8]}"
+    host.check_output(f"systemctl stop {server.unit}-watch.timer; cp -p {settings} /root/mlflowctl.toml")
+    command = json.dumps(["/usr/bin/logger", "--tag", tag])
+    host.check_output(f"sed -i 's|^command = .*|command = {command}|' {settings}")
+    host.check_output(f"mlflowctl watch; rm -f /run/{server.unit}-told.json")
+    try:
+        yield tag
+    finally:
+        host.check_output(f"cp -p /root/mlflowctl.toml {settings}; systemctl start {server.unit}-watch.timer")
+
+
+def stopped(host: Any, server: Any, what: str) -> tuple[str, str, str, str]:
+    """How a part goes, how it returns, what its subject is, and a word that status says."""
+    unit, volume = server.unit, server["mlflow_volume_path"]
+    cluster = host.check_output("ls /etc/postgresql")
+    return {
+        "postgresql": (
+            f"systemctl stop postgresql@{cluster}-main", f"systemctl start postgresql@{cluster}-main",
+            "postgresql", "PostgreSQL",
+        ),
+        "mlflow": (
+            f"systemctl stop {unit}.target {unit}.socket {unit}-asgi.socket {unit}.service {unit}-asgi.service",
+            f"systemctl start {unit}.socket {unit}-asgi.socket {unit}.target {unit}.service", f"{unit}.service",
+            "does not run",
+        ),
+        "nginx": ("systemctl stop nginx", "systemctl start nginx", "nginx.service", "nginx.service does not run"),
+        "login": (
+            f"systemctl stop {unit}-login", f"systemctl start {unit}-login", f"{unit}-login.service", "does not run",
+        ),
+        "volume": (
+            f"mv {volume}/.volume-id {volume}/.volume-id.away", f"mv {volume}/.volume-id.away {volume}/.volume-id",
+            "volume", ".volume-id",
+        ),
+    }[what]  # fmt: skip
+
+
+def told(host: Any, tag: str, subject: str) -> list[str]:
+    """What the notifier has said of a subject, in order."""
+    lines = host.check_output(f"journalctl --no-pager --output=cat --identifier={tag}").splitlines()
+    return [line.removeprefix(f"{subject} ") for line in lines if line.startswith(f"{subject} ")]
+
+
+@pytest.mark.parametrize("what", ["postgresql", "mlflow", "nginx", "login", "volume"])
+def test_an_outage_is_named_and_told_once(host: Any, server: Any, http: Any, tag: str, what: str) -> None:
+    """Status: exit 1 and a sentence, never a traceback. The notifier: once it failed, once it is over."""
+    stop, start, subject, words = stopped(host, server, what)
+    look = f"systemctl start {server.unit}-watch.service"
+    host.check_output(stop)
+    try:
+        done = host.run("mlflowctl status --json")
+        assert done.rc == 1
+        assert words in " ".join(json.loads(done.stdout)["problems"])
+        assert "Traceback" not in done.stdout + done.stderr
+        host.check_output(f"{look} && {look}")
+        assert len(told(host, tag, subject)) == 1
+        metrics = host.check_output("cat /var/lib/mlflow-backup/metrics/mlflow-up.prom")
+        assert ("mlflow_up 0.0" in metrics) == (what != "login")
+    finally:
+        host.check_output(start)
+    wait_until_ready(http, server)
+    host.check_output(f"{look} && {look}")
+    assert [said.startswith("is over") for said in told(host, tag, subject)] == [False, True]

@@ -1,0 +1,63 @@
+"""What is refused has not failed; whatever is broken is said in a sentence, with the exit code of the one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+COMMANDS = ("status", "points", "verify", "gc --dry-run", "orphans list", "leftovers list", "audit", "certificates")
+
+
+@pytest.mark.parametrize("order", ["2020", "latest --repository nowhere", "0000-no-such-point --replace-live"])
+def test_a_refused_order_is_no_failure(control: Any, host: Any, order: str) -> None:
+    """A typing error: exit 2 and what to do; no unit fails, nothing is recorded, nobody is told."""
+    before = control.run("status", expect=control.host.run("mlflowctl status --json").rc)
+    assert "there is no" in control.run(f"restore {order}", expect=2)["error"]
+    assert host.run("systemctl is-failed mlflow-restore.service").stdout.strip() == "inactive"
+    after = control.run("status", expect=1 if before["problems"] else 0)
+    assert (after["problems"], after.get("restore")) == (before["problems"], before.get("restore"))
+
+
+def test_a_failure_can_be_acknowledged(control: Any, host: Any) -> None:
+    """It is a problem until somebody says that they know, or it succeeds; an unknown one is refused."""
+    volume = "/var/lib/mlflow/artifacts"
+    host.check_output(f"mv {volume}/.volume-id {volume}/.away")
+    try:
+        control.run("backup", expect=1)
+    finally:
+        host.check_output(f"mv {volume}/.away {volume}/.volume-id")
+    assert "last backup failed" in str(control.run("status", expect=1)["problems"])
+    control.run("acknowledge backup")
+    assert "last backup failed" not in str(host.run("mlflowctl status --json").stdout)
+    assert "nobody knows of" in control.run("acknowledge backup", expect=2)["error"]
+    control.run("backup")
+
+
+@pytest.fixture(scope="module", params=["database", "volume", "repository", "rights", "settings"])
+def broken(host: Any, server: Any, request: Any) -> Iterator[str]:
+    """Something that every command may need is away; gives what comes before a command."""
+    volume, settings = server["mlflow_volume_path"], "/etc/mlflow/mlflowctl.toml"
+    cluster = f"postgresql@{host.check_output('ls /etc/postgresql')}-main"
+    away, back = {
+        "database": (f"systemctl stop {cluster}", f"systemctl start {cluster}"),
+        "volume": (f"mv {volume}/.volume-id {volume}/.away", f"mv {volume}/.away {volume}/.volume-id"),
+        "repository": ("mv /var/backups/mlflow /var/backups/away", "mv /var/backups/away /var/backups/mlflow"),
+        "rights": ("true", "true"),
+        "settings": (f"cp -p {settings} /root/kept && echo '[' >> {settings}", f"cp -p /root/kept {settings}"),
+    }[request.param]
+    host.check_output(away)
+    try:
+        yield "runuser -u nobody -- " if request.param == "rights" else ""
+    finally:
+        host.check_output(back)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_sentence_and_no_traceback(host: Any, broken: str, command: str) -> None:
+    """Every command that looks: an answer or a sentence, one of the known exit codes."""
+    done = host.run(f"{broken}mlflowctl {command}")
+    assert done.rc in (0, 1, 2, 3, 75), done
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "MLFLOWCTL_TRACEBACK" not in done.stdout + done.stderr
