@@ -72,6 +72,24 @@ def sizes() -> str:
     return results.markdown(["cores, RAM", *names], rows)
 
 
+def patches() -> str:
+    """A Markdown table of the patches of MLflow, as the registry on hosts has them."""
+    sys.path.insert(0, str(ROOT / "files"))
+    from mlflow_host import patches as registry
+
+    rows = [
+        [
+            f"`{patch.name}`",
+            patch.kind,
+            patch.why,
+            "<br>".join(f"`{target}`" for target in patch.replaces) or "names only",
+            f"`{patch.test}`",
+        ]
+        for patch in sorted(registry.all_patches().values(), key=lambda patch: (patch.kind, patch.name))
+    ]
+    return results.markdown(["patch", "kind", "what it does", "whose text it is tied to", "test"], rows)
+
+
 def render(readme: str, mark: str, text: str) -> str:
     """``readme`` with the text between ``<!-- mark -->`` and ``<!-- /mark -->`` replaced.
 
@@ -89,6 +107,7 @@ def tables() -> list[tuple[Path, str, str]]:
     readme, page = ROOT / "README.md", ROOT / "docs" / "speed.md"
     found = [(role / "README.md", "variables", table(role)) for role in sorted((ROOT / "roles").iterdir())]
     found.append((page, "sizes", sizes()))
+    found.append((ROOT / "docs" / "patches.md", "patches", patches()))
     for file, document, write in (
         (RESULTS / "provisioning.json", readme, results.provisioning),
         (RESULTS / "recovery.json", readme, results.recovery),

@@ -12,18 +12,25 @@ with MLflow's exception: 64-bit integers are numbers.
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 from collections.abc import Callable
 from typing import Any
 
+from mlflow_host.known import SPEED, Patch
+
+PATCH = Patch(
+    name="answers",
+    kind=SPEED,
+    why="encodes answers in one pass",
+    test="tests/host/test_answers.py",
+    replaces=("mlflow.utils.proto_json_utils:message_to_json",),
+    needs=("mlflow.server.handlers:message_to_json",),
+    known={"3.17.2": "a9b66a85e21d0f114230f346c235bbc2e99873aa698d342cea1875bd5f63e165"},
+)
+
 Convert = Callable[[Any], Any]
 _ENDLESS = {math.inf: "Infinity", -math.inf: "-Infinity"}
-
-
-class AnswerError(RuntimeError):
-    """MLflow no longer answers through the function that we replace."""
 
 
 class NotPlainError(Exception):
@@ -104,17 +111,7 @@ def _known(names: dict[int, str]) -> Convert:
 
 
 def apply() -> None:
-    """Let MLflow's handlers answer this way.
-
-    Raises:
-        AnswerError: the function or one of its parameters is gone.
-    """
+    """Let MLflow's handlers answer this way."""
     from mlflow.server import handlers
 
-    original: Any = getattr(handlers, "message_to_json", None)
-    if original is None or not {"pretty", "convert_int64_to_number"} <= set(inspect.signature(original).parameters):
-        raise AnswerError(
-            "mlflow.server.handlers.message_to_json(pretty=, convert_int64_to_number=) is gone: "
-            "adapt or remove mlflow_host.answers"
-        )
-    handlers.message_to_json = Encoder(original)
+    handlers.message_to_json = Encoder(handlers.message_to_json)

@@ -5,7 +5,7 @@ nginx sends only the paths here that Flask lacks (``mlflow_host.release``).
 
 from __future__ import annotations
 
-from mlflow_host import confine, experiments, no_login, ping, sessions, settings
+from mlflow_host import patches, settings
 
 settings.apply()
 
@@ -13,10 +13,6 @@ from mlflow.server.fastapi_app import app
 
 from mlflow_host.asgi_body import Body
 
-confine.apply()
-experiments.apply()
-no_login.apply()
-ping.apply()
-sessions.apply()
+patches.apply("asgi")
 
 application = Body(app, settings.request_limit(), settings.least_rate())

@@ -15,7 +15,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mlflow_host.known import SAFETY, Patch
 from mlflow_host.settings import required
+
+PATCH = Patch(
+    name="confine",
+    kind=SAFETY,
+    why="local artifact repositories end at the store",
+    test="tests/host/test_isolation.py",
+    replaces=(
+        "mlflow.store.artifact.local_artifact_repo:LocalArtifactRepository.__init__",
+        "mlflow.store.artifact.local_artifact_repo:LocalArtifactRepository._get_or_create_artifact_dir",
+        "mlflow.store.artifact.artifact_repository_registry:ArtifactRepositoryRegistry.register",
+        "mlflow.store.artifact.artifact_repository_registry:get_artifact_repository",
+    ),
+    needs=(
+        "mlflow.store.artifact.artifact_repository_registry:_artifact_repository_registry",
+        "mlflow.store.artifact.local_artifact_repo:_TEMP_ARTIFACT_PREFIX",
+    ),
+    known={"3.17.2": "a762350afab737dec79aca2cd1533fe69a172f451ab4e3de22ef54bb25c38aef"},
+    services=("rest", "asgi"),
+)
 
 
 def apply() -> None:

@@ -11,27 +11,27 @@ from __future__ import annotations
 
 from typing import Any
 
-METHOD = "_get_eager_experiment_query_options"
+from mlflow_host.known import SPEED, Patch
 
-
-class ExperimentError(RuntimeError):
-    """MLflow's store no longer says with this method how it loads tags."""
+PATCH = Patch(
+    name="experiments",
+    kind=SPEED,
+    why="reads an experiment's tags with a statement that SQLAlchemy remembers",
+    test="tests/host/test_new_runs.py",
+    replaces=("mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._get_eager_experiment_query_options",),
+    needs=("mlflow.store.tracking.dbmodels.models:SqlExperiment.tags",),
+    known={"3.17.2": "b226c92be2f4041fa8f51e3c45639d8adc34a91f644f6f5b3e7066a2f94f629c"},
+    services=("rest", "asgi"),
+)
 
 
 def apply() -> None:
-    """Load them so in MLflow's tracking store.
-
-    Raises:
-        ExperimentError: the method is gone.
-    """
+    """Load them so in MLflow's tracking store."""
     from mlflow.store.tracking.dbmodels.models import SqlExperiment
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy.orm import selectinload
 
-    if not hasattr(SqlAlchemyStore, METHOD):
-        raise ExperimentError(f"SqlAlchemyStore.{METHOD} is gone: adapt or remove mlflow_host.experiments")
-
     def options() -> list[Any]:
         return [selectinload(SqlExperiment.tags)]
 
-    setattr(SqlAlchemyStore, METHOD, staticmethod(options))
+    SqlAlchemyStore._get_eager_experiment_query_options = staticmethod(options)

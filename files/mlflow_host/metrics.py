@@ -16,12 +16,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflow_host.known import digest, is_known
+from mlflow_host.known import SPEED, Patch
 from mlflow_host.prepared import Prepared, in_mlflows_words
 
-METHODS = ("_log_metrics_once", "_update_latest_metrics_if_necessary", "sanitize_metric_value")
-# SHA-256 of these methods' source, of each release whose way is the one below.
-KNOWN = {"3.17.2": "d743576f3ac86f680841672659f4e1aa4a438f4d1823324a7ff80b1532d01edc"}
+PATCH = Patch(
+    name="metrics",
+    kind=SPEED,
+    why="logs metrics with one statement",
+    test="tests/host/test_metrics.py",
+    replaces=(
+        "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._log_metrics_once",
+        "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._update_latest_metrics_if_necessary",
+        "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore.sanitize_metric_value",
+    ),
+    needs=("mlflow.utils.validation:_validate_metric",),
+    known={"3.17.2": "d743576f3ac86f680841672659f4e1aa4a438f4d1823324a7ff80b1532d01edc"},
+)
 
 # A metric that is there already stays as it is. A latest value gives way to a
 # later one only: by step, then timestamp, then value; of equals the first counts.
@@ -83,12 +93,9 @@ def in_one_statement(original: Any, store: type[Any], validate: Any) -> Any:
 
 
 def apply() -> None:
-    """Replace MLflow's method, if it is one that we know."""
+    """Replace MLflow's method."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from mlflow.utils.validation import _validate_metric
 
-    found = digest(*(getattr(SqlAlchemyStore, method) for method in METHODS))
-    if not is_known(found, KNOWN.values(), "logs metrics", __name__):
-        return
     original = SqlAlchemyStore._log_metrics_once
     SqlAlchemyStore._log_metrics_once = in_one_statement(original, SqlAlchemyStore, _validate_metric)

@@ -15,12 +15,21 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from mlflow_host.known import digest, is_known
+from mlflow_host.known import SPEED, Patch
 from mlflow_host.prepared import Prepared, in_mlflows_words
 
-METHODS = ("create_run", "_check_experiment_is_active")
-# SHA-256 of these methods' source, of each release that asks for nothing else.
-KNOWN = {"3.17.2": "7fc853a6b4ed2835354c0bf851b43cc6a8f654ae51c1aea41f538921b8098348"}
+PATCH = Patch(
+    name="new_runs",
+    kind=SPEED,
+    why="creates a run with one look at its experiment and one insert",
+    test="tests/host/test_new_runs.py",
+    replaces=(
+        "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore.create_run",
+        "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._check_experiment_is_active",
+    ),
+    needs=("mlflow.store.tracking.dbmodels.models:SqlRun.__table__",),
+    known={"3.17.2": "7fc853a6b4ed2835354c0bf851b43cc6a8f654ae51c1aea41f538921b8098348"},
+)
 
 READ = Prepared(
     "mlflow_host_read_experiment",
@@ -114,14 +123,11 @@ def with_less(original: Any, store: type[Any], columns: list[str], insert: Any) 
 
 
 def apply() -> None:
-    """Replace MLflow's method, if it is one that we know."""
+    """Replace MLflow's method."""
     from mlflow.store.tracking.dbmodels.models import SqlRun
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy.dialects import postgresql
 
-    found = digest(*(getattr(SqlAlchemyStore, method) for method in METHODS))
-    if not is_known(found, KNOWN.values(), "creates runs", __name__):
-        return
     dialect = postgresql.dialect()
     columns = {name: column.type.compile(dialect) for name, column in SqlRun.__table__.columns.items()}
     SqlAlchemyStore.create_run = with_less(

@@ -14,7 +14,21 @@ from __future__ import annotations
 
 import sys
 
+from mlflow_host.known import SPEED, Patch
+
 MODULE = "mlflow.server.auth"
+PATCH = Patch(
+    name="no_login",
+    kind=SPEED,
+    why="does not look for MLflow's own login with each search",
+    test="tests/host/test_searches.py",
+    replaces=(
+        "mlflow.server.handlers:search_runs_impl",
+        "mlflow.server.handlers:_get_graphql_auth_middleware",
+    ),
+    known={"3.17.2": "da95c3d38d15b45fa131315a63a0695913aecdc45ade8dd1cf83da8d0c22077d"},
+    services=("rest", "asgi"),
+)
 
 
 def apply() -> None:

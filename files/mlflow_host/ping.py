@@ -11,9 +11,17 @@ from __future__ import annotations
 import select
 from typing import Any
 
+from mlflow_host.known import SPEED, Patch
 
-class PingError(RuntimeError):
-    """SQLAlchemy no longer asks through the method that we replace."""
+PATCH = Patch(
+    name="ping",
+    kind=SPEED,
+    why="looks at a pooled connection's socket instead of asking the server",
+    test="tests/unit/test_statements.py",
+    replaces=("sqlalchemy.dialects.postgresql.psycopg2:PGDialect_psycopg2.do_ping",),
+    known={"3.17.2": "03ddcbc467e9133985fa5ab5dd9d6a9c0189d9803dacad6f587ed0c1a668160d"},
+    services=("rest", "asgi"),
+)
 
 
 def alive(_dialect: Any, connection: Any) -> bool:
@@ -30,13 +38,7 @@ def alive(_dialect: Any, connection: Any) -> bool:
 
 
 def apply() -> None:
-    """Let SQLAlchemy look instead of asking.
-
-    Raises:
-        PingError: the method is gone.
-    """
+    """Let SQLAlchemy look instead of asking."""
     from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
-    if not hasattr(PGDialect_psycopg2, "do_ping"):
-        raise PingError("PGDialect_psycopg2.do_ping is gone: adapt or remove mlflow_host.ping")
     PGDialect_psycopg2.do_ping = alive

@@ -16,11 +16,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlflow_host import metric_order
-from mlflow_host.known import digest, is_known
+from mlflow_host.known import SPEED, Patch
 
-# SHA-256 of the source of the three functions that join, of each release that joins so.
-KNOWN = {"3.17.2": "33609092a23d8040a1c4bae6f7a313c90cc3be16d05b532034a24a5d3807c438"}
+PATCH = Patch(
+    name="searches",
+    kind=SPEED,
+    why="searches runs without removing duplicates where there are none, and by an index",
+    test="tests/host/test_searches.py",
+    replaces=(
+        "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._search_runs",
+        "mlflow.store.tracking.sqlalchemy_store:_get_sqlalchemy_filter_clauses",
+        "mlflow.store.tracking.sqlalchemy_store:_get_orderby_clauses",
+    ),
+    needs=("mlflow.store.tracking.sqlalchemy_store:select",),
+    known={"3.17.2": "33609092a23d8040a1c4bae6f7a313c90cc3be16d05b532034a24a5d3807c438"},
+)
 # Their primary key is a key and a run.
 TABLES = {"runs", "latest_metrics", "params", "tags"}
 
@@ -34,6 +44,8 @@ def selecting(select: Any, run: type[Any]) -> Any:
     """
     from sqlalchemy import Select, Table
     from sqlalchemy.sql import visitors
+
+    from mlflow_host import metric_order
 
     class Runs(Select[Any]):  # type: ignore[misc]
         inherit_cache = True
@@ -51,16 +63,12 @@ def selecting(select: Any, run: type[Any]) -> Any:
 
 
 def apply() -> None:
-    """Let MLflow's tracking store select so, if its way to search is one that we know."""
+    """Let MLflow's tracking store select so."""
     from mlflow.store.tracking import sqlalchemy_store
     from mlflow.store.tracking.dbmodels.models import SqlRun
 
+    from mlflow_host import metric_order
+
     store = sqlalchemy_store.SqlAlchemyStore
-    found = digest(
-        store._search_runs,
-        sqlalchemy_store._get_sqlalchemy_filter_clauses,
-        sqlalchemy_store._get_orderby_clauses,
-    )
-    if is_known(found, KNOWN.values(), "searches runs", __name__):
-        sqlalchemy_store.select = selecting(sqlalchemy_store.select, SqlRun)
-        store._search_runs = metric_order.looking_at_few(store._search_runs)
+    sqlalchemy_store.select = selecting(sqlalchemy_store.select, SqlRun)
+    store._search_runs = metric_order.looking_at_few(store._search_runs)

@@ -15,11 +15,19 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from mlflow_host.known import SPEED, Patch
+
 NAME = "_get_managed_session_maker"
-
-
-class SessionError(RuntimeError):
-    """MLflow no longer makes its sessions with the function that we replace."""
+PATCH = Patch(
+    name="sessions",
+    kind=SPEED,
+    why="does not mark as outdated what is about to be thrown away",
+    test="tests/unit/test_statements.py",
+    replaces=("mlflow.store.db.utils:_get_managed_session_maker",),
+    needs=("mlflow.store.model_registry.sqlalchemy_store:_get_managed_session_maker",),
+    known={"3.17.2": "1f18307528cb24b6d85ed3e14c09887e0b66c99e9d14e2a2a30de75789e2f7af"},
+    services=("rest", "asgi"),
+)
 
 
 def ending(make: Callable[..., AbstractContextManager[Any]]) -> Callable[..., AbstractContextManager[Any]]:
@@ -35,17 +43,11 @@ def ending(make: Callable[..., AbstractContextManager[Any]]) -> Callable[..., Ab
 
 
 def apply() -> None:
-    """Let both of MLflow's stores make their sessions this way.
-
-    Raises:
-        SessionError: the function is gone.
-    """
+    """Let both of MLflow's stores make their sessions this way."""
     from mlflow.store.db import utils
     from mlflow.store.model_registry import sqlalchemy_store as registry
 
-    original: Callable[..., Any] = getattr(utils, NAME, ending)
-    if original is ending or getattr(registry, NAME, None) is not original:
-        raise SessionError(f"mlflow.store.db.utils.{NAME} is gone: adapt or remove mlflow_host.sessions")
+    original = utils._get_managed_session_maker
 
     def make_maker(*given: Any, **named: Any) -> Callable[..., AbstractContextManager[Any]]:
         return ending(original(*given, **named))

@@ -16,6 +16,21 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from mlflow_host.known import SAFETY, Patch
+
+PATCH = Patch(
+    name="subjects",
+    kind=SAFETY,
+    why="tells the audit log what MLflow has read from a request",
+    test="tests/host/test_audit.py",
+    replaces=(
+        "mlflow.server.handlers:_get_request_message",
+        "mlflow.server.handlers:_get_validated_flask_request_json",
+    ),
+    needs=("mlflow.server.handlers:message_to_json",),
+    known={"3.17.2": "d1ebef01f6b300d2701ae7109b3415edd9449e164823fc96a40faaafd0252dee"},
+)
+
 HEADERS = {
     "run": "X-Subject-Run",
     "experiment": "X-Subject-Experiment",

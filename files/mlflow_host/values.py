@@ -14,15 +14,25 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from mlflow_host.known import SPEED, Patch
+
+PATCH = Patch(
+    name="values",
+    kind=SPEED,
+    why="finds the runs with a parameter or a tag by an index",
+    test="tests/host/test_searches.py",
+    replaces=("mlflow.utils.search_utils:SearchUtils.get_sql_comparison_func",),
+    needs=(
+        "mlflow.store.tracking.dbmodels.models:SqlParam.value",
+        "mlflow.store.tracking.dbmodels.models:SqlTag.value",
+    ),
+    known={"3.17.2": "fc85eb2277bef52ba3eeca4cb89ee1def64a3fde9fbf509eeb8756602b14326d"},
+)
+
 # Characters.
 START = 64
-NAME = "get_sql_comparison_func"
 
 Compare = Callable[[Any, Any], Any]
-
-
-class ComparisonError(RuntimeError):
-    """MLflow no longer compares with the function that we replace."""
 
 
 def by_start(original: Callable[[str, str], Compare], tables: Collection[type[Any]]) -> Callable[[str, str], Compare]:
@@ -51,15 +61,9 @@ def by_start(original: Callable[[str, str], Compare], tables: Collection[type[An
 
 
 def apply() -> None:
-    """Let MLflow's searches compare this way.
-
-    Raises:
-        ComparisonError: the function is gone.
-    """
+    """Let MLflow's searches compare this way."""
     from mlflow.store.tracking.dbmodels.models import SqlParam, SqlTag
     from mlflow.utils.search_utils import SearchUtils
 
-    original = getattr(SearchUtils, NAME, None)
-    if original is None:
-        raise ComparisonError(f"mlflow.utils.search_utils.SearchUtils.{NAME} is gone: adapt or remove {__name__}")
-    setattr(SearchUtils, NAME, staticmethod(by_start(original, {SqlParam, SqlTag})))
+    compare = by_start(SearchUtils.get_sql_comparison_func, {SqlParam, SqlTag})
+    SearchUtils.get_sql_comparison_func = staticmethod(compare)

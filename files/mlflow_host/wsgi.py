@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_host import (
-    answers,
-    artifact_names,
-    confine,
-    experiments,
-    metrics,
-    new_runs,
-    no_login,
-    ping,
-    searches,
-    sessions,
-    settings,
-    subjects,
-    values,
-)
+from mlflow_host import artifact_names, patches, settings
 
 settings.apply()
 
@@ -26,17 +12,7 @@ from mlflow_host.body import ReadToTheEnd
 from mlflow_host.questions import Questions
 from mlflow_host.ready import Ready
 
-confine.apply()
-experiments.apply()
-answers.apply()
+telling = patches.apply("rest")["subjects"]
 artifact_names.apply(app)
-metrics.apply()
-new_runs.apply()
-no_login.apply()
-ping.apply()
-searches.apply()
-sessions.apply()
-telling = subjects.apply()
-values.apply()
 
 application = ReadToTheEnd(Ready(Questions(telling(app), settings.request_limit())))

@@ -217,6 +217,10 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     ("database name", {"mlflow_database": "Bad-Name"}, ["postgres_database", "Bad-Name", "lower-case"]),
     ("weak key", {"mlflow_kek_passphrase": "short-kek"}, ["mlflow_kek_passphrase", "32 characters"]),
+    # --- patches and settings of MLflow
+    ("unknown patch", {"mlflow_patches": ["metricks"]}, ["mlflow_patches", "metricks", "use all, none", "metrics"]),
+    ("safety patch", {"mlflow_patches": ["confine"]}, ["mlflow_patches", "confine", "always on", "Leave it out"]),
+    ("patches by a word", {"mlflow_patches": "some"}, ["mlflow_patches", "some", "use all, none"]),
     # --- ports
     ("one port twice", {"proxy_http_port": 443}, ["proxy_http_port", "443", "another port"]),
     ("port held", {"proxy_http_port": 7777}, ["proxy_http_port", "7777", "python3", "stop that program"]),

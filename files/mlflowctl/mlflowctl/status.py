@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import access, archive, certificates, health, looks
+from mlflowctl import access, archive, certificates, health, looks, patches
 from mlflowctl.config import Config
 from mlflowctl.looks import Finding, Look
 
@@ -33,6 +33,7 @@ def facts(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
         "problems": [finding.problem for finding in find(config, recorded) if finding.problem],
         "warnings": [finding.problem for finding in warned],
         "free_bytes": health.room(config),
+        "patches_off": patches.off(config),
         **recorded,
     }
 

@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflowctl import database, lock, preflight, service
+from mlflowctl import database, lock, patches, preflight, service
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
 from mlflowctl.console import Facts
@@ -66,7 +66,7 @@ def run(config: Config, version: str, say: Say) -> Facts:
 
     Raises:
         Busy: another transaction runs.
-        ProblemFound: the release cannot have this database, or rows are gone afterwards.
+        ProblemFound: the release cannot have this database or may not serve, or rows are gone afterwards.
         ControlError: it cannot be tried here.
     """
     release = find(config, version)
@@ -75,12 +75,19 @@ def run(config: Config, version: str, say: Say) -> Facts:
         with database.connect(config) as connection:
             found = database.revision(connection)
         facts: Facts = {"release": version, "from": found, "to": release.head, "migration": found != release.head}
-        if not facts["migration"]:
+        facts["patches_off"], refusal = patches.ask(config, release.path)
+        if facts["migration"]:
+            preflight.check_dump(config)
+            refuse_without_space(config)
+            try:
+                facts |= _rehearse(config, release, say)
+            except ProblemFound as error:
+                raise ProblemFound(f"{error}; and {refusal}" if refusal else str(error)) from error
+        else:
             say(f"MLflow {version} takes the database as it is")
-            return facts
-        preflight.check_dump(config)
-        refuse_without_space(config)
-        return facts | _rehearse(config, release, say)
+        if refusal:
+            raise ProblemFound(f"MLflow {version}: {refusal}")
+        return facts
 
 
 def refuse_without_space(config: Config) -> None:

@@ -1,0 +1,64 @@
+"""All patches fit the release that is installed, and each notices when what it is tied to is another thing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+# Each target of each patch is taken away, then replaced, in a process of its own with the release's MLflow. Prints which
+# patches did not notice, which do not fit as it is, what is replaced with all patches and with none.
+LOOK = """
+import json, logging, os, sys
+from mlflow_host import patches
+from mlflow_host.known import resolve
+
+import mlflow.server
+
+def another(*given, **named):
+    return None
+
+every = patches.all_patches().values()
+fits, blind, targets = patches.misfits(every), [], 0
+for patch in every:
+    for target in patch.replaces:
+        module, _, names = target.partition(":")
+        *outer, name = names.split(".")
+        owner = resolve(module + ":" + ".".join(outer)) if outer else sys.modules[module]
+        # Inherited ones can only be replaced.
+        inherited = name not in vars(owner)
+        kept = getattr(owner, name) if inherited else vars(owner)[name]
+        targets += 1
+        try:
+            setattr(owner, name, another)
+            if patch.name not in patches.misfits([patch]):
+                blind.append(target + " changed")
+            if not inherited:
+                delattr(owner, name)
+                if patch.name not in patches.misfits([patch]):
+                    blind.append(target + " gone")
+        finally:
+            setattr(owner, name, kept)
+again = patches.misfits(every)
+looked = ["mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore.create_run", "mlflow.server.handlers:message_to_json"]
+before = list(map(resolve, looked))
+os.environ.pop("RUNTIME_DIRECTORY", None)
+os.environ[patches.SETTING] = "none"
+kept_on = sorted(patches.apply("rest"))
+none = [resolve(name) is original for name, original in zip(looked, before)][0]
+print(json.dumps({"fits": fits, "blind": blind, "targets": targets, "again": again, "kept_on": kept_on, "none": none}))
+"""
+
+
+def test_all_fit_and_none_is_blind(in_mlflow: Any) -> None:
+    """With the operator's `none` MLflow's own functions are there, and what is for safety is on."""
+    found = in_mlflow(LOOK)
+    assert found["fits"] == found["again"] == {}
+    assert found["blind"] == []
+    assert found["targets"] > 18
+    assert found["kept_on"] == ["confine", "subjects"]
+    assert found["none"]
+
+
+def test_the_running_server_has_all(server: Any, host: Any) -> None:
+    """It says so where `mlflowctl status` looks."""
+    assert json.loads(host.file(f"/run/{server.unit}-service/patches.json").content_string) == {}
