@@ -221,6 +221,26 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("unknown patch", {"mlflow_patches": ["metricks"]}, ["mlflow_patches", "metricks", "use all, none", "metrics"]),
     ("safety patch", {"mlflow_patches": ["confine"]}, ["mlflow_patches", "confine", "always on", "Leave it out"]),
     ("patches by a word", {"mlflow_patches": "some"}, ["mlflow_patches", "some", "use all, none"]),
+    (
+        "jobs",
+        {"mlflow_settings": {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "true"}},
+        ["mlflow_settings", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "no job runner", "Take it out"],
+    ),
+    (
+        "workspaces",
+        {"mlflow_settings": {"MLFLOW_ENABLE_WORKSPACES": True}},
+        ["mlflow_settings", "MLFLOW_ENABLE_WORKSPACES", "not supported", "Take it out"],
+    ),
+    (
+        "another database by a setting",
+        {"mlflow_settings": {"MLFLOW_TRACKING_URI": "postgresql://a:hunter2@b/c"}},
+        ["mlflow_settings", "MLFLOW_TRACKING_URI", "mlflow_database"],
+    ),
+    (
+        "a setting with a hyphen",
+        {"mlflow_settings": {"MLFLOW-LOGGING": "DEBUG"}},
+        ["mlflow_settings", "MLFLOW-LOGGING", "letters, digits and underscores"],
+    ),
     # --- ports
     ("one port twice", {"proxy_http_port": 443}, ["proxy_http_port", "443", "another port"]),
     ("port held", {"proxy_http_port": 7777}, ["proxy_http_port", "7777", "python3", "stop that program"]),
