@@ -133,7 +133,7 @@ class Questions:
         if len(body) > self._limit:
             return self._refuse(start_response, 413, "")
         try:
-            question = _read(body)
+            question = read_json(body)
             check(question)
             if asks:
                 check(parse_qs(environ.get("QUERY_STRING", "")))
@@ -157,7 +157,7 @@ class Questions:
         return [answer]
 
 
-def _read(body: bytes) -> Any:
+def read_json(body: bytes) -> Any:
     """What MLflow reads: JSON, in which older clients put JSON. Anything else is for MLflow to refuse."""
     try:
         question = json.loads(body)

@@ -11,8 +11,9 @@ from mlflow.server import app
 from mlflow_host.body import ReadToTheEnd
 from mlflow_host.questions import Questions
 from mlflow_host.ready import Ready
+from mlflow_host.unserved import Unserved
 
 telling = patches.apply("rest")["subjects"]
 artifact_names.apply(app)
 
-application = ReadToTheEnd(Ready(Questions(telling(app), settings.request_limit())))
+application = ReadToTheEnd(Ready(Questions(Unserved(telling(app)), settings.request_limit())))
