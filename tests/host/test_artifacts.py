@@ -176,16 +176,6 @@ def test_parts_and_conditions_are_answered_alike(
         assert fast == (answer("GET"), answer("HEAD"))
 
 
-def test_what_one_way_told_is_understood_by_it(http: Any, root: str) -> None:
-    """The mark of a file (ETag) stays until the file changes."""
-    http.put(f"{root}/file", data=b"0123456789")
-    mark = http.get(f"{root}/file").headers["ETag"]
-    assert http.get(f"{root}/file", headers={"If-None-Match": mark}).status_code == 304
-    assert http.get(f"{root}/file", headers={"Range": "bytes=0-1", "If-Range": mark}).status_code == 206
-    http.put(f"{root}/file", data=b"0123456789a")
-    assert http.get(f"{root}/file", headers={"If-None-Match": mark}).status_code == 200
-
-
 def test_directories_and_files_do_not_replace_each_other(
     http: Any, server: Any, root: str, through_mlflow: Any
 ) -> None:
