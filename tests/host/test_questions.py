@@ -1,0 +1,121 @@
+"""Long questions are answered, longer ones are refused in words, and so is what nginx cannot even read."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import subprocess
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+KIB = 1 << 10
+SEARCH = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default&more="
+# An address of each way that a request takes: REST, ASGI, files of the UI, nginx itself.
+WAYS = [SEARCH, "/ajax-api/3.0/mlflow/mcp-servers?more=", "/static-files/favicon.ico?more=", "/-/whoami?more="]
+
+
+def raw(server: Any, head: bytes) -> tuple[int, str, bytes]:
+    """Status, type and body of the answer to bytes that no client would send."""
+    url = urlsplit(server.url)
+    context = ssl.create_default_context(cafile=server.ca)
+    with (
+        socket.create_connection((url.hostname, url.port or 443), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname=url.hostname) as connection,
+    ):
+        connection.sendall(head)
+        received = b""
+        while piece := connection.recv(65536):
+            received += piece
+    top, _, body = received.partition(b"\r\n\r\n")
+    lines = top.decode().lower().split("\r\n")
+    kind = next((line.partition(": ")[2] for line in lines if line.startswith("content-type")), "")
+    return int(lines[0].split()[1]), kind, body
+
+
+def refused(answer: Any, status: int) -> str:
+    """What a JSON refusal says; it is of this status and names no place on the host."""
+    assert answer.status_code == status, answer.text[:200]
+    assert answer.headers["Content-Type"] == "application/json"
+    found = answer.json()
+    assert set(found) == {"error_code", "message"}
+    assert not any(place in answer.text for place in ("/var/", "/run/", "/etc/", "/srv/", "/opt/"))
+    return str(found["message"])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_64_kib_of_address_of_head_and_200_fields_are_taken(server: Any, http: Any, way: str) -> None:
+    """As stock takes them; the same status as a short question has."""
+    short = http.get(server.url + way)
+    assert short.status_code in (200, 404), short.text[:200]
+    path = urlsplit(server.url).path + way
+    long = server.url + way + "a" * (64 * KIB - 1 - len(path))
+    assert http.get(long).status_code == short.status_code
+    assert http.get(server.url + way, headers={"Cookie": "a=" + "b" * 62 * KIB}).status_code == short.status_code
+    assert http.get(long, headers={"Cookie": "a=" + "b" * 62 * KIB}).status_code == short.status_code
+    fields = {f"X-Field-{number}": "v" for number in range(190)}
+    assert http.get(server.url + way, headers=fields).status_code == short.status_code
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_longer_is_refused_in_json(server: Any, http: Any, stranger: Any, way: str) -> None:
+    """nginx says so; nothing reaches MLflow."""
+    assert "64 KiB" in refused(http.get(server.url + way + "a" * 80 * KIB), 414)
+    assert "64 KiB" in refused(http.get(server.url + way, headers={"Cookie": "a=" + "b" * 80 * KIB}), 431)
+    assert "200" in refused(http.get(server.url + way, headers={f"X-{i}": "v" for i in range(220)}), 431)
+    assert "log in" in refused(
+        stranger.get(server.url + way, headers={"Authorization": "Basic " + "b" * 20 * KIB}), 401
+    )
+
+
+def test_a_request_that_nginx_cannot_read_is_refused_in_json(server: Any) -> None:
+    """Before nginx knows which name or address is meant."""
+    host = urlsplit(server.url).netloc.encode()
+    heads = {
+        b"GET /\x01 HTTP/1.1\r\nHost: " + host + b"\r\n\r\n": 400,
+        b"GET / HTTP/1.1\r\n\r\n": 400,
+        b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n": 400,
+        b"GET / HTTP/1.1\r\nHost: other.example\r\nConnection: close\r\n\r\n": 421,
+        b"GET /" + b"a" * 80 * KIB + b" HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n": 414,
+        b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\nCookie: " + b"a" * 80 * KIB + b"\r\n\r\n": 431,
+        b"POST / HTTP/1.1\r\nHost: " + host + b"\r\nContent-Length: x\r\n\r\n": 400,
+    }
+    for head, status in heads.items():
+        found, kind, body = raw(server, head)
+        assert (found, kind) == (status, "application/json"), (head[:60], body[:200])
+        assert set(json.loads(body)) == {"error_code", "message"}
+
+
+def test_a_browser_gets_a_page_that_says_the_same(server: Any, http: Any) -> None:
+    """It is the one that asks for a page first."""
+    address = server.url + "/-/whoami?" + "a" * 80 * KIB
+    for headers in ({"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}, {"Accept": "application/json, text/html"}):
+        page = http.get(server.url + "/-/nothing", headers=headers)
+        assert page.status_code == 404
+        assert page.headers["Content-Type"].startswith(
+            "text/html" if "xhtml" in headers["Accept"] else "application/json"
+        )
+        assert "there is nothing at this address" in page.text
+    assert "64 KiB" in http.get(address, headers={"Accept": "text/html"}).text
+
+
+@pytest.mark.parametrize(("options", "status"), [(["{url}/-/x"], 404), (["{url}/-/x", "--request", "POST"], 404)])
+def test_refusals_over_http2_are_the_same(server: Any, options: list[str], status: int) -> None:
+    """With pseudo-headers and compressed fields."""
+    command = ["curl", "--silent", "--http2", "--cacert", server.ca, "--write-out", "\n%{http_code} %{content_type}"]
+    done = subprocess.run(
+        [*command, *(o.format(url=server.url) for o in options)], capture_output=True, text=True, check=False
+    )
+    body, _, told = done.stdout.rpartition("\n")
+    assert told == f"{status} application/json", (done.returncode, done.stdout[:300])
+    assert set(json.loads(body)) == {"error_code", "message"}
+
+
+def test_a_name_with_control_characters_is_refused_in_json(server: Any, http: Any) -> None:
+    """Of an artifact: MLflow or nginx refuses it, in words."""
+    for name in ("a%00b", "a%7Fb", "a%01b"):
+        answer = http.put(server.url + f"/api/2.0/mlflow-artifacts/artifacts/0/{name}", data=b"x")
+        assert answer.status_code in (200, 400), (name, answer.text[:200])
+        assert answer.json() == {} or set(answer.json()) == {"error_code", "message"}
