@@ -5,7 +5,7 @@ nginx sends only the paths here that Flask lacks (``mlflow_host.release``).
 
 from __future__ import annotations
 
-from mlflow_host import patches, settings
+from mlflow_host import outage, patches, settings
 
 settings.apply()
 
@@ -13,6 +13,7 @@ from mlflow.server.fastapi_app import app
 
 from mlflow_host.asgi_body import Body
 
+outage.install()
 patches.apply("asgi")
 
 application = Body(app, settings.request_limit(), settings.least_rate())

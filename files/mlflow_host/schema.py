@@ -116,6 +116,11 @@ def main() -> int:
     except (SchemaError, SettingsError, release.ReleaseError) as error:
         print(f"refusing to start: {error}", file=sys.stderr)
         return 1
+    except sqlalchemy.exc.OperationalError as error:
+        # The unit tries again: a line each time is enough.
+        first = (str(error.orig).strip().splitlines() or ["it does not say why"])[0]
+        print(f"refusing to start: the database does not answer: {first}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_host import artifact_names, patches, settings
+from mlflow_host import artifact_names, outage, patches, settings
 
 settings.apply()
 
@@ -13,6 +13,7 @@ from mlflow_host.questions import Questions
 from mlflow_host.ready import Ready
 from mlflow_host.unserved import Unserved
 
+outage.install()
 telling = patches.apply("rest")["subjects"]
 artifact_names.apply(app)
 

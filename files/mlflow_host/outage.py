@@ -1,0 +1,117 @@
+"""One line a minute while the database is away, and one when it is back.
+
+MLflow logs a traceback of sixty lines or more with each request that meets no database: thousands of
+lines a minute, between which nobody finds why it went. Here each process says once a minute that
+the database does not answer, with its last words and how often that was met.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+# Seconds.
+EVERY = 60.0
+# What libpq and PostgreSQL say where there is no database, and not where a statement is wrong or takes too long.
+AWAY = re.compile(
+    r"connection to server (?:on socket|at) .{1,300}? failed: [^\n]*"
+    r"|could not (?:connect to server|translate host name)[^\n]*"
+    r"|server closed the connection unexpectedly"
+    r"|terminating connection due to (?:administrator command|unexpected postmaster exit)"
+    r"|terminating connection because of crash of another server process"
+    r"|the database system is (?:starting up|shutting down|in recovery mode|not yet accepting connections)"
+    r"|connection (?:already closed|not open)"
+    r"|SSL connection has been closed unexpectedly"
+    r"|(?:sorry, too many clients already|remaining connection slots are reserved)[^\n]*",
+    re.DOTALL,
+)
+# MLflow says so with each try to open its store.
+TRYING = "Create SQLAlchemy engine with pool options"
+
+_logger = logging.getLogger(__name__)
+
+
+def reason(record: logging.LogRecord) -> str:
+    """What a record says of a database that is away; nothing if it speaks of something else."""
+    for text in _texts(record):
+        if found := AWAY.search(text):
+            return " ".join(found.group().split())
+    return ""
+
+
+def _texts(record: logging.LogRecord) -> Iterator[str]:
+    yield record.getMessage()
+    waiting = [record.exc_info[1]] if record.exc_info else []
+    seen: set[int] = set()
+    while waiting:
+        error = waiting.pop()
+        if error is None or id(error) in seen:
+            continue
+        seen.add(id(error))
+        yield str(error)
+        waiting += [error.__cause__, error.__context__, *getattr(error, "exceptions", ())]
+
+
+class Outage(logging.Filter):
+    """Lets one record of many pass.
+
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._began: float | None = None
+        self._said = 0.0
+        self._more = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is to be written; what is written of an outage is one line."""
+        if record.name == __name__:
+            return True
+        if record.levelno < logging.WARNING:
+            return self._began is None or TRYING not in record.getMessage()
+        why = reason(record)
+        if not why:
+            return True
+        with self._lock:
+            now = self._clock()
+            if self._began is not None and now - self._said < EVERY:
+                self._more += 1
+                return False
+            self._began = now if self._began is None else self._began
+            more, self._more, self._said = self._more, 0, now
+        record.msg = f"the database does not answer: {why}" + (f" ({more} more since the last word)" if more else "")
+        record.args, record.exc_info, record.exc_text, record.stack_info = (), None, None, None
+        return True
+
+    def over(self, *_given: Any) -> None:
+        """Say that the database is back, if it was away: for SQLAlchemy, which has made a connection."""
+        if self._began is None:
+            return
+        with self._lock:
+            began, self._began = self._began, None
+            self._more = 0
+        if began is not None:
+            _logger.warning("the database answers again, after %.0f s", self._clock() - began)
+
+
+def install() -> None:
+    """Filter what all loggers of this process write. Call it once everything is loaded."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    outage = Outage()
+    loggers = [logging.getLogger(), *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
+    handlers = {handler for logger in loggers for handler in logger.handlers}
+    if logging.lastResort:
+        handlers.add(logging.lastResort)
+    for handler in handlers:
+        handler.addFilter(outage)
+    event.listen(Engine, "connect", outage.over)
