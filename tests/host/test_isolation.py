@@ -203,7 +203,8 @@ def test_no_secret_where_it_does_not_belong(server: Any, host: Any) -> None:
     """No secret in process arguments, the journal, unit files or files that others can read."""
     places = {
         "ps": host.check_output("ps -eww -o args"),
-        "journal": host.check_output("journalctl --no-pager -o cat"),
+        # Other tests name artifacts in bytes that are no UTF-8.
+        "journal": host.check_output("journalctl --no-pager -o cat | iconv -c -f UTF-8 -t UTF-8"),
         "units": host.check_output(f"systemctl cat '{server.unit}*' nginx.service"),
         "environment": host.check_output(f"systemctl show -p Environment {' '.join(units(server))}"),
     }
