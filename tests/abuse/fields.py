@@ -72,7 +72,7 @@ def _last_lines(attack: Attack, count: int) -> list[dict[str, str]]:
     name = attack.target.logins["admin"][0]
     time.sleep(0.2)
     said = attack.target.shell(f'grep \'"name":"{name}"\' /var/log/mlflow/audit.log | tail -n {count}')
-    return [json.loads(line) for line in said.splitlines()]
+    return [json.loads(line) for line in filter(None, said.split("\n"))]
 
 
 def _journal(attack: Attack) -> None:

@@ -46,7 +46,8 @@ def _compare(target: Target, settings: dict[str, object], found: Found) -> None:
         *("restic", "--no-cache", "--no-lock", "--quiet", "ls", "--json", "--tag", "mlflow", "latest"),
     )  # fmt: skip
     held = set()
-    for line in listing.stdout.splitlines():
+    # Names may hold what Python takes for the end of a line, too.
+    for line in filter(None, listing.stdout.split("\n")):
         entry = json.loads(line)
         if entry.get("type") == "file" and "/store/" in entry["path"]:
             held.add(entry["path"].partition("/store/")[2])

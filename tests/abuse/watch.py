@@ -109,7 +109,7 @@ def files(target: Target, *places: str) -> set[str]:
     """Every file of the root disk outside of the places, with size, mode, owner and time of change."""
     pruned = " -o ".join(f"-path '{place}'" for place in [*PLACES, *places])
     script = f"find / -xdev \\( {pruned} \\) -prune -o ! -type d -printf '%p %s %m %u %l %C@\\n'"
-    return set(target.shell(script).splitlines())
+    return set(filter(None, target.shell(script).split("\n")))
 
 
 def bodies(target: Target) -> str:
