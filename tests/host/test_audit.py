@@ -17,7 +17,8 @@ import pytest
 from tests.hosts.control import control
 
 # Other tests name artifacts in bytes that are no UTF-8, and the trail says what they wrote.
-ONLY_UTF8 = "iconv -c -f UTF-8 -t UTF-8"
+# It ends with 1 where it has left something out.
+ONLY_UTF8 = "{ iconv -c -f UTF-8 -t UTF-8 || true; }"
 
 
 def test_changes_leave_a_line(server: Any, host: Any, http: Any) -> None:

@@ -25,7 +25,7 @@ def endpoints(server: Any, host: Any) -> list[Entry]:
 
 @pytest.fixture(scope="module")
 def without_mlflow(server: Any, host: Any) -> Iterator[None]:
-    """MLflow is away: what the proxy lets pass is answered with 503, and nothing happens."""
+    """MLflow is away: what the proxy lets pass is answered with 429, and nothing happens."""
     units = [f"{server.unit}{kind}" for kind in (".socket", ".service", "-asgi.socket", "-asgi.service")]
     # nginx remembers the answer of /health for a second.
     host.check_output("systemctl stop " + " ".join(units) + " && sleep 2")
@@ -83,7 +83,7 @@ def test_endpoints_by_role(
         answer = knock(server, stranger, logins[who], method, path).status_code
         allowed = ROLES.index(endpoint["role"]) <= reach
         # MLflow is away; the files of the UI are nginx's, and this one is none of them.
-        reached = 404 if path.startswith("/static-files/") else 503
+        reached = 404 if path.startswith("/static-files/") else 429
         expected = reached if path == "/health" or allowed else 401 if reach < 0 else 403
         if answer != expected:
             surprises.append((endpoint, answer, expected))
@@ -116,7 +116,7 @@ def test_odd_requests_need_a_role_too(
     """What no rule covers is for admins, however it is spelt."""
     method, path, role = odd
     for who in ROLES:
-        expected = 503 if ROLES.index(role) <= ROLES.index(who) else 403
+        expected = 429 if ROLES.index(role) <= ROLES.index(who) else 403
         assert send_as_it_is(server, stranger, logins[who], method, path) == expected, who
 
 

@@ -239,7 +239,7 @@ CASES: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "a setting with a hyphen",
         {"mlflow_settings": {"MLFLOW-LOGGING": "DEBUG"}},
-        ["mlflow_settings", "MLFLOW-LOGGING", "letters, digits and underscores"],
+        ["mlflow_settings", "MLFLOW-LOGGING", "letters, digits and _"],
     ),
     # --- ports
     ("one port twice", {"proxy_http_port": 443}, ["proxy_http_port", "443", "another port"]),
