@@ -15,9 +15,9 @@ API = "/api/2.0/mlflow/experiments/"
 # Whatever names us outside of the data; a process's own directories in /run come and go.
 LOOK = (
     "find /etc /opt /usr/local /run /var -xdev -name '*mlflow*' -not -path '/run/systemd/*' -not -path '/run/credentials*'"
-    " -not -path '/var/lib/mlflow/*' -not -path '/var/lib/apt/*' -not -path '/var/lib/systemd/*' | sort;"
+    " -not -path '/var/lib/mlflow/*' -not -path '/var/lib/mlflow-backup/*' -not -path '/var/lib/apt/*' -not -path '/var/lib/systemd/*' | sort;"
     " getent passwd | cut -d: -f1; getent group | cut -d: -f1,4;"
-    " systemctl list-unit-files --no-legend --plain; systemctl list-units --all --no-legend --plain; ss -Hlntx;"
+    " systemctl list-unit-files --no-legend --plain; systemctl list-units --all --no-legend --plain | grep -v ^var-cache-mlflow.mount; ss -Hlntx;"
     " cat /etc/nginx/nginx.conf /etc/fstab"
 )
 KEYS = "/etc/nginx/mlflow/tls/server.crt /etc/mlflow/secrets/* /etc/mlflow/access/tokens.json"
