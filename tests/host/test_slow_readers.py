@@ -83,9 +83,10 @@ def test_answers_that_nobody_reads_are_bounded(
         for connection, _, _ in asked:
             stack.enter_context(connection)
         statuses = [status for _, status, _ in asked]
-        allowed = server["proxy_unread_answers_mb"] * MIB // min(size, 8 * MIB)
+        # Each is longer than nginx keeps, so it holds a thread: half of a worker's at most.
+        allowed = min(server["proxy_unread_answers_mb"] // 8, max(server["mlflow_threads"] // 2, 1))
         assert set(statuses) == {200, 429}
-        assert statuses.count(200) >= allowed - 1
+        assert max(allowed - 1, 1) <= statuses.count(200) <= allowed
         for refusal in (said for _, status, said in asked if status == 429):
             assert json.loads(refusal)["error_code"] == "REQUEST_LIMIT_EXCEEDED"
         assert int(host.check_output(HELD)) <= (server["proxy_unread_answers_mb"] + READERS) * MIB
