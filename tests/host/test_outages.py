@@ -18,14 +18,14 @@ TOLD = "told-of-outages"
 def tag(host: Any, server: Any) -> Iterator[str]:
     """The notifier is a program that writes to the journal, under a name of this run's own."""
     settings, tag = f"{server['mlflow_config_path']}/mlflowctl.toml", f"{TOLD}-{uuid.uuid4().hex[:8]}"
-    host.check_output(f"systemctl stop {server.unit}-watch.timer; cp -p {settings} /root/mlflowctl.toml")
+    host.check_output(f"systemctl stop {server.unit}-watch.timer; cp -p {settings} /run/test-mlflowctl.toml")
     command = json.dumps(["/usr/bin/logger", "--tag", tag])
     host.check_output(f"sed -i 's|^command = .*|command = {command}|' {settings}")
     host.check_output(f"mlflowctl watch; rm -f /run/{server.unit}-told.json")
     try:
         yield tag
     finally:
-        host.check_output(f"cp -p /root/mlflowctl.toml {settings}; systemctl start {server.unit}-watch.timer")
+        host.check_output(f"cp -p /run/test-mlflowctl.toml {settings}; systemctl start {server.unit}-watch.timer")
 
 
 def stopped(host: Any, server: Any, what: str) -> tuple[str, str, str, str]:

@@ -129,7 +129,7 @@ def test_many_at_once_are_one_login(server: Any, create: Callable[..., Any]) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("create x --owner nobody", "there is no user 'nobody' who may log in"),
+        ("create x --owner nobody", "there is no active user 'nobody'"),
         ("create x --owner eve --role admin", "'eve' is editor: a token of theirs cannot be admin"),
         ("create x --owner eve --role root", "there is no role 'root'"),
         ("create ../x --owner eve", "cannot be used"),

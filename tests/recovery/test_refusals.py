@@ -45,7 +45,10 @@ def broken(host: Any, server: Any, request: Any) -> Iterator[str]:
         "volume": (f"mv {volume}/.volume-id {volume}/.away", f"mv {volume}/.away {volume}/.volume-id"),
         "repository": ("mv /var/backups/mlflow /var/backups/away", "mv /var/backups/away /var/backups/mlflow"),
         "rights": ("true", "true"),
-        "settings": (f"cp -p {settings} /root/kept && echo '[' >> {settings}", f"cp -p /root/kept {settings}"),
+        "settings": (
+            f"cp -p {settings} /run/test-mlflowctl.toml && echo '[' >> {settings}",
+            f"cp -p /run/test-mlflowctl.toml {settings}",
+        ),
     }[request.param]
     host.check_output(away)
     try:

@@ -63,7 +63,7 @@ def create(access: Access, wish: Wish, now: datetime) -> dict[str, Any]:
             raise Refused(f"there is a token {name!r}: revoke or rotate it, or take another name")
         active = sorted(user.name for user in known.values() if user.active)
         if owner not in active:
-            raise Refused(f"there is no user {owner!r} who may log in: use one of {', '.join(active)}")
+            raise Refused(f"there is no active user {owner!r}: use one of {', '.join(active)}")
         role = wish.role or known[owner].role
         if lesser(role, known[owner].role) != role:
             raise Refused(f"{owner!r} is {known[owner].role}: a token of theirs cannot be {role}")
