@@ -20,7 +20,9 @@ def tag(host: Any, server: Any) -> Iterator[str]:
     settings, tag = f"{server['mlflow_config_path']}/mlflowctl.toml", f"{TOLD}-{uuid.uuid4().hex[:8]}"
     host.check_output(f"systemctl stop {server.unit}-watch.timer; cp -p {settings} /run/test-mlflowctl.toml")
     command = json.dumps(["/usr/bin/logger", "--tag", tag])
-    host.check_output(f"sed -i 's|^command = .*|command = {command}|' {settings}")
+    # No other way: nobody hears those of the host with everything changed.
+    edit = f's|^command = .*|command = {command}|; s|^mail = .*|mail = ""|; s|^url = .*|url = ""|'
+    host.check_output(f"sed -i '{edit}' {settings}")
     host.check_output(f"mlflowctl watch; rm -f /run/{server.unit}-told.json")
     try:
         yield tag
@@ -72,7 +74,8 @@ def test_an_outage_is_named_and_told_once(host: Any, server: Any, http: Any, tag
         assert "Traceback" not in done.stdout + done.stderr
         host.check_output(f"{look} && {look}")
         assert len(told(host, tag, subject)) == 1
-        metrics = host.check_output("cat /var/lib/mlflow-backup/metrics/mlflow-up.prom")
+        state = server.settings.get("backup_state_path", "/var/lib/mlflow-backup")
+        metrics = host.check_output(f"cat {state}/metrics/mlflow-up.prom")
         assert ("mlflow_up 0.0" in metrics) == (what != "login")
     finally:
         host.check_output(start)
