@@ -39,6 +39,7 @@ CODES = {
     408: "BAD_REQUEST",
     413: "INVALID_PARAMETER_VALUE",
     415: "INVALID_PARAMETER_VALUE",
+    429: "REQUEST_LIMIT_EXCEEDED",
 }
 
 
@@ -130,7 +131,7 @@ class Room:
                 async with asyncio.timeout(PATIENCE):
                     await self.waiting.wait_for(lambda: self.free >= held)
             except TimeoutError:
-                raise RefusedError(503, "too many large requests at once: try again later") from None
+                raise RefusedError(429, "too many large requests at once: try again later") from None
             self.free -= held
         try:
             yield shrink
@@ -253,7 +254,7 @@ class Body:
             error.message
             or f"a request may have {self._limit >> 20} MiB, counted after unpacking (mlflow_bulk_request_limit_mb)"
         )
-        code = CODES.get(error.status, "TEMPORARILY_UNAVAILABLE")
+        code = CODES[error.status]
         answer = json.dumps({"error_code": code, "message": message}).encode()
         headers = [
             (b"content-type", b"application/json"),
@@ -263,7 +264,8 @@ class Body:
         ]
         if error.status == 415:
             headers.append((b"accept-encoding", b"gzip, deflate"))
-        if error.status == 503:
+        # MLflow has not begun, so that a client may repeat anything.
+        if error.status == 429:
             headers.append((b"retry-after", b"5"))
         await send({"type": "http.response.start", "status": error.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})

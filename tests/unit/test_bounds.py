@@ -124,6 +124,28 @@ def test_a_slow_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask({"transfer-encoding": "chunked"}, *[b"x"] * 100, pause=0.05)[0] == 408
 
 
+def test_too_many_large_bodies_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 429, since MLflow has not begun: clients repeat that, whatever they asked for."""
+    monkeypatch.setattr(asgi_body, "PATIENCE", 0.2)
+    monkeypatch.setattr(asgi_body, "FULL_BODIES", 0)
+    sent: list[Any] = []
+
+    async def application(*_given: Any) -> None:
+        pytest.fail("MLflow was asked")
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(answer: Any) -> None:
+        sent.append(answer)
+
+    scope = {"type": "http", "path": "/v1/traces", "headers": [(b"transfer-encoding", b"chunked")]}
+    asyncio.run(asgi_body.Body(application, 1 << 20, 1 << 14)(scope, receive, send))
+    assert sent[0]["status"] == 429
+    assert (b"retry-after", b"5") in sent[0]["headers"]
+    assert json.loads(sent[1]["body"])["error_code"] == "REQUEST_LIMIT_EXCEEDED"
+
+
 def message(number: int, content: bytes) -> bytes:
     """A field of protobuf that has a length."""
     length, left = b"", len(content)
