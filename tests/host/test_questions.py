@@ -73,13 +73,14 @@ def test_what_is_longer_is_refused_in_json(server: Any, http: Any, stranger: Any
 def test_a_request_that_nginx_cannot_read_is_refused_in_json(server: Any) -> None:
     """Before nginx knows which name or address is meant."""
     host, path = urlsplit(server.url).netloc.encode(), urlsplit(server.url).path.encode()
+    get = b"GET " + path + b"/"
     heads = {
         b"GET /\x01 HTTP/1.1\r\nHost: " + host + b"\r\n\r\n": 400,
         b"GET / HTTP/1.1\r\n\r\n": 400,
         b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n": 400,
         b"GET / HTTP/1.1\r\nHost: other.example\r\nConnection: close\r\n\r\n": 421,
-        b"GET " + path + b"/" + b"a" * 80 * KIB + b" HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n": 414,
-        b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\nCookie: " + b"a" * 80 * KIB + b"\r\n\r\n": 431,
+        get + b"a" * 80 * KIB + b" HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n": 414,
+        get + b" HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\nCookie: " + b"a" * 80 * KIB + b"\r\n\r\n": 431,
         b"POST / HTTP/1.1\r\nHost: " + host + b"\r\nContent-Length: x\r\n\r\n": 400,
     }
     for head, status in heads.items():

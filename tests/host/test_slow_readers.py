@@ -67,7 +67,7 @@ def search(http: Any, server: Any) -> Iterator[tuple[str, str, str, int]]:
         for name in ("a", "b"):
             tags = [{"key": f"{name}{number}", "value": "v" * 5000} for number in range(100)]
             assert http.post(f"{api}/runs/log-batch", json={"run_id": run, "tags": tags}).ok
-    # More than the kernel of either side keeps.
+    # More than nginx keeps.
     yield "POST", f"{REST}/runs/search", json.dumps({"experiment_ids": [experiment]}), 11 * MIB
     assert http.post(f"{api}/experiments/delete", json={"experiment_id": experiment}).ok
 
@@ -86,7 +86,9 @@ def test_answers_that_nobody_reads_are_bounded(
         # Each is longer than nginx keeps, so it holds a thread: half of a worker's at most.
         allowed = min(server["proxy_unread_answers_mb"] // 8, max(server["mlflow_threads"] // 2, 1))
         assert set(statuses) == {200, 429}
-        assert max(allowed - 1, 1) <= statuses.count(200) <= allowed
+        assert statuses.count(200) >= max(allowed - 1, 1)
+        # On the way to the reader the kernel may take all of a search, which then holds nothing.
+        assert statuses.count(200) <= allowed or kind == "search"
         for refusal in (said for _, status, said in asked if status == 429):
             assert json.loads(refusal)["error_code"] == "REQUEST_LIMIT_EXCEEDED"
         assert int(host.check_output(HELD)) <= (server["proxy_unread_answers_mb"] + READERS) * MIB
@@ -103,13 +105,23 @@ def test_answers_that_nobody_reads_are_bounded(
     assert int(host.check_output(HELD)) < 10 * MIB
 
 
+@pytest.fixture
+def one_answer(server: Any, host: Any) -> Iterator[None]:
+    """An address may have as much unread as one long answer counts: how many there are at once depends on the threads."""
+    file = f"/etc/nginx/{server.unit}/unread.conf"
+    host.check_output(f"cp -p {file} /run/test-unread.conf")
+    host.check_output(f"sed -i 's/sum > {server['proxy_unread_answers_mb'] * MIB} /sum > {8 * MIB} /' {file}")
+    host.check_output("nginx -t && systemctl reload nginx && sleep 1")
+    yield
+    host.check_output(f"cp -p /run/test-unread.conf {file} && systemctl reload nginx")
+
+
+@pytest.mark.usefixtures("one_answer")
 def test_what_has_changed_something_is_not_asked_to_be_repeated(server: Any, http: Any, artifact: Any) -> None:
     """Where the answer of such a request is too much, the client reads 503 instead of 429."""
     method, path, body, _ = artifact
     api = server.url + REST
-    with ExitStack() as stack:
-        for _ in range(READERS):
-            stack.enter_context(ask(server, method, path, body)[0])
+    with ask(server, method, path, body)[0]:
         assert http.post(f"{api}/runs/create", json={"experiment_id": "0"}).ok
         tags = [{"key": f"t{number}", "value": "v" * 5000} for number in range(100)]
         answer = http.post(f"{api}/runs/create", json={"experiment_id": "0", "tags": tags})
