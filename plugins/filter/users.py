@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from passlib.hash import sha512_crypt
-
 # RFC 7617 forbids a colon in the name; the rest keeps logs and URLs readable.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
@@ -120,6 +118,9 @@ def user_records(users: list[dict[str, Any]], present: str) -> str:
 
 
 def _kept_or_new(password: str, present: str) -> str:
+    # Not above: Ansible loads every filter anew for each task, and few of them need passlib.
+    from passlib.hash import sha512_crypt
+
     if (
         sha512_crypt.identify(present)
         and sha512_crypt.from_string(present).rounds == ROUNDS

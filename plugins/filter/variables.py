@@ -13,8 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from passlib.context import CryptContext
-
 Spec = dict[str, Any]
 
 # What stands in examples until somebody puts a value of his own there.
@@ -33,7 +31,6 @@ NO_SECRET = re.compile(
 # Names of settings whose value is a secret.
 SECRET_NAME = re.compile(r"pass|secret|key|token|credential", re.IGNORECASE)
 HASHED_PLACEHOLDERS = ("replace-this-placeholder", "changeme", "change-me", "password")
-HASHES = CryptContext(schemes=["sha512_crypt", "sha256_crypt"])
 
 # Texts whose default is not empty and that may be empty all the same.
 MAY_BE_EMPTY = {"proxy_ca_local_path", "proxy_notify_unit"}
@@ -329,8 +326,12 @@ def _user(label: str, user: dict[Any, Any], key: str, entry: Any) -> list[str]:
     if key == "password":
         found = bool(PLACEHOLDER.search(text) or NO_SECRET.search(text))
     elif key == "password_hash":
-        cheap = HASHES.identify(text) and not re.search(r"rounds=[0-9]{6}", text)
-        found = bool(cheap) and any(HASHES.verify(word, text) for word in HASHED_PLACEHOLDERS)
+        # Not above: Ansible loads every filter anew for each task, and few of them need passlib.
+        from passlib.context import CryptContext
+
+        hashes = CryptContext(schemes=["sha512_crypt", "sha256_crypt"])
+        cheap = hashes.identify(text) and not re.search(r"rounds=[0-9]{6}", text)
+        found = bool(cheap) and any(hashes.verify(word, text) for word in HASHED_PLACEHOLDERS)
     else:
         return []
     name = user.get("name", "")

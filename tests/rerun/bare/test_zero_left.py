@@ -51,7 +51,7 @@ def test_nothing_is_left_but_the_data(host: Any, removed: dict[str, Any]) -> Non
     left = [line for line in host.check_output(LOOK).splitlines() if re.search(r"mlflow|pcre_jit|8192", line)]
     assert [line for line in left if line not in DATA and "/var/lib/mlflow/artifacts" not in line] == []
     for path in ("/etc/mlflow", "/etc/nginx/mlflow", "/var/lib/mlflow/artifacts", "/var/log/mlflow"):
-        assert host.check_output("stat --format '%U %G %a' %s", path) == "root root 700"
+        assert host.check_output(f"stat --format '%U %G %a' {path}") == "root root 700"
     assert host.check_output("systemctl is-active nginx; systemctl --failed --no-legend").split() == ["active"]
     again = run_playbook(playbook=UNINSTALL)
     assert re.search(r"changed=0 .*failed=0", again.stdout), again.stdout[-3000:]
