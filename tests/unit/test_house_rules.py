@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jinja2
+import jinja2.nodes
 import pytest
 import yaml
 
@@ -14,6 +18,15 @@ ROLES = sorted((ROOT / "roles").iterdir())
 TASK_FILES = sorted(ROOT.glob("roles/*/tasks/*.yml"))
 TEMPLATES = sorted(ROOT.glob("roles/*/templates/*/*.j2"))
 PLAYBOOKS = sorted(ROOT.glob("playbooks/*.yml"))
+# All that Ansible reads of a role as a template.
+ROLE_FILES = sorted(
+    path
+    for folder in ("tasks", "handlers", "defaults", "vars", "templates")
+    for path in ROOT.glob(f"roles/*/{folder}/**/*")
+    if path.suffix in (".yml", ".j2")
+)
+# Keys whose values are expressions without braces.
+CONDITIONS = {"when", "that", "changed_when", "failed_when", "until"}
 
 
 def name(path: Path) -> str:
@@ -26,6 +39,7 @@ def test_the_globs_find_something() -> None:
     assert min(map(len, (ROLES, TASK_FILES, TEMPLATES, PLAYBOOKS))) >= 1
     assert len(TASK_FILES) > 20
     assert len(TEMPLATES) > 12
+    assert len(ROLE_FILES) > len(TASK_FILES) + len(TEMPLATES)
 
 
 @pytest.mark.parametrize("path", TASK_FILES, ids=name)
@@ -38,18 +52,88 @@ def test_task_files_are_short_and_honest(path: Path) -> None:
     assert "docker" not in text.lower()
 
 
-@pytest.mark.parametrize("path", TASK_FILES, ids=name)
-def test_a_role_knows_only_itself(path: Path) -> None:
-    """No other role's variables, no group of hosts; what is registered is internal."""
-    role = path.parents[1].name
-    text = path.read_text() + (path.parents[1] / "vars" / "main.yml").read_text()
+class Loader(yaml.SafeLoader):
+    """YAML with Ansible's tags, whose values are text."""
+
+
+Loader.add_multi_constructor("!", lambda loader, suffix, node: str(node.value))
+
+
+def expressions(value: Any, key: str = "") -> Iterator[str]:
+    """Every text of a YAML document, as a template; conditions are expressions without braces."""
+    if isinstance(value, dict):
+        for inner_key, inner in value.items():
+            yield from expressions(inner, str(inner_key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from expressions(inner, key)
+    elif isinstance(value, str):
+        yield f"{{{{ {value} }}}}" if key in CONDITIONS else value
+
+
+def names_in(template: str) -> set[str]:
+    """Names that a template reads: variables, and keys of what another host or ``vars`` is asked for."""
+    tree = jinja2.Environment(extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"]).parse(template)  # noqa: S701
+    found = {node.name for node in tree.find_all(jinja2.nodes.Name)}
+    found |= {node.attr for node in tree.find_all(jinja2.nodes.Getattr) if "hostvars" in str(node.node)}
+    found |= {
+        str(node.arg.value) for node in tree.find_all(jinja2.nodes.Getitem) if isinstance(node.arg, jinja2.nodes.Const)
+    }
+    for call in tree.find_all(jinja2.nodes.Call):
+        if isinstance(call.node, jinja2.nodes.Name) and call.node.name in ("lookup", "query", "q"):
+            found |= {str(argument.value) for argument in call.args[1:] if isinstance(argument, jinja2.nodes.Const)}
+    return found
+
+
+def of_other_roles(path: Path) -> list[str]:
+    """Names of other roles' variables, and of hosts' groups, that a role's file reads."""
+    role = path.relative_to(ROOT / "roles").parts[0]
     others = "|".join(other.name for other in ROLES if other.name != role)
-    # Messages may name the variable that the user sets.
-    code = re.sub(r"(fail_msg|msg): .*?(?=\n\s+\w+:|\Z)", "", text, flags=re.S)
-    assert not re.findall(rf"\{{\{{[^}}]*(?<![\w.])(?:__)?(?:{others})_\w+", code)
-    assert "groups[" not in text
-    for registered in re.findall(r"register: (\w+)", text):
-        assert registered.startswith(f"__{role}_"), registered
+    text = path.read_text()
+    templates = [text] if path.suffix == ".j2" else expressions(list(yaml.load_all(text, Loader)))  # noqa: S506
+    found = {found for template in templates for found in names_in(template)}
+    return sorted(found for found in found if found == "groups" or re.fullmatch(rf"(?:__)?(?:{others})_\w+", found))
+
+
+@pytest.mark.parametrize("path", ROLE_FILES, ids=name)
+def test_a_role_knows_only_itself(path: Path) -> None:
+    """No other role's variables and no group of hosts, in tasks, handlers, templates, defaults and variables."""
+    assert of_other_roles(path) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("tasks/x.yml", "- {debug: {msg: hello}, when: postgres_wal_archive}"),
+        ("tasks/x.yml", "- {debug: {msg: '{{ a.b[postgres_port] }}'}}"),
+        ("tasks/x.yml", "- block: [{assert: {that: ['a', 'not __backup_x | default(true)']}}]"),
+        ("tasks/x.yml", "- {debug: {msg: \"{{ hostvars['db']['postgres_port'] }}\"}}"),
+        ("tasks/x.yml", '- {debug: {msg: "{{ hostvars[inventory_hostname].postgres_port }}"}}'),
+        ("tasks/x.yml", "- {debug: {msg: \"{{ lookup('vars', 'postgres_port') }}\"}}"),
+        ("tasks/x.yml", "- {debug: {msg: x}, loop: \"{{ groups['mlflow_db'] }}\"}"),
+        ("handlers/main.yml", "- {systemd_service: {name: '{{ proxy_unit }}'}}"),
+        ("templates/x.conf.j2", "{% if backup_units is defined %}x{% endif %}"),
+        ("defaults/main.yml", "mlflow_x: '{{ client_path }}/x'"),
+    ],
+)
+def test_what_a_role_should_not_know_is_seen(
+    place: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each place where another role's variable could hide."""
+    for role in ROLES:
+        (tmp_path / "roles" / role.name).mkdir(parents=True)
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    path = tmp_path / "roles" / "mlflow" / place
+    path.parent.mkdir()
+    path.write_text(text)
+    assert len(of_other_roles(path)) == 1
+
+
+@pytest.mark.parametrize("path", TASK_FILES, ids=name)
+def test_what_is_registered_is_internal(path: Path) -> None:
+    """It has the role's prefix for internal names."""
+    for registered in re.findall(r"register: (\w+)", path.read_text()):
+        assert registered.startswith(f"__{path.parents[1].name}_"), registered
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=name)
