@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from mlflowctl import (
     access,
     cli,
     config,
+    errors,
     fence,
     lock,
     looks,
@@ -26,6 +28,8 @@ from mlflowctl import (
 from mlflowctl.errors import Busy, ControlError
 
 from tests.unit.helpers import settings
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_lock_names_its_holder(tmp_path: Path) -> None:
@@ -176,3 +180,13 @@ def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
         assert done.exit_code == (2 if name == "whoami" else 1), name
         said = "MLFLOW_TRACKING_URI is" if name == "whoami" else "cannot read"
         assert said in json.loads(done.stdout)["error"], name
+
+
+def test_help_says_the_exit_codes() -> None:
+    """Those that errors are raised with, and the two that have no error of their own; the manual has the same."""
+    shown = CliRunner().invoke(cli.main, ["--help"]).output
+    listed = {int(code) for code in re.findall(r"^ +(\d+) +\S", shown, re.MULTILINE)}
+    raised = {kind.exit_code for kind in vars(errors).values() if hasattr(kind, "exit_code")}
+    assert listed == raised | {0, 3}
+    manual = (ROOT / "docs" / "recovery.md").read_text()
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", manual, re.MULTILINE)} == listed

@@ -1,4 +1,4 @@
-"""The command line. Every command has ``--json``; exit codes: 0 fine, 1 failed, 2 refused, 3 lost, 75 busy."""
+"""The command line. Every command has ``--json`` and the same exit codes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,17 @@ from mlflowctl.process import run as run_program
 from mlflowctl.repository import Restic
 
 
-@click.group(help=about, context_settings={"help_option_names": ["-h", "--help"]})
+# Each code as errors.py raises it; 3 is of ``verify``.
+EXIT_CODES = """\b
+Exit codes, of every command:
+  0   fine
+  1   it failed, or found a problem
+  2   refused: nothing was begun
+  3   verify: something is lost
+  75  another operation is running"""
+
+
+@click.group(help=about, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """The group of all commands."""
     os.umask(0o077)
