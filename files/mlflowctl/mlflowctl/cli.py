@@ -27,7 +27,6 @@ from mlflowctl.errors import ControlError, Refused
 from mlflowctl.process import run as run_program
 from mlflowctl.repository import Restic
 
-
 # Each code as errors.py raises it; 3 is of ``verify``.
 EXIT_CODES = """\b
 Exit codes, of every command:
