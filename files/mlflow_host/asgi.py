@@ -12,8 +12,9 @@ settings.apply()
 from mlflow.server.fastapi_app import app
 
 from mlflow_host.asgi_body import Body
+from mlflow_host.unserved import AsgiUnserved
 
 outage.install()
 patches.apply("asgi")
 
-application = Body(app, settings.request_limit(), settings.least_rate())
+application = Body(AsgiUnserved(app), settings.request_limit(), settings.least_rate())

@@ -137,7 +137,8 @@ class Questions:
             check(question)
             if asks:
                 check(parse_qs(environ.get("QUERY_STRING", "")))
-                if isinstance(question, dict) and len(question.get("datasets") or ()) > MOST_DATASETS:
+                datasets = question.get("datasets") if isinstance(question, dict) else None
+                if isinstance(datasets, list) and len(datasets) > MOST_DATASETS:
                     raise CostlyError(f"datasets has more than {MOST_DATASETS} items")
         except (CostlyError, RecursionError) as error:
             message = str(error) if isinstance(error, CostlyError) else "the request is nested too deeply"
@@ -163,4 +164,14 @@ def read_json(body: bytes) -> Any:
         question = json.loads(body)
         return json.loads(question) if isinstance(question, str) else question
     except ValueError:
+        return None
+
+
+def peek_json(environ: WSGIEnvironment) -> Any:
+    """What a request's body says, which stays to be read; None for what MLflow has to refuse."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    try:
+        return read_json(body)
+    except RecursionError:
         return None

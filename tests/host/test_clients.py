@@ -95,7 +95,8 @@ def test_model_sources_are_limited_to_the_proxy(server: Any, http: Any, source: 
     http.post(api + "/registered-models/create", json={"name": "limits"})
     answer = http.post(api + "/model-versions/create", json={"name": "limits", "source": source})
     assert answer.status_code == 400
-    assert "Invalid model version source" in answer.text
+    assert answer.json()["error_code"] == "INVALID_PARAMETER_VALUE"
+    assert f"Invalid model version source: '{source}'. Allowed are mlflow-artifacts:/" in answer.json()["message"]
 
 
 @pytest.mark.parametrize(

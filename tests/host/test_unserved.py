@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 
 def test_online_scoring_says_that_nobody_would_do_it(server: Any, http: Any) -> None:
     """One sentence of JSON under both addresses; switching it off, and a scorer that is not there, are MLflow's to answer."""
@@ -17,3 +19,34 @@ def test_online_scoring_says_that_nobody_would_do_it(server: Any, http: Any) -> 
             assert "runs no scheduler" in answer.json()["message"]
         for rate in (0, "0.0"):
             assert http.put(address, json=asked | {"sample_rate": rate}).status_code != 501
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "words"),
+    [
+        ("POST", "ajax-api/3.0/jobs/", "runs no jobs"),
+        ("POST", "ajax-api/3.0/mlflow/genai/evaluate/invoke", "mlflow.genai.evaluate"),
+        ("POST", "ajax-api/3.0/mlflow/scorer/invoke", "mlflow.genai.evaluate"),
+        ("POST", "ajax-api/3.0/mlflow/issues/invoke", "mlflow.search_traces"),
+        ("POST", "ajax-api/3.0/mlflow/prompt-optimization/jobs", "mlflow.genai.optimize_prompts"),
+        ("POST", "api/3.0/mlflow/prompt-optimization/jobs", "mlflow.genai.optimize_prompts"),
+        ("GET", "api/3.0/mlflow/workspaces", "has no workspaces"),
+        ("POST", "ajax-api/3.0/mlflow/workspaces", "has no workspaces"),
+        ("GET", "ajax-api/3.0/mlflow/workspaces/other", "has no workspaces"),
+        ("DELETE", "api/3.0/mlflow/workspaces/other", "has no workspaces"),
+    ],
+)
+def test_what_needs_jobs_or_workspaces_says_what_to_do_instead(
+    server: Any, http: Any, method: str, path: str, words: str
+) -> None:
+    """501, which no client repeats, whatever the body says."""
+    answer = http.request(method, f"{server.url}/{path}", json={"job_name": "invoke_scorer", "params": {}})
+    assert answer.status_code == 501
+    assert answer.json()["error_code"] == "NOT_IMPLEMENTED"
+    assert words in answer.json()["message"]
+
+
+@pytest.mark.parametrize("path", ["ajax-api/3.0/mlflow/jobs/none", "api/3.0/mlflow/prompt-optimization/jobs/none"])
+def test_what_asks_for_a_job_is_answered(server: Any, http: Any, path: str) -> None:
+    """There is none, as MLflow says itself."""
+    assert http.get(f"{server.url}/{path}").status_code == 404
