@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
+
 # Run by a real client: prints the IDs of a run to keep and of one that is deleted.
 DELETE_ONE = """
 import mlflow
@@ -17,15 +19,6 @@ for _ in range(2):
     client.log_metric(run, "m", 1)
     print(run)
 client.delete_run(run)
-"""
-# A model version whose files are those of a run, as MLflow 2 registered them.
-RELY_ON_IT = """
-import sys
-from mlflow import MlflowClient
-client = MlflowClient()
-client.create_registered_model("relies")
-run = client.get_run(sys.argv[1])
-client.create_model_version("relies", run.info.artifact_uri + "/folder", run_id=sys.argv[1])
 """
 
 
@@ -49,17 +42,33 @@ def test_deleted_runs_go_for_good(control: Any, host: Any, server: Any, client: 
     assert http.get(ask + kept).ok
 
 
-def test_what_a_model_needs_stays(control: Any, host: Any, server: Any, client: Any) -> None:
-    """A deleted run whose files a registered model relies on is named and stays; the others go."""
-    store = server["mlflow_volume_path"] + "/store"
+@pytest.mark.parametrize("source", ["{uri}/folder", "runs:/{run}/folder"])
+def test_what_a_model_needs_stays(control: Any, server: Any, client: Any, http: Any, source: str) -> None:
+    """A deleted run whose files a registered model relies on is in every point, is named and stays; the others go."""
+    api, store, host = f"{server.url}/api/2.0/mlflow", server["mlflow_volume_path"] + "/store", control.host
     _, deleted = client("-c", DELETE_ONE).split()[-2:]
     _, other = client("-c", DELETE_ONE).split()[-2:]
-    client("-c", RELY_ON_IT, deleted)
+    uri = http.get(f"{api}/runs/get", params={"run_id": deleted}).json()["run"]["info"]["artifact_uri"]
+    http.post(f"{api}/registered-models/create", json={"name": "relies"})
+    version = {"name": "relies", "source": source.format(uri=uri, run=deleted), "run_id": deleted}
+    made = http.post(f"{api}/model-versions/create", json=version)
+    assert made.json()["model_version"]["source"] == version["source"]
+
+    # It is looked for in what is served and in the point.
+    control.run("backup")
+    directory = host.check_output(f"ls --directory {store}/*/{deleted}/artifacts")
+    host.check_output(f"mv {directory}/folder {directory}/elsewhere")
+    assert [line for line in control.run("verify", expect=1)["broken_at_source"] if "relies/1" in line]
+    assert "relies/1" not in str(control.run("verify latest"))
+    host.check_output(f"mv {directory}/elsewhere {directory}/folder")
+    assert "relies/1" not in str(control.run("verify"))
+    assert deleted not in str(control.run("orphans list")["directories"])
+
     done = control.run("gc --older-than 0s")
     assert [line for line in done["left_alone"] if deleted in line and "relies/1" in line]
-    assert host.run(f"test -e {store}/*/{deleted}/artifacts/folder/file.txt").rc == 0
+    assert host.run(f"test -e {directory}/folder/file.txt").rc == 0
     assert host.run(f"test -e {store}/*/{other}").rc != 0 or not host.check_output(f"find {store}/*/{other} -type f")
-    client("-c", "from mlflow import MlflowClient; MlflowClient().delete_registered_model('relies')")
+    http.delete(f"{api}/registered-models/delete", json={"name": "relies"})
     done = control.run("gc --older-than 0s")
     assert done["runs"] == 1
     assert not [line for line in done["left_alone"] if deleted in line]
