@@ -301,6 +301,8 @@ def test_a_name_is_told_as_it_is_and_is_one_line(server: Any, host: Any, http: A
     before = int(host.check_output(f"wc -l < {log}"))
     made = http.post(server.url + "/api/2.0/mlflow/registered-models/create", json={"name": unique})
     assert made.status_code == 200
+    # nginx writes it once the answer is sent.
+    host.run(f"timeout 10 sh -c 'until [ $(wc -l < {log}) -gt {before} ]; do sleep 0.1; done'")
     assert int(host.check_output(f"wc -l < {log}")) == before + 1
     raw = host.check_output(f"tail -n 1 {log}")
     assert json.loads(raw)["route"] == "/api/2.0/mlflow/registered-models/create"
