@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from mlflow_host import volume
+from mlflow_host import outage, volume
 from mlflow_host.settings import required
 
 Check = Callable[[], None]
@@ -68,6 +69,7 @@ class Ready:
     def __init__(self, application: WSGIApplication, checks: dict[str, Check] | None = None) -> None:
         self._application = application
         self._checks = checks or {"database": database, "volume": artifact_volume}
+        self._told: dict[str, tuple[str, float]] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("PATH_INFO") != "/ready":
@@ -85,11 +87,21 @@ class Ready:
         start_response("200 OK" if ready else "503 Service Unavailable", headers)
         return [body]
 
-    @staticmethod
-    def _run(name: str, check: Check) -> str:
+    def _run(self, name: str, check: Check) -> str:
         try:
             check()
+        except volume.VolumeError as error:
+            self._tell(name, str(error))
+            return "failed"
         except Exception:
             _logger.exception("not ready: %s", name)
             return "failed"
+        self._told.pop(name, None)
         return "ok"
+
+    def _tell(self, name: str, reason: str) -> None:
+        """Once a minute, as ``mlflow_host.outage`` does for the database, however often somebody asks."""
+        text, told = self._told.get(name, ("", 0.0))
+        if text != reason or time.monotonic() - told >= outage.EVERY:
+            self._told[name] = (reason, time.monotonic())
+            _logger.error("not ready: %s: %s", name, reason)

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from mlflow_host import artifact_names, body, no_login, ready, settings
+from mlflow_host import artifact_names, body, no_login, ready, settings, volume
 
 
 @pytest.fixture
@@ -85,6 +85,24 @@ def test_ready_and_not_ready() -> None:
     assert headers["Retry-After"] == "5"
     assert json.loads(content) == {"ready": False, "checks": {"database": "failed", "volume": "ok"}}
     assert b"hunter2" not in content
+
+
+def test_a_volume_that_is_not_there_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """However often somebody asks, without a traceback; again when it is something else, or comes back and goes."""
+    reasons = ["no sentinel", "no sentinel", "another volume", "", "another volume"]
+
+    def check() -> None:
+        if reason := reasons.pop(0):
+            raise volume.VolumeError(reason)
+
+    application = ready.Ready(lambda environ, start: [], {"volume": check})
+    while reasons:
+        list(application({"PATH_INFO": "/ready"}, lambda *_: lambda _: None))
+    assert [record.getMessage() for record in caplog.records] == [
+        "not ready: volume: no sentinel",
+        *["not ready: volume: another volume"] * 2,
+    ]
+    assert not any(record.exc_info for record in caplog.records)
 
 
 def test_other_paths_go_to_mlflow() -> None:
