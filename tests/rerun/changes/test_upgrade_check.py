@@ -39,6 +39,20 @@ print(json.dumps(indexes.add(sqlalchemy.create_engine(uri))))
 """
 
 
+# Another text of what a patch for safety replaces, as a later release may have it.
+MISFIT = """
+import inspect
+from pathlib import Path
+from mlflow_host import known, patches
+
+patch = next(patch for patch in patches.all_patches().values() if patch.kind == known.SAFETY and patch.replaces)
+found = known.resolve(patch.replaces[0])
+path, text = Path(inspect.getsourcefile(found)), inspect.getsource(found)
+path.write_text(path.read_text().replace(text, text.rstrip() + "  # of another release\\n"))
+print(patch.name)
+"""
+
+
 def in_release(host: Any, version: str, code: str) -> Any:
     """Run Python of an installed release as MLflow's user, on its database; returns the JSON that it prints last."""
     command = "systemd-run --quiet --wait --pipe --uid=mlflow --property=EnvironmentFile=/etc/mlflow/mlflow.env"
@@ -87,14 +101,19 @@ def test_a_release_that_the_database_does_not_fit_is_not_switched_to(host: Any) 
     assert ask(host, "ada", "correct-horse-battery").ok
 
 
-def test_a_release_of_the_same_schema_is_switched_to_and_back(host: Any, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def another(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables that ask for the same packages under another name."""
+    lock = tmp_path_factory.mktemp("another") / "lock.txt"
+    lock.write_text((ROOT / "files" / "locks" / "mlflow-3.17.2.txt").read_text() + "# another\n")
+    return {"__mlflow_lock": str(lock)}
+
+
+def test_a_release_of_the_same_schema_is_switched_to_and_back(host: Any, another: dict[str, str]) -> None:
     """MLflow restarts with it, and with the old one when the change is taken back; a second run changes nothing."""
     look = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
     only, before = ("--tags", "mlflow"), host.check_output(look)
-    # The same packages under another name.
-    lock = tmp_path / "lock.txt"
-    lock.write_text((ROOT / "files" / "locks" / "mlflow-3.17.2.txt").read_text() + "# another\n")
-    for variables in ({"__mlflow_lock": str(lock)}, {}):
+    for variables in (another, {}):
         done = run_playbook(variables, only)
         assert done.returncode == 0, done.stdout[-3000:]
         release, process = host.check_output(look).splitlines()
@@ -103,6 +122,28 @@ def test_a_release_of_the_same_schema_is_switched_to_and_back(host: Any, tmp_pat
         assert ask(host, "ada", "correct-horse-battery").json()["ready"]
         assert "changed=0 " in run_playbook(variables, only).stdout
     assert host.check_output(look).splitlines()[0] == before.splitlines()[0]
+
+
+def test_a_release_that_a_safety_patch_does_not_fit_is_not_switched_to(host: Any, another: dict[str, str]) -> None:
+    """Neither does it start: the play says which patch before it switches, in check mode, too."""
+    look = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
+    before = host.check_output(look)
+    serving = Path(before.splitlines()[0]).name
+    other = host.check_output(f"ls -d /opt/mlflow/releases/3.17.2-* | grep --invert-match {serving}")
+    patch = host.check_output(
+        f"PYTHONPATH=$(ls -dt /opt/mlflow/host/*/ | head -n 1) {other}/bin/python -B -W ignore - <<'PYTHON'\n{MISFIT}\nPYTHON"
+    )
+    try:
+        for mode in ((), ("--check",)):
+            done = run_playbook(another, ("--tags", "mlflow", *mode))
+            words = " ".join(done.stdout.split())
+            assert done.returncode == 2, words[-3000:]
+            assert "nothing was switched" in words
+            assert f"a safety patch does not fit it: {patch.splitlines()[-1]} (" in words
+            assert host.check_output(look) == before
+    finally:
+        host.check_output(f"rm --recursive {other}")
+    assert ask(host, "ada", "correct-horse-battery").ok
 
 
 def test_a_release_that_is_too_old_is_told_apart(host: Any) -> None:
