@@ -73,7 +73,7 @@ def expressions(value: Any, key: str = "") -> Iterator[str]:
 
 def names_in(template: str) -> set[str]:
     """Names that a template reads: variables, and keys of what another host or ``vars`` is asked for."""
-    tree = jinja2.Environment(extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"]).parse(template)  # noqa: S701
+    tree = jinja2.Environment(autoescape=True, extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"]).parse(template)
     found = {node.name for node in tree.find_all(jinja2.nodes.Name)}
     found |= {node.attr for node in tree.find_all(jinja2.nodes.Getattr) if "hostvars" in str(node.node)}
     found |= {
