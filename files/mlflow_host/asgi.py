@@ -5,16 +5,21 @@ nginx sends only the paths here that Flask lacks (``mlflow_host.release``).
 
 from __future__ import annotations
 
-from mlflow_host import outage, patches, settings
+from mlflow_host import outage, patches, ready, settings
 
 settings.apply()
 
 from mlflow.server.fastapi_app import app
 
+from mlflow_host.asgi_backend import WithBackend
 from mlflow_host.asgi_body import Body
+from mlflow_host.backend import Backend
 from mlflow_host.unserved import AsgiUnserved
 
 outage.install()
 patches.apply("asgi")
 
-application = Body(AsgiUnserved(app), settings.request_limit(), settings.least_rate())
+backend = Backend(ready.database)
+backend.listen()
+
+application = Body(AsgiUnserved(WithBackend(app, backend)), settings.request_limit(), settings.least_rate())

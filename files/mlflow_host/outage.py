@@ -19,6 +19,7 @@ EVERY = 60.0
 # What libpq and PostgreSQL say where there is no database, and not where a statement is wrong or takes too long.
 AWAY = re.compile(
     r"connection to server (?:on socket|at) .{1,300}? failed: [^\n]*"
+    r"|timeout expired"
     r"|could not (?:connect to server|translate host name)[^\n]*"
     r"|server closed the connection unexpectedly"
     r"|terminating connection due to (?:administrator command|unexpected postmaster exit)"

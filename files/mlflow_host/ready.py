@@ -29,7 +29,7 @@ def _engine() -> Any:
     return sqlalchemy.create_engine(
         required("MLFLOW_BACKEND_STORE_URI"),
         poolclass=sqlalchemy.NullPool,
-        connect_args={"connect_timeout": 5},
+        connect_args={"connect_timeout": 3},
     )
 
 

@@ -16,7 +16,7 @@ import sys
 import sqlalchemy
 from sqlalchemy.engine import Engine
 
-from mlflow_host import indexes, release
+from mlflow_host import indexes, release, serving
 from mlflow_host.settings import SettingsError, required
 
 
@@ -114,10 +114,12 @@ def main() -> int:
         else:
             check(uri, release.read().schema_head)
     except (SchemaError, SettingsError, release.ReleaseError) as error:
+        serving.failed("schema")
         print(f"refusing to start: {error}", file=sys.stderr)
         return 1
     except sqlalchemy.exc.OperationalError as error:
         # The unit tries again: a line each time is enough.
+        serving.failed("database")
         first = (str(error.orig).strip().splitlines() or ["it does not say why"])[0]
         print(f"refusing to start: the database does not answer: {first}", file=sys.stderr)
         return 1

@@ -5,22 +5,28 @@ If the volume is not mounted, the directory below its mount point has no
 sentinel, and the service must not start and fill the wrong disk.
 
 nginx also reads and writes the volume. While the service runs, a file in its
-runtime directory says that the volume is right; systemd removes it with the
-service, however that ends.
+runtime directory says that the volume is right (``mlflow_host.serving``); the workers look
+once a second whether it still is.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflow_host import serving
 from mlflow_host.settings import SettingsError, required
 
 SENTINEL = ".volume-id"
-RIGHT = "volume-is-right"
+# Seconds.
+BETWEEN_LOOKS = 1.0
+
+_logger = logging.getLogger(__name__)
 
 
 class VolumeError(RuntimeError):
@@ -49,8 +55,8 @@ def from_environment() -> Volume:
     return Volume(Path(required("MLFLOW_VOLUME_PATH")), Path(required("MLFLOW_VOLUME_ID_FILE")))
 
 
-def check(volume: Volume) -> None:
-    """Compare the sentinel and write one byte, as the user that calls.
+def identify(volume: Volume) -> None:
+    """Compare the sentinel.
 
     Raises:
         VolumeError: says which volume, what is wrong and what to do.
@@ -67,6 +73,15 @@ def check(volume: Volume) -> None:
         ) from error
     if found != expected:
         raise VolumeError(f"{volume.path} is volume {found}, but this host serves {expected}: mount the right volume")
+
+
+def check(volume: Volume) -> None:
+    """Compare the sentinel and write one byte, as the user that calls.
+
+    Raises:
+        VolumeError: says which volume, what is wrong and what to do.
+    """
+    identify(volume)
     try:
         with tempfile.TemporaryFile(dir=volume.store) as probe:
             probe.write(b"1")
@@ -75,13 +90,57 @@ def check(volume: Volume) -> None:
         raise VolumeError(f"cannot write to {volume.store}: {error.strerror}") from error
 
 
+class Presence:
+    """Tells nginx, at most once a second, whether the volume is there: without it no artifact is missing.
+
+    Args:
+        volume: which one.
+        place: the unit's runtime directory.
+    """
+
+    def __init__(self, volume: Volume, place: Path) -> None:
+        self.volume = volume
+        self.right, self.missing = place / serving.VOLUME_IS_RIGHT, place / serving.VOLUME_IS_MISSING
+        self.looked = 0.0
+
+    def look(self) -> None:
+        """Make or remove the marks."""
+        if time.monotonic() - self.looked < BETWEEN_LOOKS:
+            return
+        self.looked = time.monotonic()
+        try:
+            identify(self.volume)
+        except VolumeError as error:
+            if not self.missing.exists():
+                _logger.warning("artifacts are refused: %s", error)
+            there, gone = self.missing, self.right
+        else:
+            there, gone = self.right, self.missing
+        try:
+            gone.unlink(missing_ok=True)
+            there.touch()
+        except OSError as error:
+            _logger.warning("cannot tell nginx of the volume: %s", error)
+
+
+def presence() -> Presence | None:
+    """What the unit's environment says; None in a rehearsed server, which has no nginx to tell.
+
+    Raises:
+        SettingsError: a variable is not set.
+    """
+    place = serving.directory()
+    return Presence(from_environment(), place) if place else None
+
+
 def main() -> int:
     """Exit 0 if the volume is fine, else 1 with the reason on standard error."""
     try:
         check(from_environment())
-        if directory := os.environ.get("RUNTIME_DIRECTORY"):
-            (Path(directory) / RIGHT).touch()
+        if place := serving.directory():
+            (place / serving.VOLUME_IS_RIGHT).touch()
     except (SettingsError, VolumeError) as error:
+        serving.failed("volume")
         print(f"refusing to start: {error}", file=sys.stderr)
         return 1
     return 0

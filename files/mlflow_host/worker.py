@@ -26,7 +26,7 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
-from mlflow_host import room, settings
+from mlflow_host import room, settings, volume
 from mlflow_host.least_rate import Connection
 
 # Seconds. As long as the transfers of a worker that was replaced go on; how long those of a stopping
@@ -59,7 +59,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def run(self) -> None:
         """Work until told to leave, then until the last connection has gone."""
         self.cfg.set("graceful_timeout", PATIENCE)
-        self.room = room.from_environment()
+        self.looks = [look for look in (room.from_environment(), volume.presence()) if look]
         self.least_rate = settings.least_rate()
         super().run()
 
@@ -93,10 +93,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 os.kill(self.ppid, signal.SIGTTIN)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Say every second that it lives, also while it only waits for its last transfers, and look for room."""
+        """Say every second that it lives, also while it only waits for its last transfers, and look at the volume."""
         self.notify()
-        if self.room:
-            self.room.look()
+        for one in self.looks:
+            one.look()
         super().wait_for_and_dispatch_events(min(timeout, 1.0))
 
     def finish_request(self, conn: Any, fs: Any) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from mlflow_host import artifact_names, outage, patches, settings
+from mlflow_host import artifact_names, outage, patches, ready, settings
 
 settings.apply()
 
 from mlflow.server import app
 
+from mlflow_host.backend import Backend, WithBackend
 from mlflow_host.body import ReadToTheEnd
 from mlflow_host.questions import Questions
-from mlflow_host.ready import Ready
 from mlflow_host.sources import Sources
 from mlflow_host.unserved import Unserved
 
@@ -18,4 +18,9 @@ outage.install()
 telling = patches.apply("rest")["subjects"]
 artifact_names.apply(app)
 
-application = ReadToTheEnd(Ready(Questions(Unserved(Sources(telling(app))), settings.request_limit())))
+backend = Backend(ready.database)
+backend.listen()
+
+application = ReadToTheEnd(
+    ready.Ready(Questions(Unserved(Sources(WithBackend(telling(app), backend))), settings.request_limit()))
+)

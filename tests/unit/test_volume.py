@@ -79,7 +79,26 @@ def test_a_right_volume_opens_it_to_nginx(disk: volume.Volume, tmp_path: Path, m
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(runtime))
     (disk.path / ".volume-id").write_text("other")
     assert volume.main() == 1
-    assert list(runtime.iterdir()) == []
+    assert [path.name for path in runtime.iterdir()] == ["failed-volume"]
+    serving.ready()
+    assert [path.name for path in runtime.iterdir()] == ["ready"]
+    serving.stopping()
     (disk.path / ".volume-id").write_text("abc")
     assert volume.main() == 0
-    assert [path.name for path in runtime.iterdir()] == [volume.RIGHT]
+    assert [path.name for path in runtime.iterdir()] == [serving.VOLUME_IS_RIGHT]
+
+
+def test_nginx_hears_when_the_volume_goes_and_comes(disk: volume.Volume, tmp_path: Path) -> None:
+    """While the server runs: no artifact is missing because the volume is."""
+    place = tmp_path / "runtime"
+    place.mkdir()
+    there = volume.Presence(disk, place)
+    for content, mark in (("abc", "volume-is-right"), ("other", "volume-is-missing"), ("abc", "volume-is-right")):
+        (disk.path / ".volume-id").write_text(content)
+        there.looked = float("-inf")
+        there.look()
+        assert [path.name for path in place.iterdir()] == [mark]
+    # Not more than once a second.
+    (disk.path / ".volume-id").unlink()
+    there.look()
+    assert [path.name for path in place.iterdir()] == ["volume-is-right"]

@@ -1,0 +1,59 @@
+"""``mlflow_host.backend`` for the ASGI routes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mlflow_host import backend
+from mlflow_host.asgi_body import Application, Message, Receive, Send
+
+
+class WithBackend:
+    """ASGI middleware.
+
+    Args:
+        application: MLflow's.
+        known: what is known of the database.
+    """
+
+    def __init__(self, application: Application, known: backend.Backend) -> None:
+        self._application, self._known = application, known
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not backend.needs_database(scope["path"]):
+            await self._application(scope, receive, send)
+            return
+        request = backend.Request()
+        if not await asyncio.to_thread(self._known.answers):
+            await _refuse(request, send)
+            return
+        replaced = False
+
+        async def checked(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and message["status"] >= 500 and request.lost:
+                replaced = True
+                await _refuse(request, send)
+            if not replaced:
+                await send(message)
+
+        token = backend.current.set(request)
+        try:
+            await self._application(scope, receive, checked)
+        except Exception:
+            # Starlette has sent its answer, and raises the error again for the journal.
+            if not replaced:
+                raise
+        finally:
+            backend.current.reset(token)
+
+
+async def _refuse(request: backend.Request, send: Send) -> None:
+    status, _, body = request.answer
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"retry-after", backend.AGAIN.encode()),
+    ]
+    await send({"type": "http.response.start", "status": int(status[:3]), "headers": headers})
+    await send({"type": "http.response.body", "body": body})
