@@ -8,7 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
 from mlflow_host import asgi_backend, backend
 
 PATH = "/api/2.0/mlflow/runs/create"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow_host import room, volume
+from mlflow_host import room, serving, volume
 
 
 @pytest.fixture
