@@ -151,11 +151,8 @@ def test_the_asgi_routes_say_the_same(database: Database, there: bool, worked: i
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(
-        asgi_backend.WithBackend(application, database.backend)(  # type: ignore[arg-type]
-            {"type": "http", "path": "/v1/traces"}, None, send
-        )
-    )
+    middleware: Any = asgi_backend.WithBackend(application, database.backend)
+    asyncio.run(middleware({"type": "http", "path": "/v1/traces"}, None, send))
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert sent[0]["status"] == status
     assert (b"retry-after", b"5") in sent[0]["headers"]

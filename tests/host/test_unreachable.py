@@ -1,0 +1,125 @@
+"""While the database or the artifact volume is not there, every request is answered soon and says what is wrong."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.hosts.artifacts import API
+from tests.hosts.ready import wait_until_ready
+
+# Not a measurement: who hangs is found out.
+HANGS = 20
+GRAPHQL = {
+    "operationName": "Q",
+    "query": "query Q($input: MlflowGetExperimentInput!) { mlflowGetExperiment(input: $input) { experiment { name } } }",
+    "variables": {"input": {"experimentId": "0"}},
+}
+ASKED: dict[str, tuple[str, str, dict[str, Any] | None]] = {
+    "runs": ("POST", "/api/2.0/mlflow/runs/search", {"experiment_ids": ["0"]}),
+    "a new run": ("POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"}),
+    "models": ("GET", "/api/2.0/mlflow/registered-models/search", None),
+    "GraphQL": ("POST", "/graphql", GRAPHQL),
+    "ASGI": ("GET", "/gateway/mlflow/v1/models", None),
+}
+
+
+def answers(server: Any, http: Any) -> dict[str, requests.Response]:
+    """What each kind of request is answered."""
+    return {
+        name: http.request(method, server.url + path, json=body, timeout=HANGS)
+        for name, (method, path, body) in ASKED.items()
+    }
+
+
+def says(answer: requests.Response, words: str) -> None:
+    """A refusal that clients repeat, in a sentence, with nothing of the host in it."""
+    assert answer.status_code in (429, 503), answer.text
+    assert int(answer.headers["Retry-After"]) > 0
+    message = answer.json()["message"]
+    assert words in message
+    assert "/" not in message
+    assert "Traceback" not in message
+
+
+def kill_workers(server: Any, host: Any) -> None:
+    """Of both kinds: those that come in their place have asked the database nothing yet."""
+    for unit in (server.unit, f"{server.unit}-asgi"):
+        host.run(f"pkill --signal KILL --parent $(systemctl show --property=MainPID --value {unit}.service)")
+
+
+@pytest.fixture
+def _no_database(server: Any, host: Any, http: Any) -> Iterator[None]:
+    """PostgreSQL is stopped, after each kind of request was answered."""
+    for name, answer in answers(server, http).items():
+        assert answer.ok, f"{name}: {answer.text}"
+    cluster = host.check_output("ls /etc/postgresql")
+    host.check_output(f"systemctl stop postgresql@{cluster}-main")
+    try:
+        yield
+    finally:
+        host.check_output(f"systemctl start postgresql@{cluster}-main")
+        # systemd waits a while before it tries a unit again whose start has failed.
+        host.check_output(f"systemctl reset-failed; systemctl restart {server.unit}.service")
+        wait_until_ready(http, server)
+
+
+@pytest.mark.usefixtures("_no_database")
+def test_without_a_database(server: Any, host: Any, http: Any) -> None:
+    """Workers that knew it, workers that never saw it, and a service that cannot start."""
+    for answer in answers(server, http).values():
+        says(answer, "the database")
+    kill_workers(server, host)
+    for answer in answers(server, http).values():
+        says(answer, "the database")
+    host.run(f"systemctl restart --no-block {server.unit}.service {server.unit}-asgi.service")
+    for _ in range(3):
+        for answer in answers(server, http).values():
+            says(answer, "the database")
+    assert http.get(f"{server.url}/version", timeout=HANGS).status_code in (200, 429)
+
+
+def test_it_is_back_by_itself(server: Any, host: Any, http: Any) -> None:
+    """Nobody restarts MLflow: who comes again as told is served."""
+    cluster = host.check_output("ls /etc/postgresql")
+    host.check_output(f"systemctl stop postgresql@{cluster}-main")
+    says(answers(server, http)["runs"], "the database")
+    host.check_output(f"systemctl start postgresql@{cluster}-main")
+    wait_until_ready(http, server)
+    for name, answer in answers(server, http).items():
+        assert answer.ok, f"{name}: {answer.text}"
+
+
+@pytest.fixture
+def artifact(server: Any, host: Any, http: Any) -> Iterator[str]:
+    """The address of a file in the store, while an empty directory is there in place of the volume."""
+    address = f"{server.url}{API}/0/{uuid.uuid4().hex}/artifacts/file"
+    assert http.put(address, data=b"content").ok
+    volume = server["mlflow_volume_path"]
+    aside = f"{volume}/.volume-id {volume}/store"
+    host.check_output(f"mkdir {volume}/away && mv {aside} {volume}/away")
+    try:
+        yield address
+    finally:
+        host.check_output(f"mv {volume}/away/.volume-id {volume}/away/store {volume} && rmdir {volume}/away")
+        host.check_output(f"systemctl reset-failed; systemctl restart {server.unit}.service")
+        wait_until_ready(http, server)
+        assert http.get(address).content == b"content"
+
+
+def test_without_the_volume(server: Any, host: Any, http: Any, artifact: str) -> None:
+    """Artifacts are not said to be missing, the rest goes on; a service that cannot start says why."""
+    wait = f"timeout 30 sh -c 'until [ -e /run/{server.unit}-service/volume-is-missing ]; do sleep 0.2; done'"
+    host.check_output(wait)
+    for address in (artifact, artifact.removesuffix("/file"), f"{artifact}-2"):
+        says(http.get(address, timeout=HANGS), "the artifact volume is not there")
+    says(http.put(f"{artifact}-3", data=b"x", timeout=HANGS), "the artifact volume is not there")
+    assert answers(server, http)["runs"].ok
+    host.run(f"systemctl restart --no-block {server.unit}.service")
+    for _ in range(3):
+        says(http.get(artifact, timeout=HANGS), "the artifact volume is not there")
+        says(answers(server, http)["runs"], "the artifact volume is not there")
