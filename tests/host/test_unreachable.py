@@ -87,8 +87,10 @@ def test_it_is_back_by_itself(server: Any, host: Any, http: Any) -> None:
     """Nobody restarts MLflow: who comes again as told is served."""
     cluster = host.check_output("ls /etc/postgresql")
     host.check_output(f"systemctl stop postgresql@{cluster}-main")
-    says(answers(server, http)["runs"], "the database")
-    host.check_output(f"systemctl start postgresql@{cluster}-main")
+    try:
+        says(answers(server, http)["runs"], "the database")
+    finally:
+        host.check_output(f"systemctl start postgresql@{cluster}-main")
     wait_until_ready(http, server)
     for name, answer in answers(server, http).items():
         assert answer.ok, f"{name}: {answer.text}"
