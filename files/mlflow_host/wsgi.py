@@ -12,6 +12,7 @@ from mlflow_host.backend import Backend, WithBackend
 from mlflow_host.body import ReadToTheEnd
 from mlflow_host.questions import Questions
 from mlflow_host.sources import Sources
+from mlflow_host.statistics import Statistics
 from mlflow_host.unserved import Unserved
 
 outage.install()
@@ -22,5 +23,5 @@ backend = Backend(ready.database)
 backend.listen()
 
 application = ReadToTheEnd(
-    ready.Ready(Questions(Unserved(Sources(WithBackend(telling(app), backend))), settings.request_limit()))
+    ready.Ready(Questions(Unserved(Sources(WithBackend(Statistics(telling(app)), backend))), settings.request_limit()))
 )

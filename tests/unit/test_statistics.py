@@ -1,0 +1,85 @@
+"""When statistics are looked at; what they are worth is measured on a host."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from mlflow_host import statistics
+
+
+class Counter:
+    """A clock, and something that counts how often it was called."""
+
+    def __init__(self) -> None:
+        self.now, self.calls, self.fails = 0.0, 0, False
+        self.middleware: Any = statistics.Statistics(lambda environ, start: [b"mlflow"], self.count, lambda: self.now)
+
+    def count(self) -> None:
+        """What PostgreSQL would be asked for."""
+        self.calls += 1
+        if self.fails:
+            raise ConnectionError
+
+    def ask(self, path: str = "/api/2.0/mlflow/runs/search") -> None:
+        """One request, which MLflow answers in any case."""
+        assert self.middleware({"PATH_INFO": path}, None) == [b"mlflow"]
+
+
+@pytest.mark.parametrize(
+    ("path", "looks"),
+    [
+        ("/api/2.0/mlflow/runs/search", 1),
+        ("/ajax-api/3.0/mlflow/traces/search", 1),
+        ("/graphql", 1),
+        ("/api/2.0/mlflow/runs/log-metric", 0),
+        ("/health", 0),
+    ],
+)
+def test_only_searches_look(path: str, looks: int) -> None:
+    """What writes a row is not kept waiting."""
+    counter = Counter()
+    counter.ask(path)
+    assert counter.calls == looks
+
+
+def test_a_look_is_worth_a_tenth_of_a_second() -> None:
+    """And one that failed a while."""
+    counter = Counter()
+    counter.now = 100.0
+    for seconds, looks in [(0.0, 1), (0.05, 1), (0.11, 2)]:
+        counter.now = 100.0 + seconds
+        counter.ask()
+        assert counter.calls == looks
+    counter.fails = True
+    for seconds, looks in [(1.0, 3), (10.9, 3), (11.1, 4)]:
+        counter.now = 100.0 + seconds
+        counter.ask()
+        assert counter.calls == looks
+
+
+def test_who_comes_meanwhile_waits() -> None:
+    """A search that is planned before the other's count has ended would be as slow."""
+    going, ended = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def count() -> None:
+        going.set()
+        ended.wait(10)
+        order.append("counted")
+
+    def mlflow(_environ: Any, _start: Any) -> list[bytes]:
+        order.append("searched")
+        return []
+
+    middleware: Any = statistics.Statistics(mlflow, count, lambda: 1.0)
+    threads = [threading.Thread(target=middleware, args=({"PATH_INFO": "/runs/search"}, None)) for _ in range(3)]
+    threads[0].start()
+    going.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    ended.set()
+    for thread in threads:
+        thread.join(10)
+    assert order == ["counted", "searched", "searched", "searched"]
