@@ -84,12 +84,15 @@ class Backend:
         self._worked = self._lost = float("-inf")
 
     def listen(self) -> None:
-        """Hear of what all of SQLAlchemy's engines in this process meet."""
+        """Hear of what all of SQLAlchemy's engines in this process meet, and have MLflow try once to build a store."""
+        from mlflow.store.db import utils
         from sqlalchemy import event
         from sqlalchemy.engine import Engine
 
         event.listen(Engine, "after_cursor_execute", self.worked)
         event.listen(Engine, "handle_error", self.failed)
+        # The database may go between our question and MLflow's, which it would repeat for 100 s.
+        utils.MAX_RETRY_COUNT = 1
 
     def worked(self, *_given: Any) -> None:
         """The database has done a statement."""

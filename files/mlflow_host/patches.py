@@ -60,6 +60,17 @@ OTHERS: dict[str, Patch] = {
             services=("rest", "asgi"),
         ),
         Patch(
+            name="backend",
+            kind=SAFETY,
+            why="answers at once while the database is not there, where MLflow would hold all threads for minutes",
+            test="tests/host/test_unreachable.py",
+            needs=(
+                "mlflow.store.db.utils:MAX_RETRY_COUNT",
+                "mlflow.store.db.utils:create_sqlalchemy_engine_with_retry",
+            ),
+            services=("rest", "asgi"),
+        ),
+        Patch(
             name="worker",
             kind=SAFETY,
             why="bounds slow clients, and replaces workers without failing a request",

@@ -38,7 +38,7 @@ execute(f"INSERT INTO runs (run_uuid, name, source_type, status, start_time, lif
         f" SELECT md5('{mark}' || i), 'r', 'LOCAL', 'FINISHED', i, 'active', 'mlflow-artifacts:/x', {experiment} {each}")
 for table in ("tags", "params"):
     execute(f"INSERT INTO {table} (key, value, run_uuid)"
-            f" SELECT 'k' || k, (i % 10)::text, md5('{mark}' || i) {each}, generate_series(1, 40) k")
+            f" SELECT 'k' || k, (i %% 10)::text, md5('{mark}' || i) {each}, generate_series(1, 40) k")
 execute(f"INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)"
         f" SELECT 'm' || k, i / RUNS.0, 1, 1, false, md5('{mark}' || i) {each}, generate_series(1, 40) k")
 
