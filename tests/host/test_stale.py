@@ -34,8 +34,8 @@ each = "FROM generate_series(1, RUNS) i"
 def execute(statement):
     with store.engine.begin() as connection:
         connection.exec_driver_sql(statement)
-execute(f"INSERT INTO runs (run_uuid, name, source_type, status, start_time, lifecycle_stage, artifact_uri, experiment_id)"
-        f" SELECT md5('{mark}' || i), 'r', 'LOCAL', 'FINISHED', i, 'active', 'mlflow-artifacts:/x', {experiment} {each}")
+execute(f"INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, source_version, user_id, status, start_time,"
+        f" end_time, lifecycle_stage, artifact_uri, experiment_id) SELECT md5('{mark}' || i), 'r', 'LOCAL', '', '', '', 'u', 'FINISHED', i, i, 'active', 'mlflow-artifacts:/x', {experiment} {each}")
 for table in ("tags", "params"):
     execute(f"INSERT INTO {table} (key, value, run_uuid)"
             f" SELECT 'k' || k, (i %% 10)::text, md5('{mark}' || i) {each}, generate_series(1, 40) k")
@@ -74,7 +74,8 @@ for size in range(1, 5):
                     explained = connection.exec_driver_sql("EXPLAIN (ANALYZE, FORMAT JSON) " + asked[-1][0], asked[-1][1])
                     found[name] = int(rows(explained.scalar()[0]["Plan"]))
             except Exception as error:
-                found[name] = 10**9
+                # Its words, which are no number.
+                found[name] = f"{type(error).__name__}: {str(error)[:200]}"
 for table in ("tags", "params", "latest_metrics", "runs"):
     execute(f"DELETE FROM {table} WHERE run_uuid IN (SELECT run_uuid FROM runs WHERE experiment_id = {experiment})"
             if table != "runs" else f"DELETE FROM runs WHERE experiment_id = {experiment}")
@@ -98,7 +99,7 @@ def test_no_search_falls_off_a_cliff(in_mlflow: Any, forgetful: None) -> None:
     """For all combinations of tables that PostgreSQL has forgotten, three searches read a few rows for each run."""
     found = in_mlflow(SEARCH)
     assert len(found) == 45
-    assert {name: rows for name, rows in found.items() if rows > 40 * RUNS} == {}
+    assert {name: rows for name, rows in found.items() if not isinstance(rows, int) or rows > 40 * RUNS} == {}
 
 
 def test_a_search_has_stale_tables_counted(server: Any, host: Any, http: Any, forgetful: None) -> None:

@@ -43,7 +43,7 @@ def database() -> Database:
 def ask(known: backend.Backend, application: Any, path: str = PATH) -> tuple[str, dict[str, str], bytes]:
     """What a client is answered."""
     answered: list[Any] = []
-    body = backend.WithBackend(application, known)({"PATH_INFO": path}, lambda *given: answered.append(given))  # type: ignore[arg-type,return-value]
+    body = backend.WithBackend(application, known)({"PATH_INFO": path}, lambda *given: answered.append(given))  # type: ignore[arg-type]
     return answered[0][0], dict(answered[0][1]), b"".join(body)
 
 
