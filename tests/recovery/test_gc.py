@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 from typing import Any
 
@@ -40,6 +42,61 @@ def test_deleted_runs_go_for_good(control: Any, host: Any, server: Any, client: 
     ask = server.url + "/api/2.0/mlflow/runs/get?run_id="
     assert http.get(ask + deleted).status_code == 404
     assert http.get(ask + kept).ok
+
+
+# A deleted run and model of an experiment that lives, and a deleted experiment with a run and a trace.
+DELETE_EACH = """
+import json, sys
+import mlflow
+from mlflow import MlflowClient
+client = MlflowClient()
+name = "gc names " + sys.argv[1]
+lives, gone = client.create_experiment(name + " lives"), client.create_experiment(name + " gone")
+run = client.create_run(lives, run_name="a run\x1b[2J, and " + "long " * 30).info.run_id
+model = client.create_logged_model(lives, name="its-model").model_id
+inner = client.create_run(gone).info.run_id
+trace = client.start_trace("t", experiment_id=gone)
+client.end_trace(trace.trace_id)
+mlflow.flush_trace_async_logging()
+client.delete_run(run)
+client.delete_logged_model(model)
+client.delete_experiment(gone)
+print(json.dumps([name, lives, gone, run, model, inner, trace.trace_id]))
+"""
+
+
+def test_a_rehearsal_says_which(control: Any, host: Any, client: Any, http: Any, server: Any) -> None:
+    """Kind, ID, name and experiment of each, as JSON and in text that a pipe does not cut; and just those go."""
+    said = client("-c", DELETE_EACH, f"{time.time():.3f}").splitlines()[-1]
+    name, lives, gone, run, model, inner, trace = json.loads(said)
+    plan = control.run("gc --older-than 0s --dry-run")
+    mine = {
+        (one["kind"], one["id"], one["experiment_id"], one["experiment"])
+        for one in plan["removes"]
+        if one["experiment"].startswith(name)
+    }
+    assert mine == {
+        ("experiment", gone, gone, f"{name} gone"),
+        ("run", run, lives, f"{name} lives"),
+        ("run", inner, gone, f"{name} gone"),
+        ("logged_model", model, lives, f"{name} lives"),
+        ("trace", trace, gone, f"{name} gone"),
+    }
+    assert "its-model" in [one["name"] for one in plan["removes"]]
+    assert plan["experiments"] >= 1
+    assert plan["traces"] >= 1
+    assert plan["not_named"] == 0
+    shown = host.check_output("mlflowctl gc --older-than 0s --dry-run 2>&1 | cat")
+    (line,) = [line for line in shown.splitlines() if run in line]
+    assert f"{name} lives" in line
+    assert r"a run\x1b[2J, and " + "long " * 30 in line
+
+    done = control.run("gc --older-than 0s")
+    assert {one["id"] for one in done["removes"]} == {one["id"] for one in plan["removes"]}
+    ask = f"{server.url}/api/2.0/mlflow"
+    assert http.get(f"{ask}/runs/get", params={"run_id": run}).status_code == 404
+    assert http.get(f"{ask}/experiments/get", params={"experiment_id": gone}).status_code == 404
+    assert http.get(f"{ask}/experiments/get", params={"experiment_id": lives}).ok
 
 
 @pytest.mark.parametrize("source", ["{uri}/folder", "runs:/{run}/folder"])
@@ -124,7 +181,11 @@ def test_orphans_are_put_aside_only_when_told(control: Any, host: Any, http: Any
     assert control.run(f"leftovers put-back {aside['suffix']}")["came_back"] == 1
     assert http.get(url).content == b"12345"
     aside = control.run("orphans quarantine")
-    assert {"suffix": aside["suffix"]} in control.run("leftovers list")
+    (kept,) = [entry for entry in control.run("leftovers list") if entry["suffix"] == aside["suffix"]]
+    assert (kept["kind"], kept["holds"], kept["bytes"]) == ("quarantine", "orphans", 5)
+    assert kept["age"].endswith(("s", "m"))
+    shown = host.check_output("mlflowctl leftovers list")
+    assert re.search(rf"{aside['suffix']} +quarantine +orphans +0.0 MiB +\d+[sm]", shown), shown
     control.run(f"leftovers delete {aside['suffix']}")
     assert not http.get(url).ok
     assert name not in control.run("orphans list")["directories"]

@@ -89,7 +89,10 @@ def test_what_was_deleted_comes_back(control: Any, host: Any, point: str, http: 
     assert control.run("verify")["lost"] == []
     aside = facts["put_aside"]
     assert f"mlflow_before_{aside}" in host.check_output(DATABASES)
-    assert {"suffix": aside} in control.run("leftovers list")
+    (kept,) = [entry for entry in control.run("leftovers list") if entry["suffix"] == aside]
+    assert (kept["kind"], kept["holds"]) == ("restore", "database, artifacts, keys")
+    assert kept["bytes"] > 1 << 20, "a database alone has more"
+    assert kept["age"].endswith(("s", "m"))
     control.run(f"leftovers delete {aside}")
     assert "mlflow_before" not in host.check_output(DATABASES)
     # The restored files are the service's own: a client writes and reads.

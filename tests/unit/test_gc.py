@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections import UserList
+from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from mlflow_host import gc as server_gc
-from mlflowctl import (
-    orphans,
-    overlaps,
-)
-from mlflowctl.ages import parse_age
+from mlflowctl import config, database, leftovers, orphans, overlaps, removals
+from mlflowctl.ages import age, parse_age
+from mlflowctl.console import Output
 from mlflowctl.errors import ControlError
 from mlflowctl.overlaps import Directory
 from mlflowctl.references import ANYTHING, Reference
+
+from tests.unit.helpers import NOW, settings
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30d", 2592000), ("12h", 43200), ("0s", 0), ("5m", 300)])
@@ -29,6 +32,75 @@ def test_nonsense_is_no_age(text: str) -> None:
     """Refused, with the way to write it."""
     with pytest.raises(ControlError, match="such as 30d"):
         parse_age(text, "--older-than")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (86400, "24h"), (172800, "2d"), (9e7, "1041d")],
+)
+def test_ages_are_told_as_they_are_written(seconds: float, text: str) -> None:
+    """In the largest unit of which there are two; a clock that went back gives none below zero."""
+    assert age(seconds) == text
+
+
+@pytest.mark.parametrize(("held", "named"), [(3, 3), (removals.NAMED, removals.NAMED), (5000, removals.NAMED)])
+def test_a_long_list_is_bounded_and_counted(held: int, named: int) -> None:
+    """So many are named, and how many more there are stands beside it."""
+    rows = [(2, "run", str(number), None, "1", "an experiment") for number in range(held)]
+
+    class Connection:
+        def execute(self, query: str, _: object) -> Any:
+            limit = int(found[1]) if (found := re.search(r"LIMIT (\d+)", query)) else None
+            return SimpleNamespace(fetchone=lambda: (0,), fetchall=lambda: rows[:limit])
+
+    going = [Directory("run", str(number), "") for number in range(held)]
+    told = removals.facts(Connection(), going, [])  # type: ignore[arg-type]
+    assert (told["runs"], len(told["removes"]), told["not_named"]) == (held, named, held - named)
+    assert told["removes"][0] == {
+        "kind": "run",
+        "id": "0",
+        "name": "",
+        "experiment_id": "1",
+        "experiment": "an experiment",
+    }
+
+
+def test_what_is_put_aside_has_kind_size_and_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restore's database, artifacts and keys, and a quarantine's files."""
+    instance = config.parse(settings(tmp_path), "x")
+    for path in (
+        "store.before-20261121120000/1/a",
+        "secrets.before-20261121120000/key",
+        "store.orphans-20261120120000/x",
+        "secrets.before-1/key",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"12345")
+    sizes = {"mlflow_before_20261121120000": 3 << 20}
+
+    class Connection:
+        def execute(self, _: str, names: tuple[str, ...] = ()) -> Any:
+            size = sizes.get(names[0]) if names else None
+            return SimpleNamespace(fetchone=lambda: size and (size,), fetchall=lambda: [(name,) for name in sizes])
+
+    monkeypatch.setattr(database, "connect", lambda *_: nullcontext(Connection()))
+    found = leftovers.listing(instance, NOW.timestamp())
+    assert [tuple(one[name] for name in ("suffix", "kind", "holds", "bytes", "age")) for one in found] == [
+        ("1", "restore", "keys", 5, "unknown"),
+        ("20261120120000", "quarantine", "orphans", 5, "24h"),
+        ("20261121120000", "restore", "database, artifacts, keys", (3 << 20) + 10, "0s"),
+    ]
+
+
+@pytest.mark.parametrize("length", [10, 200, 20_000])
+def test_no_table_is_cut_when_it_is_piped(length: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each row is one line, whole, wherever it stands: as an answer, or as a fact among others."""
+    row = {"name": "n" * length, "other": "[bold]\x1b[2J"}
+    Output(json=False).table([row])
+    Output(json=False).facts({"removes": [row]})
+    shown = [line for line in capsys.readouterr().out.splitlines() if "n" * length in line]
+    assert len(shown) == 2
+    assert all(line.rstrip().endswith(r"[bold]\x1b[2J") for line in shown)
 
 
 def test_orphans_are_files_below_no_owner() -> None:

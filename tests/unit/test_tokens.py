@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflowctl import access, audit, certificates, cli_access, issue, logins, uses
+from mlflowctl import access, audit, certificates, issue, logins, uses
 from mlflowctl.console import Output
 from mlflowctl.errors import ControlError
 from passlib.hash import ldap_salted_sha1
@@ -260,7 +260,7 @@ def test_a_strange_line_of_the_audit_log_ends_nothing(place: access.Access, caps
     (place.path / "audit.log.2.gz").write_bytes(whole[: len(whole) - 10])
     assert [line.get("model") for line in audit.read(place, "ada", "2d", NOW)] == [{"a": 1}, "100% ü\n", "100%25"]
     assert [line["name"] for line in audit.read(place, "eve", None, NOW)] in (["eve"], [])
-    cli_access._table(Output(json=False), audit.read(place, None, None, NOW), ("time", "name", "route", "model"))
+    Output(json=False).table(audit.read(place, None, None, NOW), ("time", "name", "route", "model"))
     shown = capsys.readouterr().out
     assert "/[/x]\\x1b[2J\\u202e" in shown
     assert shown.replace("\n", "").isprintable()

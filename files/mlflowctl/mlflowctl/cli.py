@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
 import click
-from rich.table import Table
 
 from mlflowctl import __doc__ as about
 from mlflowctl import archive, cli_access, health, lock, retention, state, swap, units
@@ -22,7 +22,7 @@ from mlflowctl import status as states
 from mlflowctl import upgrade_check as upgrade_checks
 from mlflowctl import verify as verification
 from mlflowctl import watch as watching
-from mlflowctl.console import Facts, Output, command, tables, unexpected
+from mlflowctl.console import Facts, Output, command, unexpected
 from mlflowctl.errors import ControlError, Refused
 from mlflowctl.process import run as run_program
 from mlflowctl.repository import Restic
@@ -129,15 +129,8 @@ def upgrade_check(config: configuration.Config, output: Output, version: str) ->
 def points(config: configuration.Config, output: Output, repository: str | None) -> None:
     """List the recovery points, oldest first."""
     found = Restic(config.repository(repository)).points()
-    if output.json:
-        output.facts(
-            [{"point": p.name, "time": p.time.isoformat(), "state": p.state, "snapshot": p.snapshot} for p in found]
-        )
-        return
-    table = Table("point", "time", "state", box=None)
-    for point in found:
-        table.add_row(point.name, f"{point.time:%Y-%m-%d %H:%M:%S %z}", point.state)
-    tables().print(table)
+    listed = [{"point": p.name, "time": p.time.isoformat(), "state": p.state, "snapshot": p.snapshot} for p in found]
+    output.table(listed, ("point", "time", "state"))
 
 
 @command(main)
@@ -270,8 +263,8 @@ def leftovers() -> None:
 
 @command(leftovers, name="list")
 def leftovers_list(config: configuration.Config, output: Output) -> None:
-    """List what restores and quarantines have put aside."""
-    output.facts([{"suffix": suffix} for suffix in leftover_data.suffixes(config)])
+    """List what restores and quarantines have put aside: of which kind, how big, how old."""
+    output.table(leftover_data.listing(config, time.time()), ("suffix", "kind", "holds", "size", "age"))
 
 
 @command(leftovers, name="delete")

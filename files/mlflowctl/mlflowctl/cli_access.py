@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from mlflowctl import access as accesses
 from mlflowctl import audit as trail
 from mlflowctl import certificates as ends
 from mlflowctl import client, issue, logins, uses
-from mlflowctl.console import Output, command, tables
+from mlflowctl.console import Output, command
 
 # What is in here becomes a part of the main group.
 top = click.Group()
@@ -47,7 +45,7 @@ def token_create(config: accesses.Access, output: Output, **wish: Any) -> None:
 @command(token, accesses.load, name="list")
 def token_list(config: accesses.Access, output: Output) -> None:
     """List the tokens, without their secrets."""
-    _table(output, issue.listing(config, _now()))
+    output.table(issue.listing(config, _now()))
 
 
 @command(token, accesses.load, name="revoke")
@@ -79,8 +77,7 @@ def access_apply(config: accesses.Access, output: Output) -> None:
 def audit(config: accesses.Access, output: Output, user: str | None, since: str | None) -> None:
     """Who changed what, oldest first."""
     found = trail.read(config, user, since, _now())
-    _table(
-        output,
+    output.table(
         found if output.json else [line | {"subject": trail.subject(line)} for line in found],
         ("time", "name", "role", "method", "route", "subject", "status"),
     )
@@ -89,7 +86,7 @@ def audit(config: accesses.Access, output: Output, user: str | None, since: str 
 @command(top, accesses.load, name="certificates")
 def certificates(config: accesses.Access, output: Output) -> int:
     """How many days nginx's certificates have left; exits 1 if one ends too soon."""
-    _table(output, ends.read(config, _now()))
+    output.table(ends.read(config, _now()))
     problems = ends.problems(config, _now())
     for problem in problems:
         output.say(problem)
@@ -108,19 +105,3 @@ def client_bundle(config: accesses.Access, output: Output, name: str, where: str
 def whoami(_: None, output: Output) -> None:
     """As whom the server sees the login of the environment (MLFLOW_TRACKING_...)."""
     output.facts(client.whoami())
-
-
-def _table(output: Output, rows: list[dict[str, object]], columns: tuple[str, ...] = ()) -> None:
-    if output.json:
-        output.facts(rows)
-        return
-    columns = columns or tuple(rows[0] if rows else ())
-    table = Table(*columns, box=None)
-    for row in rows:
-        table.add_row(*(Text(_printable(str(row.get(column, "")))) for column in columns))
-    tables().print(table)
-
-
-def _printable(text: str) -> str:
-    """Without anything that moves a terminal: a client has chosen the address, and some of the names."""
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

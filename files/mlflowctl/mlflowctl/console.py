@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from mlflowctl import config as configuration
 from mlflowctl.errors import ControlError
@@ -42,19 +44,36 @@ class Output:
                     _echo("mlflowctl: " + printable(value, keep="\n"), err=True)
                 elif isinstance(value, list):
                     click.echo(f"{name}: {len(value) or 'none'}")
+                    if value and all(isinstance(item, dict) for item in value):
+                        self.table(value)
+                        continue
                     for item in value:
                         _echo(f"  {printable(item)}")
                 elif not isinstance(value, dict):
                     _echo(f"{name}: {printable(value)}")
 
+    def table(self, rows: list[Facts], columns: tuple[str, ...] = ()) -> None:
+        """Rows as a table, or as a list for programs. Nothing that a client has chosen moves a terminal.
+
+        Args:
+            rows: each with the same names.
+            columns: their names, in order; those of the first row if not given.
+        """
+        if self.json:
+            self.facts(rows)
+            return
+        columns = columns or tuple(rows[0] if rows else ())
+        table = Table(*columns, box=None)
+        for row in rows:
+            table.add_row(*(Text(printable(row.get(column, ""))) for column in columns))
+        console = Console() if sys.stdout.isatty() else Console(width=WIDE)
+        with console.capture() as shown:
+            console.print(table)
+        _echo(shown.get().rstrip("\n"))
+
 
 # Wider than any row: what is piped is not cut.
-WIDE = 10_000
-
-
-def tables() -> Console:
-    """Where tables are printed: as wide as the terminal, or as the table if there is none."""
-    return Console() if sys.stdout.isatty() else Console(width=WIDE)
+WIDE = 1 << 16
 
 
 def _echo(text: str, err: bool = False) -> None:

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import beneath, database, descent, lock, overlaps, preflight, references, service, state
+from mlflowctl import beneath, database, descent, lock, overlaps, preflight, references, removals, service, state
 from mlflowctl.ages import parse_age
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
@@ -26,7 +26,8 @@ def run(config: Config, older_than: str, dry_run: bool, say: Say) -> dict[str, A
     """Remove what was deleted longer ago than an age, or only say what that would be.
 
     Returns:
-        How many runs and models, bytes, and what was left alone because others need its files.
+        How many of each kind, which (as :mod:`mlflowctl.removals` names them), bytes, and what was left alone
+        because others need its files.
 
     Raises:
         Busy: another transaction runs.
@@ -42,6 +43,7 @@ def run(config: Config, older_than: str, dry_run: bool, say: Say) -> dict[str, A
             stays = overlaps.left_alone(found, others, references.strong(connection, config.store))
             going = [one for one in found if one not in stays]
             experiments = overlaps.experiments(connection, going)
+            told = removals.facts(connection, going, experiments)
         names = {kind: [one.name for one in going if one.kind == kind] for kind in ("run", "logged_model")} | {
             "experiment": experiments
         }
@@ -49,24 +51,27 @@ def run(config: Config, older_than: str, dry_run: bool, say: Say) -> dict[str, A
             f"{one} stays: {owner} needs its files. Delete that, too, or restore this" for one, owner in stays.items()
         ]
         facts: dict[str, Any] = {
-            "runs": len(names["run"]),
-            "logged_models": len(names["logged_model"]),
+            "dry_run": dry_run,
+            **told,
             "bytes": sum(_size(config, path) for path in {one.path for one in going if one.path}),
             "left_alone": words[:NAMED],
             "left_alone_count": len(words),
-            "dry_run": dry_run,
         }
         for line in words:
             say(line)
         if dry_run:
             return facts
-        say(f"removing {facts['runs']} runs and {facts['logged_models']} models, {facts['bytes']} bytes")
+        say(
+            f"removing {facts['runs']} runs, {facts['logged_models']} models and {facts['experiments']} experiments "
+            f"with {facts['traces']} traces, {facts['bytes']} bytes"
+        )
         try:
             _gc(config, older_than, names)
         except BaseException as error:
             state.record(config, "gc", False, error=str(error) or type(error).__name__)
             raise
-        state.record(config, "gc", True, **facts)
+        # The state file is for numbers: which they were is in the answer, and in the unit's journal only by count.
+        state.record(config, "gc", True, **{name: fact for name, fact in facts.items() if name != "removes"})
     return facts
 
 

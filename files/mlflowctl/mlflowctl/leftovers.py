@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mlflowctl import beneath, database, lock, partial, trees
+from mlflowctl.ages import age
 from mlflowctl.backup import Say
 from mlflowctl.config import Config
 from mlflowctl.errors import ControlError, Refused
@@ -15,6 +18,18 @@ from mlflowctl.errors import ControlError, Refused
 def quarantine_path(config: Config, suffix: str) -> Path:
     """Where the orphans of one quarantine are."""
     return config.volume_path / f"store.orphans-{suffix}"
+
+
+def _store_path(config: Config, suffix: str) -> Path:
+    return config.volume_path / f"store.before-{suffix}"
+
+
+def _secrets_path(config: Config, suffix: str) -> Path:
+    return config.state_path / f"secrets.before-{suffix}"
+
+
+def _database(config: Config, suffix: str) -> str:
+    return f"{config.database}_before_{suffix}"
 
 
 def suffixes(config: Config) -> list[str]:
@@ -28,6 +43,52 @@ def suffixes(config: Config) -> list[str]:
             if match := pattern.fullmatch(name):
                 found.add(match[1])
     return sorted(found)
+
+
+def listing(config: Config, now: float) -> list[dict[str, Any]]:
+    """What is put aside, oldest first: of which kind, what it holds, how big, how old.
+
+    Args:
+        config: the instance.
+        now: seconds since 1970.
+    """
+    return [_described(config, suffix, now) for suffix in suffixes(config)]
+
+
+def _described(config: Config, suffix: str, now: float) -> dict[str, Any]:
+    with database.connect(config, database.ADMIN) as connection:
+        row = connection.execute(
+            "SELECT pg_database_size(oid) FROM pg_database WHERE datname = %s", (_database(config, suffix),)
+        ).fetchone()
+    sizes = {
+        "database": None if row is None else int(row[0]),
+        "artifacts": _size(_store_path(config, suffix)),
+        "keys": _size(_secrets_path(config, suffix)),
+        "orphans": _size(quarantine_path(config, suffix)),
+    }
+    held = {name: size for name, size in sizes.items() if size is not None}
+    kinds = ["restore"] * bool(held.keys() - {"orphans"}) + ["quarantine"] * ("orphans" in held)
+    size = sum(held.values())
+    # The suffix is the moment, in UTC.
+    since = None
+    with suppress(ValueError):
+        since = datetime.strptime(suffix, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    return {
+        "suffix": suffix,
+        "kind": " and ".join(kinds),
+        "holds": ", ".join(held),
+        "bytes": size,
+        "size": f"{size / (1 << 20):.1f} MiB",
+        "since": since.isoformat() if since else "",
+        "age": age(now - since.timestamp()) if since else "unknown",
+    }
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of the files below a directory; nothing if there is none."""
+    if not path.is_dir() or path.is_symlink():
+        return None
+    return sum(size for _, size in trees.walk(path))
 
 
 def delete(config: Config, suffix: str, say: Say) -> dict[str, Any]:
@@ -81,10 +142,6 @@ def _known(config: Config, suffix: str) -> None:
 
 def remove(config: Config, suffix: str) -> None:
     """Delete it. The caller holds the lock."""
-    database.drop(config, f"{config.database}_before_{suffix}")
-    for path in (
-        config.volume_path / f"store.before-{suffix}",
-        config.state_path / f"secrets.before-{suffix}",
-        quarantine_path(config, suffix),
-    ):
+    database.drop(config, _database(config, suffix))
+    for path in (_store_path(config, suffix), _secrets_path(config, suffix), quarantine_path(config, suffix)):
         trees.remove(path)
