@@ -22,13 +22,14 @@ from mlflowctl import (
     described,
     frozen,
     host_files,
+    preflight,
     process,
     references,
     restore,
     restored,
 )
 from mlflowctl.access import User
-from mlflowctl.errors import ControlError
+from mlflowctl.errors import ControlError, Refused
 from mlflowctl.repository import VERIFIED, Point
 
 from tests.unit.helpers import settings
@@ -307,6 +308,39 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, content: str) -> Non
     file.write_bytes(content.encode("latin-1"))
     with pytest.raises(ControlError, match=f"{backup.MANIFEST} of the point cannot be used"):
         list(references.read(file))
+
+
+@pytest.mark.parametrize(
+    ("server", "tool", "fits"), [(15, 15, False), (17, 15, False), (15, 17, False), (17, 18, True)]
+)
+def test_an_older_postgresql_is_refused_by_what_a_point_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: int, tool: int, fits: bool
+) -> None:
+    """Only the description is fetched for that; the scratch database of before is not touched either."""
+    instance = config.parse(settings(tmp_path), "x")
+    place = copies.Place(Point("p", "s", datetime.now(UTC), VERIFIED, ()), tmp_path / "copy", "mlflow_restore")
+    fetched: list[list[str]] = []
+    reached = RuntimeError("the rest is fetched")
+
+    class Repository:
+        def restore(self, _snapshot: str, target: Path, include: list[str]) -> None:
+            fetched.append(include)
+            stage = target / str(instance.stage).lstrip("/")
+            stage.mkdir(parents=True)
+            (stage / backup.FACTS).write_text(json.dumps(FACTS | {"postgresql": 17}))
+
+    def drop(*_: object) -> None:
+        raise reached
+
+    monkeypatch.setattr(database, "drop", drop)
+    monkeypatch.setattr(database, "server_major", lambda _: server)
+    monkeypatch.setattr(database, "tool_major", lambda _: tool)
+    monkeypatch.setattr(preflight, "release_head", lambda _: FACTS["revision"])
+    with pytest.raises(
+        RuntimeError if fits else Refused, match="rest is fetched" if fits else "17, and this host has 15"
+    ):
+        restored.fetch(instance, Repository(), place, print)  # type: ignore[arg-type]
+    assert fetched == [[f"{instance.stage}/{backup.FACTS}"]]
 
 
 @pytest.mark.parametrize("argument", ["a\0b", "x" * (1 << 18)])

@@ -37,7 +37,7 @@ def refuse_other_release(config: Config, facts: dict[str, Any]) -> None:
     """Refuse a point that the installed software cannot serve.
 
     Raises:
-        ControlError: another schema revision, or an older pg_restore.
+        Refused: another schema revision.
     """
     head = preflight.release_head(config)
     if facts["revision"] != head:
@@ -45,8 +45,17 @@ def refuse_other_release(config: Config, facts: dict[str, Any]) -> None:
             f"the point needs release {facts['release']} (schema revision {facts['revision']}), and this host has "
             f"revision {head}: install that MLflow version with the playbook first (mlflow_version), then restore"
         )
-    client = database.tool_major("pg_restore")
-    if client < facts["postgresql"]:
-        raise ControlError(
-            f"the point is of PostgreSQL {facts['postgresql']} and pg_restore of {client}: use a newer host"
+
+
+def refuse_older_postgresql(config: Config, facts: dict[str, Any]) -> None:
+    """Refuse a point of a newer major version of PostgreSQL than this host's: an older one cannot read its dump.
+
+    Raises:
+        Refused: says which versions, and what to do.
+    """
+    here = min(database.server_major(config), database.tool_major("pg_restore"))
+    if here < facts["postgresql"]:
+        raise Refused(
+            f"the point is of PostgreSQL {facts['postgresql']}, and this host has {here}, which cannot read it: "
+            f"restore it on a host with PostgreSQL {facts['postgresql']} or newer (Debian 13 has 17)"
         )

@@ -17,11 +17,10 @@ from mlflowctl.rewind import rewind, taken
 
 
 def facts(config: Config, repository: Restic, point: Point, root: Path) -> dict[str, Any]:
-    """Restore the small part of a point, dump, manifest and bundle, and read what it says of itself."""
+    """Restore what a point says of itself, some kilobytes, and read it."""
     trees.remove(root)
     root.mkdir(mode=0o700)
-    stage = str(config.stage)
-    repository.restore(point.snapshot, root, include=[literal(stage)])
+    repository.restore(point.snapshot, root, include=[literal(str(config.stage / backup.FACTS))])
     return described.read(root, config.stage, backup.FACTS)
 
 
@@ -36,14 +35,18 @@ def fetch(config: Config, repository: Restic, place: Place, say: Say, what: Sele
         what: all of it, or not.
 
     Raises:
-        Refused: the WAL archive does not hold that moment.
-        ControlError: too little space, another release, a damaged dump.
+        Refused: another release, an older PostgreSQL; the WAL archive does not hold that moment.
+        ControlError: too little space, a damaged dump.
     """
     point, root, name = place.point, place.root, place.database
+    # The smallest part first: it says whether the rest is worth fetching.
+    said = facts(config, repository, point, root)
+    fitting.refuse_older_postgresql(config, said)
+    fitting.refuse_other_release(config, said)
     database.drop(config, name)
-    # The small part first: it says whether the big one is worth fetching.
-    copy = Copy(place, config, facts(config, repository, point, root), what.database_only)
-    fitting.refuse_other_release(config, copy.facts)
+    # Dump, manifest and bundle; whatever else lies beside them is refused.
+    repository.restore(point.snapshot, root, include=[literal(str(config.stage))])
+    copy = Copy(place, config, described.read(root, config.stage, backup.FACTS), what.database_only)
     files = listing(repository, point, copy.facts)
     fitting.refuse_without_space(config, root, copy.facts["dump_bytes"] + (0 if what.database_only else files.size))
     dump = copy.stage / backup.DUMP
