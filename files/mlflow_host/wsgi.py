@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlflow_host import artifact_names, outage, patches, ready, settings
+from mlflow_host import artifact_names, flask_errors, outage, patches, ready, settings
 
 settings.apply()
 
@@ -18,6 +18,7 @@ from mlflow_host.unserved import Unserved
 outage.install()
 telling = patches.apply("rest")["subjects"]
 artifact_names.apply(app)
+flask_errors.apply(app)
 
 backend = Backend(ready.database)
 backend.listen()
