@@ -17,6 +17,7 @@ from jinja2.nativetypes import NativeEnvironment
 
 from bench import table as results
 from bench.table_pressure import pressure
+from tests.stock.differences import DIFFERENCES
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -90,6 +91,12 @@ def patches() -> str:
     return results.markdown(["patch", "kind", "what it does", "whose text it is tied to", "test"], rows)
 
 
+def differences() -> str:
+    """A Markdown table of where clients get another answer than from a stock server."""
+    rows = [["<br>".join(item.questions).replace("|", "\\|"), item.stock, item.here, item.why] for item in DIFFERENCES]
+    return results.markdown(["question", "stock", "here", "why"], rows)
+
+
 def render(readme: str, mark: str, text: str) -> str:
     """``readme`` with the text between ``<!-- mark -->`` and ``<!-- /mark -->`` replaced.
 
@@ -108,6 +115,7 @@ def tables() -> list[tuple[Path, str, str]]:
     found = [(role / "README.md", "variables", table(role)) for role in sorted((ROOT / "roles").iterdir())]
     found.append((page, "sizes", sizes()))
     found.append((ROOT / "docs" / "patches.md", "patches", patches()))
+    found.append((ROOT / "docs" / "differences.md", "differences", differences()))
     for file, document, write in (
         (RESULTS / "provisioning.json", readme, results.provisioning),
         (RESULTS / "recovery.json", readme, results.recovery),
