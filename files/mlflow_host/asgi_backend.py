@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from mlflow_host import backend
+from mlflow_host import backend, refusals
 from mlflow_host.asgi_body import Application, Message, Receive, Send
 
 
@@ -25,7 +25,7 @@ class WithBackend:
             return
         request = backend.Request()
         if not await asyncio.to_thread(self._known.answers):
-            await _refuse(request, send)
+            await refusals.asgi(send, *request.answer, [backend.AGAIN])
             return
         replaced = False
 
@@ -33,7 +33,7 @@ class WithBackend:
             nonlocal replaced
             if message["type"] == "http.response.start" and message["status"] >= 500 and request.lost:
                 replaced = True
-                await _refuse(request, send)
+                await refusals.asgi(send, *request.answer, [backend.AGAIN])
             if not replaced:
                 await send(message)
 
@@ -46,14 +46,3 @@ class WithBackend:
                 raise
         finally:
             backend.current.reset(token)
-
-
-async def _refuse(request: backend.Request, send: Send) -> None:
-    status, _, body = request.answer
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"retry-after", backend.AGAIN.encode()),
-    ]
-    await send({"type": "http.response.start", "status": int(status[:3]), "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -9,14 +9,13 @@ compressed. The bodies that wait for their answers have a bound together.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from mlflow_host import spans
+from mlflow_host import refusals, spans
 from mlflow_host.least_rate import PATIENCE
 
 Message = MutableMapping[str, Any]
@@ -254,18 +253,11 @@ class Body:
             error.message
             or f"a request may have {self._limit >> 20} MiB, counted after unpacking (mlflow_bulk_request_limit_mb)"
         )
-        code = CODES[error.status]
-        answer = json.dumps({"error_code": code, "message": message}).encode()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(answer)).encode()),
-            # What is left of the body is not waited for.
-            (b"connection", b"close"),
-        ]
+        # What is left of the body is not waited for.
+        headers = [("Connection", "close")]
         if error.status == 415:
-            headers.append((b"accept-encoding", b"gzip, deflate"))
+            headers.append(("Accept-Encoding", "gzip, deflate"))
         # MLflow has not begun, so that a client may repeat anything.
         if error.status == 429:
-            headers.append((b"retry-after", b"5"))
-        await send({"type": "http.response.start", "status": error.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+            headers.append(("Retry-After", "5"))
+        await refusals.asgi(send, error.status, CODES[error.status], message, headers)

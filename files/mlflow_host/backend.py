@@ -11,7 +11,6 @@ Source: ``create_sqlalchemy_engine_with_retry`` in ``mlflow/store/db/utils.py`` 
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import threading
@@ -22,26 +21,27 @@ from dataclasses import dataclass
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from mlflow_host import outage
+from mlflow_host import outage, refusals
 
 _logger = logging.getLogger(__name__)
 
 # Seconds for which a statement that worked says that the next one will.
 TRUSTED = 1.0
-# Seconds after which a client may come again.
-AGAIN = "5"
+# After how many seconds a client may come again.
+AGAIN = ("Retry-After", "5")
 # What needs no database, with or without a static prefix.
 NO_DATABASE = re.compile(
     r"/(?:health|version|ready|metrics)$|^/$|^/static-files/|/api/2\.0/mlflow-artifacts/|^/(?:docs|openapi\.json)"
 )
 GRAPHQL = "/graphql"
+# Status, MLflow's error code and the message.
 NEVER_BEGAN = (
-    "429 Too Many Requests",
+    429,
     "REQUEST_LIMIT_EXCEEDED",
     "the database does not answer, and MLflow has not begun with this: try again",
 )
 BEGAN = (
-    "503 Service Unavailable",
+    503,
     "TEMPORARILY_UNAVAILABLE",
     "the database has gone while MLflow worked on this: see whether it was done, or try again",
 )
@@ -60,10 +60,9 @@ class Request:
     lost: bool = False
 
     @property
-    def answer(self) -> tuple[str, str, bytes]:
-        """Status, reason phrase included, then MLflow's error code, then the body."""
-        status, code, message = BEGAN if self.worked else NEVER_BEGAN
-        return status, code, json.dumps({"error_code": code, "message": message}).encode()
+    def answer(self) -> tuple[int, str, str]:
+        """Status, MLflow's error code and the message of the refusal."""
+        return BEGAN if self.worked else NEVER_BEGAN
 
 
 # Of the request that this thread, or task, works on.
@@ -179,9 +178,6 @@ def _no_write(_data: bytes) -> None:
 
 
 def _refuse(request: Request, headers: list[tuple[str, str]], start_response: StartResponse) -> Iterable[bytes]:
-    status, _, body = request.answer
     # The audit trail says what was asked for in any case.
     kept = [(name, value) for name, value in headers if name.lower().startswith("x-subject-")]
-    kept += [("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Retry-After", AGAIN)]
-    start_response(status, kept)
-    return [body]
+    return refusals.wsgi(start_response, *request.answer, [AGAIN, *kept])

@@ -7,8 +7,9 @@ that nobody caught. MLflow's client prints such a page whole.
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+from mlflow_host import refusals
 
 # The client takes an older way where a server has no such endpoint.
 CODES = {
@@ -41,7 +42,7 @@ def refused(error: Any) -> Any:
     if status < 400 or error.response is not None or request.headers.get("Accept", "").lstrip().startswith("text/html"):
         return error
     code = CODES.get(status, "INTERNAL_ERROR" if status >= 500 else "BAD_REQUEST")
-    said = json.dumps({"error_code": code, "message": MESSAGES.get(status) or error.description})
+    said = refusals.body(code, MESSAGES.get(status) or error.description)
     headers = [(name, value) for name, value in error.get_headers() if name.lower() not in REPLACED]
     return said, status, [*headers, ("Content-Type", "application/json")]
 

@@ -17,6 +17,8 @@ from typing import Any
 from urllib.parse import parse_qs
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from mlflow_host import refusals
+
 # A shorter body costs little, unless it asks MLflow to search.
 SMALL_BYTES = 8 << 10
 # Words, and characters that are in no word. MLflow's parser refuses more than 10,000
@@ -152,10 +154,7 @@ class Questions:
 
     def _refuse(self, start_response: StartResponse, status: int, message: str) -> Iterable[bytes]:
         message = message or f"a request may have {self._limit >> 20} MiB (mlflow_bulk_request_limit_mb)"
-        answer = json.dumps({"error_code": "INVALID_PARAMETER_VALUE", "message": message}).encode()
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
-        start_response("400 Bad Request" if status == 400 else "413 Content Too Large", headers)
-        return [answer]
+        return refusals.wsgi(start_response, status, "INVALID_PARAMETER_VALUE", message)
 
 
 def read_json(body: bytes) -> Any:

@@ -6,12 +6,12 @@ not understood here goes on to it.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from mlflow_host import refusals
 from mlflow_host.questions import peek_json
 
 CREATE = "/mlflow/model-versions/create"
@@ -38,7 +38,4 @@ class Sources:
         if not isinstance(source, str) or not source or self._pattern.search(source):
             return self._application(environ, start_response)
         message = f"Invalid model version source: '{source}'. Allowed are {', '.join(FORMS)}."
-        answer = json.dumps({"error_code": "INVALID_PARAMETER_VALUE", "message": message}).encode()
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(answer)))]
-        start_response("400 Bad Request", headers)
-        return [answer]
+        return refusals.wsgi(start_response, 400, "INVALID_PARAMETER_VALUE", message)

@@ -8,14 +8,16 @@ started. All of that is answered with 501 and one sentence, which clients show a
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from mlflow_host import refusals
 from mlflow_host.questions import peek_json
 
+# Status and MLflow's error code.
+REFUSED = (501, "NOT_IMPLEMENTED")
 ONLINE_SCORING = "/mlflow/scorers/online-config"
 NO_SCHEDULER = (
     "this server runs no scheduler, so online scoring would never start: "
@@ -50,11 +52,6 @@ def refusal(method: str, path: str) -> str:
     return next((message for pattern, message in ENDPOINTS if pattern.fullmatch(f"{method} {path}")), "")
 
 
-def answer(message: str) -> bytes:
-    """The body of a refusal, as MLflow's own errors are."""
-    return json.dumps({"error_code": "NOT_IMPLEMENTED", "message": message}).encode()
-
-
 class Unserved:
     """WSGI middleware: answers 501 where the server has nobody who would do the work.
 
@@ -72,10 +69,7 @@ class Unserved:
             message = NO_SCHEDULER if _switches_on(peek_json(environ)) else ""
         if not message:
             return self._application(environ, start_response)
-        body = answer(message)
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        start_response("501 Not Implemented", headers)
-        return [body]
+        return refusals.wsgi(start_response, *REFUSED, message)
 
 
 class AsgiUnserved:
@@ -93,10 +87,7 @@ class AsgiUnserved:
         if not message:
             await self._application(scope, receive, send)
             return
-        body = answer(message)
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": 501, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await refusals.asgi(send, *REFUSED, message)
 
 
 def _switches_on(asked: Any) -> bool:
