@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 from tests.day.watch import Server
+from tests.hosts.playbook import run_playbook
 
-ROOT = Path(__file__).parents[2]
 ARTIFACTS = "/var/lib/mlflow/artifacts"
 
 
@@ -26,21 +23,13 @@ class Step:
     long: bool = False
 
 
-def play(playbook: str, *arguments: str, refused: str = "") -> Callable[[Server], str]:
+def play(
+    playbook: str, *arguments: str, variables: dict[str, Any] | None = None, refused: str = ""
+) -> Callable[[Server], str]:
     """Run a playbook; what went wrong, if anything did. ``refused`` is what a refusal must say."""
 
     def run(server: Server) -> str:
-        command = [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "-i",
-            server.inventory,
-            playbook,
-            *arguments,
-        ]
-        environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=1200
-        )
+        done = run_playbook(variables, arguments, {"MOLECULE_INVENTORY_FILE": server.inventory}, playbook)
         said = " ".join((done.stdout + done.stderr).split())
         if refused:
             return "" if done.returncode and refused in said else f"not refused: {said[-300:]}"
@@ -87,7 +76,7 @@ STEPS = [
     Step("users", play("playbooks/users.yml")),
     Step(
         "settings",
-        play("site.yml", "--tags", "mlflow", "-e", json.dumps({"mlflow_threads": 6})),
+        play("site.yml", "--tags", "mlflow", variables={"mlflow_threads": 6}),
         play("site.yml"),
         long=True,
     ),
@@ -106,15 +95,13 @@ STEPS = [
     ),
     Step(
         "volume full",
-        play("site.yml", "--tags", "mlflow", "-e", json.dumps({"mlflow_volume_reserve_mb": 1000000000})),
+        play("site.yml", "--tags", "mlflow", variables={"mlflow_volume_reserve_mb": 1000000000}),
         play("site.yml", "--tags", "mlflow"),
         long=True,
     ),
     Step("recovery point", shell("mlflowctl backup")),
     Step("restore", shell("mlflowctl restore latest --replace-live"), long=True),
-    Step(
-        "second instance", play("site.yml", "--tags", "check", "-e", "mlflow_unit=second", refused="A host holds one")
-    ),
+    Step("second instance", play("site.yml", variables={"mlflow_unit": "second"}, refused="A host holds one")),
     Step("uninstall", play("playbooks/uninstall.yml"), play("site.yml"), long=True),
     Step("reboot", reboot, long=True),
 ]

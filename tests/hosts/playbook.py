@@ -27,8 +27,8 @@ def run_playbook(
         environment: further environment variables.
         playbook: path below the project.
     """
-    inventory = Path((environment or {}).get("MOLECULE_INVENTORY_FILE", os.environ["MOLECULE_INVENTORY_FILE"]))
-    command = ["ansible-playbook", "-i", str(inventory), str(ROOT / playbook), *arguments]
+    given = os.environ | (environment or {})
+    command = ["ansible-playbook", "-i", given["MOLECULE_INVENTORY_FILE"], str(ROOT / playbook), *arguments]
     if variables:
         command += ["-e", json.dumps(variables)]
     settings = {
