@@ -1,0 +1,84 @@
+"""What nginx says by itself when something behind it breaks: as MLflow's own refusals, and to a browser as a page."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+
+from tests.hosts.artifacts import API
+from tests.hosts.ready import wait_until_ready
+
+PAGE = {"Accept": "text/html,application/xhtml+xml"}
+SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"
+
+
+def says(answer: requests.Response, status: int, code: str) -> None:
+    """A refusal with this code, in the form that was asked for, with no place on the host in it."""
+    assert answer.status_code == status, answer.text[:300]
+    browser = "html" in str(answer.request.headers["Accept"])
+    assert answer.headers["Content-Type"].startswith("text/html" if browser else "application/json")
+    assert code == (answer.text.partition("<h1>")[2].partition("</h1>")[0] if browser else answer.json()["error_code"])
+    assert not any(place in answer.text for place in ("/run/", "/var/", "/opt/", "/srv/", "Traceback"))
+
+
+@pytest.fixture
+def _locked(server: Any, host: Any, http: Any) -> Iterator[None]:
+    """Nothing can read the experiments, so that MLflow works on each request until the lock ends."""
+    unit = f"lock-of-{server.unit}"
+    sql = "BEGIN; LOCK TABLE experiments; SELECT pg_sleep(60)"
+    host.check_output(f"systemd-run --unit={unit} psql -U postgres -d {server['mlflow_database']} -c '{sql}'")
+    try:
+        yield
+    finally:
+        host.run(f"systemctl stop {unit}")
+        wait_until_ready(http, server)
+
+
+def workers(server: Any, host: Any) -> list[str]:
+    """Processes that work on requests."""
+    main = host.check_output(f"systemctl show --property=MainPID --value {server.unit}.service")
+    return str(host.check_output(f"pgrep --parent {main}")).split()
+
+
+def waits_for_the_lock(server: Any, host: Any) -> bool:
+    """Whether MLflow works on a request."""
+    query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{server['mlflow_database']}' AND wait_event = 'relation'"
+    return int(host.check_output(f'psql -U postgres -Atc "{query}"')) > 0
+
+
+@pytest.mark.usefixtures("_locked")
+@pytest.mark.parametrize("headers", [{}, PAGE], ids=["client", "browser"])
+def test_mlflow_dies_over_a_request(server: Any, host: Any, http: Any, headers: dict[str, str]) -> None:
+    """nginx's 502 is a 503 to clients, which do not repeat it by themselves if it creates something."""
+    killed = workers(server, host)
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(http.get, server.url + SEARCH, headers={"Accept": "*/*"} | headers, timeout=60)
+        for _ in range(100):
+            if waits_for_the_lock(server, host):
+                break
+            time.sleep(0.1)
+        host.check_output(f"kill -9 {' '.join(killed)}")
+        answer = asked.result()
+    says(answer, 503, "TEMPORARILY_UNAVAILABLE")
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("headers", [{}, PAGE], ids=["client", "browser"])
+@pytest.mark.parametrize("size", [1, 2_000_000])
+def test_nginx_cannot_write(server: Any, host: Any, http: Any, headers: dict[str, str], size: int) -> None:
+    """A small upload, and one that the second nginx writes, where the directory for what comes in takes no file."""
+    incoming = f"{server['mlflow_volume_path']}/incoming"
+    address = f"{server.url}{API}/0/{uuid.uuid4().hex}/artifacts/file"
+    host.check_output(f"chmod u-w {incoming}")
+    try:
+        answer = http.put(address, data=b"x" * size, headers={"Accept": "*/*"} | headers)
+    finally:
+        host.check_output(f"chmod u+w {incoming}")
+    says(answer, 500, "INTERNAL_ERROR")
+    assert http.get(address).status_code == 404
