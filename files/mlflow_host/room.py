@@ -14,9 +14,9 @@ import os
 import time
 from pathlib import Path
 
+from mlflow_host import serving
 from mlflow_host.settings import required
 
-FULL = "volume-is-full"
 # Seconds.
 BETWEEN_LOOKS = 1.0
 
@@ -73,4 +73,4 @@ def from_environment() -> Room | None:
     if directory is None:
         return None
     reserve = int(required("MLFLOW_VOLUME_RESERVE_MIB")) << 20
-    return Room(Path(required("MLFLOW_VOLUME_PATH")), reserve, Path(directory) / FULL)
+    return Room(Path(required("MLFLOW_VOLUME_PATH")), reserve, Path(directory) / serving.VOLUME_IS_FULL)

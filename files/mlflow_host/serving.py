@@ -19,6 +19,8 @@ READY = "ready"
 # While it exists nginx may read and write artifacts itself.
 VOLUME_IS_RIGHT = "volume-is-right"
 VOLUME_IS_MISSING = "volume-is-missing"
+# While it exists nginx refuses uploads.
+VOLUME_IS_FULL = "volume-is-full"
 REASONS = ("volume", "database", "schema", "start")
 
 
@@ -62,7 +64,7 @@ def ended(result: str) -> None:
     if not place or not place.is_dir():
         return
     served = (place / READY).exists()
-    _forget(place, READY, VOLUME_IS_RIGHT, VOLUME_IS_MISSING)
+    _forget(place, READY, VOLUME_IS_RIGHT, VOLUME_IS_MISSING, VOLUME_IS_FULL)
     known = any((place / f"failed-{reason}").exists() for reason in REASONS)
     # What has served and was killed only starts again.
     if result != "success" and not served and not known:

@@ -34,7 +34,7 @@ def test_one_reason_at_a_time_until_it_serves(place: Path) -> None:
     [
         (["ready", "volume-is-right", "volume-is-missing"], "success", []),
         # It was killed, and only starts again.
-        (["ready", "volume-is-right"], "signal", []),
+        (["ready", "volume-is-right", "volume-is-full"], "signal", []),
         # It never served.
         (["volume-is-right"], "exit-code", ["failed-start"]),
         (["failed-schema"], "exit-code", ["failed-schema"]),

@@ -27,7 +27,7 @@ def test_a_good_volume_passes_and_keeps_nothing(disk: volume.Volume) -> None:
 
 def test_nginx_is_told_when_there_is_no_room(disk: volume.Volume, tmp_path: Path) -> None:
     """The mark comes and goes with the room, at most once a second; a volume that is away changes nothing."""
-    mark = tmp_path / room.FULL
+    mark = tmp_path / serving.VOLUME_IS_FULL
     everything = 1 << 80
     for path, reserve, there in ((disk.path, everything, True), (tmp_path / "away", 0, True), (disk.path, 0, False)):
         looking = room.Room(path, reserve, mark)
@@ -43,7 +43,7 @@ def test_a_volume_that_is_away_is_told_of_once(
 ) -> None:
     """And again when it went away once more."""
     monkeypatch.setattr(room, "BETWEEN_LOOKS", 0)
-    looking = room.Room(tmp_path / "volume", 0, tmp_path / room.FULL)
+    looking = room.Room(tmp_path / "volume", 0, tmp_path / serving.VOLUME_IS_FULL)
     for there, said in ((False, 1), (False, 1), (True, 1), (False, 2)):
         if there:
             looking.volume.mkdir()
