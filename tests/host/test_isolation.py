@@ -71,7 +71,7 @@ def test_database_role_owns_one_database_and_nothing_else(server: Any, host: Any
 def test_sandbox_is_exactly_this(server: Any, host: Any, kind: str) -> None:
     """Every process of MLflow runs in the sandbox as designed, nothing less and nothing more."""
     unit = f"{server.unit}{kind}.service"
-    more = {"User": server["mlflow_user"], "ReadWritePaths": server["mlflow_volume_path"], "UMask": "0007"}
+    more = {"User": server["mlflow_user"], "ReadWritePaths": f"-{server['mlflow_volume_path']}", "UMask": "0007"}
     assert shown(host, unit, {*CLOSED, *more}) == CLOSED | more
 
 

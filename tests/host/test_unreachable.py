@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -49,7 +50,12 @@ def says(answer: requests.Response, words: str) -> None:
 def kill_workers(server: Any, host: Any) -> None:
     """Of both kinds: those that come in their place have asked the database nothing yet."""
     for unit in (server.unit, f"{server.unit}-asgi"):
-        host.run(f"pkill --signal KILL --parent $(systemctl show --property=MainPID --value {unit}.service)")
+        parent = host.check_output(f"systemctl show --property=MainPID --value {unit}.service")
+        killed = host.check_output(f"pgrep --parent {parent}").split()
+        host.check_output(f"kill -9 {' '.join(killed)}")
+        # What one of them had been given is answered with its end, and not by the next.
+        while {*killed} & {*host.run(f"pgrep --parent {parent}").stdout.split()}:
+            time.sleep(0.1)
 
 
 @pytest.fixture
