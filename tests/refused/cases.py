@@ -18,7 +18,10 @@ def repository(**more: str) -> dict[str, str]:
     return {"name": "local", "location": "/srv/points"} | more
 
 
-CASES: list[tuple[str, dict[str, Any], list[str]]] = [
+# What it is called, the variables, and the words.
+Case = tuple[str, dict[str, Any], list[str]]
+
+CASES: list[Case] = [
     # --- the public URL
     (
         "scheme",

@@ -12,6 +12,10 @@ import pytest
 
 from tests.hosts.playbook import run_playbook
 from tests.refused.cases import CASES, GOOD
+from tests.refused.together import name, refuse
+
+# One that needs no host, and one that looks at it.
+ALONE = [case for case in CASES if case[0] in ("unknown variable", "port held")]
 
 
 @pytest.fixture(scope="module")
@@ -34,24 +38,39 @@ def untouched(host: Any) -> str:
     )
 
 
-@pytest.mark.parametrize(("variables", "words"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_refused_before_the_first_change(
-    prepared: Any, certificates: Path, variables: dict[str, Any], words: list[str]
-) -> None:
-    """The play fails, says what is wrong in words to act on, shows no password, and changes nothing."""
-    filled = {
-        key: value.replace("{certificates}", str(certificates)) if isinstance(value, str) else value
-        for key, value in variables.items()
-    }
+@pytest.fixture(scope="module")
+def told(prepared: Any, certificates: Path) -> dict[str, str]:
+    """What the host of each case was told in a run of all; it changed nothing, and shows no password."""
     before = untouched(prepared)
-    done = run_playbook(filled, arguments=("--tags", "check"))
+    found, printed = refuse(prepared.ansible.get_variables(), CASES, certificates)
+    assert untouched(prepared) == before
+    for secret in (GOOD, "hunter2", "short-kek"):
+        assert secret not in printed
+    assert "argument_spec_data" not in printed
+    return found
+
+
+@pytest.mark.parametrize(
+    ("host_name", "words"),
+    [(name(number), case[2]) for number, case in enumerate(CASES)],
+    ids=[case[0] for case in CASES],
+)
+def test_refused_before_the_first_change(told: dict[str, str], host_name: str, words: list[str]) -> None:
+    """The host fails, and is told what is wrong in words to act on."""
+    assert host_name in told, "was not refused"
+    for word in words:
+        assert word in told[host_name], f"{word!r} is not in: {told[host_name][-3000:]}"
+
+
+@pytest.mark.parametrize(("variables", "words"), [ALONE[0][1:], ALONE[1][1:]], ids=[ALONE[0][0], ALONE[1][0]])
+def test_the_whole_playbook_refuses_the_same(prepared: Any, variables: dict[str, Any], words: list[str]) -> None:
+    """With a variable of the command line, which wins over all others; before the first change."""
+    before = untouched(prepared)
+    done = run_playbook(variables)
     said = re.sub(r"\s+", " ", done.stdout + done.stderr)
     assert done.returncode != 0, said[-3000:]
-    assert "argument_spec_data" not in said
     for word in words:
         assert word in said, f"{word!r} is not in: {said[-3000:]}"
-    for secret in (GOOD, "hunter2", "short-kek"):
-        assert secret not in said
     assert untouched(prepared) == before
 
 
