@@ -7,16 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.hosts.playbook import ask, run_playbook
+from tests.hosts.playbook import ask
+from tests.rerun.changes.at_once.switches import LOGIN
 
-LOGIN = ("ada", "correct-horse-battery")
-# docs/outbound.md has these.
-SETTINGS = {
-    "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "https,http",
-    "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
-    "MLFLOW_GATEWAY_API_BASE_ALLOWED_SCHEMES": "https,http",
-    "MLFLOW_GATEWAY_API_BASE_ALLOW_PRIVATE_IPS": "true",
-}
 # A program that is webhook and OpenAI at once, and writes down what it was asked.
 SERVER = """
 import http.server, json
@@ -47,18 +40,13 @@ def create(host: Any, path: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def outside(host: Any) -> Iterator[str]:
-    """The name of a server that MLflow may reach; afterwards it may reach nothing again."""
+    """The address of a server that MLflow may reach."""
     host.check_output("grep -q tools.example /etc/hosts || echo 127.0.0.1 tools.example >> /etc/hosts")
     host.check_output("systemctl is-active -q outbound || systemd-run --unit outbound python3 -c %s", SERVER)
     try:
-        done = run_playbook(
-            {"mlflow_outbound_addresses": ["127.0.0.0/8"], "mlflow_settings": SETTINGS}, ("--tags", "mlflow")
-        )
-        assert done.returncode == 0, done.stdout[-3000:]
         yield "http://tools.example:8600"
     finally:
         host.run("systemctl stop outbound; rm -f /run/outbound.log")
-        run_playbook(arguments=("--tags", "mlflow"))
 
 
 def test_a_webhook_is_delivered(host: Any, outside: str) -> None:
