@@ -52,5 +52,7 @@ def refuse(given: dict[str, Any], cases: list[Case], certificates: Path) -> tupl
     printed = done.stdout + done.stderr
     told: dict[str, str] = {}
     for found in FAILED.finditer(done.stdout + "\n"):
-        told[found["host"]] = told.get(found["host"], "") + " ".join(found[0].split()) + "\n"
+        # A message is printed as YAML.
+        words = " ".join(found[0].split()).replace("''", "'")
+        told[found["host"]] = f"{told.get(found['host'], '')}{words}\n"
     return told, printed
