@@ -140,12 +140,16 @@ def bytes_of(answer: Any) -> Answer:
 
 def client_says(side: Side, ask: Callable[[], Any]) -> Answer:
     """What the real client returned, or which error it raised."""
+    import requests
     from mlflow.exceptions import MlflowException
 
     try:
         found = ask()
     except MlflowException as error:
         return error.error_code, side.same(str(error.message))
+    except requests.HTTPError as error:
+        # What goes through the proxied store of artifacts.
+        return told(side, error.response)
     return "done", side.same(json.dumps(found))
 
 

@@ -1,4 +1,4 @@
-"""Kill ansible-playbook, without warning, when its n-th task begins (KILL_AT=n)."""
+"""Kill ansible-playbook, without warning, when a task begins: the n-th, or one with these words in its name (KILL_AT)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DOCUMENTATION = """
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no types
-    """Counts tasks and handlers; SIGKILL to the whole process group at number KILL_AT."""
+    """Counts tasks and handlers; SIGKILL to the whole process group at the one that KILL_AT means."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -26,12 +26,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no type
     def __init__(self) -> None:
         super().__init__()
         self._count = 0
-        self._kill_at = int(os.environ.get("KILL_AT", "0"))
+        self._kill_at = os.environ.get("KILL_AT", "0")
 
     def _begin(self, task: Any) -> None:
         self._count += 1
         self._display.display(f"TASK-NUMBER {self._count} {task.get_name()}")
-        if self._count == self._kill_at:
+        wanted = self._kill_at
+        if self._count == int(wanted) if wanted.isdecimal() else wanted in task.get_name():
             os.killpg(0, signal.SIGKILL)
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
