@@ -11,7 +11,7 @@ demo: ## a whole server in a container, proven by a training run
 demo-down: ## remove it
 	@scripts/demo-down
 
-test: ## every test, from a fresh machine; about 45 minutes on two cores, more on busy ones
+test: ## every test, from a fresh machine; an hour or more on two cores
 	@tests/run all
 
 test-fast: ## the tests without containers, under a minute
