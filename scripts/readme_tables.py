@@ -93,7 +93,11 @@ def patches() -> str:
 
 def differences() -> str:
     """A Markdown table of where clients get another answer than from a stock server."""
-    rows = [["<br>".join(item.questions).replace("|", "\\|"), item.stock, item.here, item.why] for item in DIFFERENCES]
+    rows = []
+    for item in DIFFERENCES:
+        # Where a star is meant itself it is in quotes; all others stand for anything.
+        questions = "<br>".join(item.questions).replace("[*]", "'*'").replace("[?]", "?")
+        rows.append([questions, item.stock, item.here, item.why])
     return results.markdown(["question", "stock", "here", "why"], rows)
 
 

@@ -30,6 +30,8 @@ os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_ENABLE_ARTIFACTS_
 os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 KIB = 1 << 10
+# Experiments: more than any list that is compared has entries.
+MANY = 400
 OLD, NEW = b"old content", b"new content"
 PAST, FUTURE = "Sat, 01 Jan 2000 00:00:00 GMT", "Fri, 01 Jan 2038 00:00:00 GMT"
 API, UI = "/api/2.0/mlflow", "/ajax-api/2.0/mlflow"
@@ -62,6 +64,10 @@ class Side:
 
         os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = self.login
         self.client = MlflowClient(self.url, self.url)
+        # A number that stands for nothing else, such as a version, in an answer.
+        for number in range(1000):
+            if int(self.client.create_experiment(f"{SETTINGS['names']} {number}")) > MANY:
+                break
         self.experiment = self.client.create_experiment(SETTINGS["names"])
         self.runs = [self.client.create_run(self.experiment, run_name=f"run {n}").info.run_id for n in range(3)]
         self.names = {run: f"RUN-{n}" for n, run in enumerate(self.runs)}
@@ -119,7 +125,8 @@ def told(side: Side, answer: Any) -> Answer:
     """What an answer says: its status with the code of an error, and all of its body."""
     text = side.same(answer.text)
     try:
-        body = json.loads(text)
+        # MLflow's own endpoints answer with either, and no client looks.
+        body = json.loads(text or "{}")
     except ValueError:
         kind = "HTML" if "<html" in text.lower() else "text"
         return (f"{answer.status_code}" if answer.ok else f"{answer.status_code} in {kind}"), text if answer.ok else ""
@@ -129,12 +136,14 @@ def told(side: Side, answer: Any) -> Answer:
 
 def bytes_of(answer: Any) -> Answer:
     """What an answer with a file in it says: status, which content, which part."""
-    content = {OLD: "old", NEW: "new"}.get(answer.content, "")
-    if not content and answer.ok and answer.content:
-        content = repr(answer.content.decode())
-    headers = ("Content-Range", "Content-Disposition", "Content-Type", "X-Content-Type-Options", "Cache-Control")
     if not answer.ok:
         return f"{answer.status_code}", None
+    if answer.headers.get("Content-Type", "").startswith("multipart/"):
+        return f"{answer.status_code} in parts", None
+    content = {OLD: "old", NEW: "new"}.get(answer.content, "")
+    if not content and answer.content:
+        content = repr(answer.content.decode())
+    headers = ("Content-Range", "Content-Disposition", "Content-Type", "X-Content-Type-Options")
     return f"{answer.status_code} {content}".strip(), {name: answer.headers.get(name) for name in headers}
 
 
@@ -239,7 +248,9 @@ def _(side: Side) -> Answer:
 @question("history of 100 runs, the older form")
 def _(side: Side) -> Answer:
     runs = "".join(f"run_id={run}&" for run in [*side.runs, *UNKNOWN[:97]])
-    return told(side, side.ask(f"{UI}/metrics/get-history-bulk?{runs}metric_key=loss&max_results=100"))
+    status, body = told(side, side.ask(f"{UI}/metrics/get-history-bulk?{runs}metric_key=loss&max_results=100"))
+    # By the runs' IDs, which each server draws.
+    return status, sorted(body["metrics"], key=lambda point: point["step"])
 
 
 @question("client: search_model_versions of 120 runs")
@@ -253,7 +264,7 @@ def _(side: Side) -> Answer:
     listed = ",".join(f"'{run}'" for run in [*side.runs, *UNKNOWN])
     wanted = f"attributes.run_id IN ({listed})"
     return client_says(
-        side, lambda: sorted(run.info.run_id for run in side.client.search_runs([side.experiment], wanted))
+        side, lambda: sorted(side.names[run.info.run_id] for run in side.client.search_runs([side.experiment], wanted))
     )
 
 
@@ -355,6 +366,11 @@ def conditions() -> None:
                 add(f"{state}, {way}: {condition}", conditional, way, "GET", headers, state == "rewritten")
             add(f"{state}, {way}: HEAD", conditional, way, "HEAD", {}, state == "rewritten")
             add(f"{state}, {way}: HEAD, Range", conditional, way, "HEAD", {"Range": "bytes=4-"}, state == "rewritten")
+
+
+@question("how long an artifact may be kept")
+def _(side: Side) -> Answer:
+    return side.ask(f"{side.root}/model/MLmodel").headers.get("Cache-Control", "nothing said"), None
 
 
 # --- sources of model versions -----------------------------------------------
@@ -490,13 +506,17 @@ NOTHING = {
     "GET of an artifact of no run": ("GET", f"/get-artifact?path=a&run_uuid={UNKNOWN[0]}"),
     "GET of an artifact that is not there": ("GET", f"{ARTIFACTS}/0/nothing/at/all"),
     "GET of a version's artifact without its name": ("GET", "/model-versions/get-artifact?path=a"),
-    "GET of a directory": ("GET", f"{ARTIFACTS}/0"),
 }
 
 
 def nothing(side: Side, method: str, address: str) -> Answer:
     """What is said of it."""
     return told(side, side.ask(address, method))
+
+
+@question("GET of a directory")
+def _(side: Side) -> Answer:
+    return told(side, side.ask(f"{ARTIFACTS}/{side.experiment}"))
 
 
 for what, (method, address) in NOTHING.items():
