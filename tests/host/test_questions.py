@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import ssl
-import subprocess
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from h2.connection import H2Connection
+from h2.events import DataReceived, ResponseReceived, StreamEnded
 
 KIB = 1 << 10
 SEARCH = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default&more="
@@ -102,33 +104,44 @@ def test_a_browser_gets_a_page_that_says_the_same(server: Any, http: Any) -> Non
     assert "64 KiB" in http.get(address, headers={"Accept": "text/html"}).text
 
 
-def over_http2(server: Any, address: str, fields: dict[str, str], method: str = "GET") -> tuple[str, str]:
-    """Status with type, and body, of the answer to one request of the first user; its head is in no argument list."""
-    lines = {"cacert": server.ca, "user": ":".join(server.login), "url": server.url + address, "request": method}
-    settings = [f'{name} = "{value}"' for name, value in lines.items()]
-    settings += [f'header = "{name}: {value}"' for name, value in fields.items()]
-    command = [
-        "curl",
-        "--silent",
-        "--http2",
-        "--write-out",
-        "\n%{http_version} %{http_code} %{content_type}",
-        "--config",
-        "-",
-    ]
-    done = subprocess.run(command, input="\n".join(settings), capture_output=True, text=True, check=False, timeout=60)
-    body, _, told = done.stdout.rpartition("\n")
-    return told, body
+def over_http2(server: Any, address: str, fields: dict[str, str], method: str = "GET") -> tuple[int, str, bytes]:
+    """Status, type and body of the answer to one request of the first user. curl sends no head of more than 64 KiB."""
+    url = urlsplit(server.url)
+    login = base64.b64encode(":".join(server.login).encode()).decode()
+    head = {":method": method, ":scheme": "https", ":authority": url.netloc, ":path": url.path + address}
+    head |= {"authorization": f"Basic {login}"} | {name.lower(): value for name, value in fields.items()}
+    context = ssl.create_default_context(cafile=server.ca)
+    context.set_alpn_protocols(["h2"])
+    session = H2Connection()
+    answered: dict[str, str] = {}
+    body = b""
+    with (
+        socket.create_connection((url.hostname, url.port or 443), timeout=20) as plain,
+        context.wrap_socket(plain, server_hostname=url.hostname) as connection,
+    ):
+        session.initiate_connection()
+        session.send_headers(1, list(head.items()), end_stream=True)
+        connection.sendall(session.data_to_send())
+        while received := connection.recv(1 << 16):
+            for event in session.receive_data(received):
+                if isinstance(event, ResponseReceived):
+                    answered = {name.decode(): value.decode() for name, value in event.headers}
+                elif isinstance(event, DataReceived):
+                    body += event.data
+                elif isinstance(event, StreamEnded):
+                    return int(answered[":status"]), answered.get("content-type", ""), body
+            connection.sendall(session.data_to_send())
+    raise ConnectionError(f"it ended without an answer: {answered}")
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_http2_takes_and_refuses_the_same(server: Any, way: str) -> None:
     """Compressed fields count with their size after unpacking."""
     short = over_http2(server, way, {})[0]
-    assert short.startswith(("2 200 ", "2 404 "))
+    assert short in (200, 404)
     long = way + "a" * (64 * KIB - 1 - len(urlsplit(server.url).path + way))
     assert over_http2(server, long, {})[0] == short
-    assert over_http2(server, way, {"Cookie": "a=" + "b" * 62 * KIB})[0] == short
+    assert over_http2(server, long, {"Cookie": "a=" + "b" * 62 * KIB})[0] == short
     assert over_http2(server, way, {f"X-Field-{number}": "v" for number in range(190)})[0] == short
     refusals: list[tuple[str, dict[str, str], int]] = [
         (way + "a" * 80 * KIB, {}, 414),
@@ -136,16 +149,16 @@ def test_http2_takes_and_refuses_the_same(server: Any, way: str) -> None:
         (way, {f"X-{number}": "v" for number in range(220)}, 431),
     ]
     for address, fields, status in refusals:
-        told, body = over_http2(server, address, fields)
-        assert told == f"2 {status} application/json", body[:300]
+        found, kind, body = over_http2(server, address, fields)
+        assert (found, kind) == (status, "application/json"), body[:300]
         assert set(json.loads(body)) == {"error_code", "message"}
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_refusals_over_http2_are_the_same(server: Any, method: str) -> None:
     """With pseudo-headers and compressed fields."""
-    told, body = over_http2(server, "/-/x", {}, method)
-    assert told == "2 404 application/json"
+    found, kind, body = over_http2(server, "/-/x", {}, method)
+    assert (found, kind) == (404, "application/json")
     assert set(json.loads(body)) == {"error_code", "message"}
 
 
