@@ -33,7 +33,7 @@ def _locked(server: Any, host: Any, http: Any) -> Iterator[None]:
     """Nothing can read the experiments, so that MLflow works on each request until the lock ends."""
     unit = f"lock-of-{server.unit}"
     sql = "BEGIN; LOCK TABLE experiments; SELECT pg_sleep(60)"
-    host.check_output(f"systemd-run --unit={unit} psql -U postgres -d {server['mlflow_database']} -c '{sql}'")
+    host.check_output(f"systemd-run --collect --unit={unit} psql -U postgres -d {server['mlflow_database']} -c '{sql}'")
     try:
         yield
     finally:
