@@ -78,7 +78,8 @@ def load(server: Server, request: Request, clients: int, seconds: int, *, calm: 
 
     Raises:
         SystemExit: more than one request in a hundred failed; of stock MLflow's one in five, because
-            it fails some of the searches that meet (see mlflow_host.no_login). Those that failed do not count.
+            it fails some of the searches that meet (see mlflow_host.patches.speed.no_login). Those that failed
+            do not count.
     """
     headers = server.headers | ({"Content-Type": request.type} if request.body != "-" else {})
     if request.type.endswith("protobuf"):

@@ -76,7 +76,7 @@ def sizes() -> str:
 def patches() -> str:
     """A Markdown table of the patches of MLflow, as the registry on hosts has them."""
     sys.path.insert(0, str(ROOT / "files"))
-    from mlflow_host import patches as registry
+    from mlflow_host.patches import registry
 
     rows = [
         [

@@ -2,12 +2,12 @@
 
 Entry points that systemd and gunicorn name:
 
-``mlflow_host.wsgi``     REST API, UI and ``/ready`` (gunicorn)
-``mlflow_host.asgi``     the routes that only MLflow's ASGI application has (uvicorn)
-``mlflow_host.schema``   creates an empty database; refuses a foreign revision
-``mlflow_host.volume``   refuses a missing or wrong artifact volume
-``mlflow_host.release``  describes an installed release
+``mlflow_host.service.wsgi``     REST API, UI and ``/ready`` (gunicorn)
+``mlflow_host.service.asgi``     the routes that only MLflow's ASGI application has (uvicorn)
+``mlflow_host.database.schema``   creates an empty database; refuses a foreign revision
+``mlflow_host.artifacts.volume``   refuses a missing or wrong artifact volume
+``mlflow_host.release.installed``  describes an installed release
 
-Nothing here imports MLflow before :func:`mlflow_host.settings.apply` has set
+Nothing here imports MLflow before :func:`mlflow_host.core.settings.apply` has set
 the environment that MLflow reads while it is imported.
 """

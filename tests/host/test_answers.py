@@ -11,7 +11,7 @@ COMPARE = """
 import importlib, json, math, pkgutil, random
 import mlflow.protos
 from mlflow.utils.proto_json_utils import message_to_json
-from mlflow_host.answers import Encoder
+from mlflow_host.patches.speed.answers import Encoder
 
 dice = random.Random(1)
 left = []

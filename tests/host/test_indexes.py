@@ -12,7 +12,7 @@ import os
 import sqlalchemy
 from alembic import command
 from mlflow.store.db import utils
-from mlflow_host import indexes
+from mlflow_host.database import indexes
 
 options = {"options": "-csearch_path=migrated"}
 engine = sqlalchemy.create_engine(os.environ["MLFLOW_BACKEND_STORE_URI"], connect_args=options)

@@ -10,7 +10,7 @@ from typing import Any
 COMPARE = """
 import json, math, os, random, uuid
 from concurrent.futures import ThreadPoolExecutor
-from mlflow_host import metrics
+from mlflow_host.patches.speed import metrics
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -79,7 +79,7 @@ print(json.dumps({
 def test_one_statement_writes_what_mlflow_writes(in_mlflow: Any) -> None:
     """Row by row, and in the same words where it is refused."""
     found = in_mlflow(COMPARE)
-    # A release that logs metrics in another way is left alone: read what is new, then change mlflow_host.metrics.
+    # A release that logs metrics in another way is left alone: read what is new, then change mlflow_host.patches.speed.metrics.
     assert found["known"]
     assert found["differ"] == []
     assert found["compared"] > 1000

@@ -8,7 +8,7 @@ from typing import Any
 # answered, what each has written, and what each said of bad input, but for the run's own ID and a name made up by chance.
 COMPARE = """
 import json, os, random, uuid
-from mlflow_host import experiments, new_runs, sessions
+from mlflow_host.patches.speed import experiments, new_runs, sessions
 from mlflow.entities import ExperimentTag, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking import sqlalchemy_store
@@ -74,7 +74,7 @@ print(json.dumps({
 def test_a_run_is_what_mlflow_would_have_made(in_mlflow: Any) -> None:
     """Answer, rows and refusals."""
     found = in_mlflow(COMPARE)
-    # A release that creates runs in another way is left alone: read what is new, then change mlflow_host.new_runs.
+    # A release that creates runs in another way is left alone: read what is new, then change mlflow_host.patches.speed.new_runs.
     assert found["known"]
     assert [pair for pair in found["pairs"] if pair[0] != pair[1]] == []
     assert sum(1 for theirs, _ in found["pairs"] if len(theirs) == 3) >= 8

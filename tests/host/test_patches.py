@@ -9,16 +9,16 @@ from typing import Any
 # patches did not notice, which do not fit as it is, what is replaced with all patches and with none.
 LOOK = """
 import json, logging, os, sys
-from mlflow_host import patches
-from mlflow_host.known import resolve
+from mlflow_host.patches import registry
+from mlflow_host.core.known import resolve
 
 import mlflow.server
 
 def another(*given, **named):
     return None
 
-every = patches.all_patches().values()
-fits, blind, targets = patches.misfits(every), [], 0
+every = registry.all_patches().values()
+fits, blind, targets = registry.misfits(every), [], 0
 for patch in every:
     for target in patch.replaces:
         module, _, names = target.partition(":")
@@ -30,20 +30,20 @@ for patch in every:
         targets += 1
         try:
             setattr(owner, name, another)
-            if patch.name not in patches.misfits([patch]):
+            if patch.name not in registry.misfits([patch]):
                 blind.append(target + " changed")
             if not inherited:
                 delattr(owner, name)
-                if patch.name not in patches.misfits([patch]):
+                if patch.name not in registry.misfits([patch]):
                     blind.append(target + " gone")
         finally:
             setattr(owner, name, kept)
-again = patches.misfits(every)
+again = registry.misfits(every)
 looked = ["mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore.create_run", "mlflow.server.handlers:message_to_json"]
 before = list(map(resolve, looked))
 os.environ.pop("RUNTIME_DIRECTORY", None)
-os.environ[patches.SETTING] = "none"
-kept_on = sorted(patches.apply("rest"))
+os.environ[registry.SETTING] = "none"
+kept_on = sorted(registry.apply("rest"))
 none = [resolve(name) is original for name, original in zip(looked, before)][0]
 print(json.dumps({"fits": fits, "blind": blind, "targets": targets, "again": again, "kept_on": kept_on, "none": none}))
 """

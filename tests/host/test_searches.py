@@ -10,7 +10,7 @@ from typing import Any
 # walked on, and how many runs were found.
 COMPARE = """
 import itertools, json, math, os, random, uuid
-from mlflow_host import metric_order, searches, values
+from mlflow_host.patches.speed import metric_order, searches, values
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag, ViewType
 from mlflow.store.tracking import sqlalchemy_store
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
@@ -114,7 +114,7 @@ def test_a_search_finds_what_mlflow_would_have_found(in_mlflow: Any) -> None:
     Values that are long or share their beginning, and the first pages by a metric, of which PostgreSQL looks at few runs.
     """
     found = in_mlflow(COMPARE)
-    # A release that searches in another way is left alone: read what is new, then change mlflow_host.searches.
+    # A release that searches in another way is left alone: read what is new, then change mlflow_host.patches.speed.searches.
     assert found["known"]
     assert found["differ"] == []
     assert found["distinct"] == ["dataset.context = 'train'", "dataset.name LIKE 'data%' and metrics.m = 0"]

@@ -18,7 +18,8 @@ PERFORM pg_stat_reset_single_table_counters(name::regclass); END $body$
 SEARCH = """
 import itertools, json, os, uuid
 os.environ["PGOPTIONS"] = "-c statement_timeout=10s"
-from mlflow_host import searches, statistics, values
+from mlflow_host.service import statistics
+from mlflow_host.patches.speed import searches, values
 from mlflow.entities import ViewType
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import event

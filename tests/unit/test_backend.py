@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mlflow_host import asgi_backend, backend
+from mlflow_host.service import asgi_backend, backend
 
 PATH = "/api/2.0/mlflow/runs/create"
 AWAY = 'connection to server on socket "/var/run/postgresql/.s.PGSQL.5432" failed: No such file or directory'

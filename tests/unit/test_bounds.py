@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow_host import asgi_body, least_rate, questions, spans
+from mlflow_host.service import asgi_body, least_rate, questions, spans
 
 LIMIT = 1 << 20
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mlflow_host import gc as server_gc
+from mlflow_host.artifacts import gc as server_gc
 from mlflowctl import config, database, leftovers, orphans, overlaps, removals
 from mlflowctl.ages import age, parse_age
 from mlflowctl.console import Output

@@ -13,7 +13,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from mlflow_host import artifact_names, body, no_login, ready, settings, volume
+from mlflow_host.artifacts import names, volume
+from mlflow_host.core import settings
+from mlflow_host.patches.speed import no_login
+from mlflow_host.service import body, ready
 
 
 @pytest.fixture
@@ -163,8 +166,8 @@ def test_only_errors_of_names_are_the_clients(monkeypatch: pytest.MonkeyPatch, c
     error = OSError(code, os.strerror(code), "/tmp/x")
     if not answered:
         with pytest.raises(OSError, match=os.strerror(code)):
-            artifact_names.refused(error)
+            names.refused(error)
         return
-    body, status, headers = artifact_names.refused(error)
+    body, status, headers = names.refused(error)
     assert (status, headers) == (400, {"Content-Type": "application/json"})
     assert "/tmp" not in body

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import pytest
-from mlflow_host import outage
+from mlflow_host.service import outage
 
 GONE = (
     '(psycopg2.OperationalError) connection to server on socket "/run/.s.PGSQL.5432" failed: No such file or directory\n'

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 import yaml
-from mlflow_host import confine, patches, settings, values
-from mlflow_host.known import SAFETY, SPEED, MisfitError, Patch
+from mlflow_host.core import settings
+from mlflow_host.core.known import SAFETY, SPEED, MisfitError, Patch
+from mlflow_host.patches import registry
+from mlflow_host.patches.security import confine
+from mlflow_host.patches.speed import values
 
 ROOT = Path(__file__).parents[2]
-REPLACED = [patch for patch in patches.PATCHES.values() if patch.replaces]
+REPLACED = [patch for patch in registry.PATCHES.values() if patch.replaces]
 
 
 @pytest.fixture
@@ -28,17 +31,17 @@ def release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
             raise MisfitError(f"{target} is gone")
         return stands.get(target, target)
 
-    monkeypatch.setattr("mlflow_host.known.resolve", resolve)
+    monkeypatch.setattr("mlflow_host.core.known.resolve", resolve)
     monkeypatch.setattr("inspect.getsource", lambda found: f"text of {found}")
-    for patch in patches.all_patches().values():
+    for patch in registry.all_patches().values():
         if patch.replaces:
             monkeypatch.setitem(patch.known, "this one", patch.digest())
-    for module in patches.MODULES:
+    for module in registry.MODULES:
         monkeypatch.setattr(module, "apply", lambda name=module.PATCH.name: applied.append(name))
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path))
-    monkeypatch.delenv(patches.SETTING, raising=False)
+    monkeypatch.delenv(registry.SETTING, raising=False)
     stands["applied"] = applied
-    stands["noted"] = tmp_path / patches.FILE
+    stands["noted"] = tmp_path / registry.FILE
     return stands
 
 
@@ -49,12 +52,12 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_all_are_applied_where_all_fit(release: dict[str, Any], caplog: Any) -> None:
     """And there is nothing to say."""
-    patches.apply("rest")
-    assert release["applied"] == list(patches.PATCHES)
+    registry.apply("rest")
+    assert release["applied"] == list(registry.PATCHES)
     assert lines(caplog) == []
     assert json.loads(release["noted"].read_text()) == {}
     release["applied"].clear()
-    patches.apply("asgi")
+    registry.apply("asgi")
     assert release["applied"] == ["confine", "experiments", "no_login", "ping", "sessions"]
 
 
@@ -68,36 +71,36 @@ def test_what_a_patch_is_tied_to(release: dict[str, Any], caplog: Any, capsys: A
         caplog.clear()
         if patch.kind == SAFETY:
             with pytest.raises(MisfitError, match=f"may not serve.*{patch.name}"):
-                patches.apply("rest")
+                registry.apply("rest")
             assert release["applied"] == []
-            assert patches.main() == 1
+            assert registry.main() == 1
             assert patch.name in capsys.readouterr().err
         else:
-            patches.apply("rest")
-            assert release["applied"] == [name for name in patches.PATCHES if name != patch.name]
+            registry.apply("rest")
+            assert release["applied"] == [name for name in registry.PATCHES if name != patch.name]
             [line] = lines(caplog)
             assert line.startswith(f"patch {patch.name} is off, and MLflow's own way is used: ")
             assert target in line
             assert list(json.loads(release["noted"].read_text())) == [patch.name]
-            assert patches.main() == 0
+            assert registry.main() == 0
             [told] = json.loads(capsys.readouterr().out)["patches_off"]
             assert told.startswith(f"{patch.name}: ")
         del release[target]
 
 
 @pytest.mark.parametrize(
-    "patch", [patch for patch in patches.all_patches().values() if patch.needs], ids=lambda patch: patch.name
+    "patch", [patch for patch in registry.all_patches().values() if patch.needs], ids=lambda patch: patch.name
 )
 def test_what_a_patch_needs(release: dict[str, Any], patch: Patch) -> None:
     """Nothing of it may be missing, of the settings' names and of gunicorn's methods neither."""
     for target in patch.needs:
         release[target] = None
-        assert list(patches.misfits(patches.all_patches().values())) == [
-            other.name for other in patches.all_patches().values() if target in other.needs + other.replaces
+        assert list(registry.misfits(registry.all_patches().values())) == [
+            other.name for other in registry.all_patches().values() if target in other.needs + other.replaces
         ]
         for service in patch.services if patch.kind == SAFETY else ():
             with pytest.raises(MisfitError, match=patch.name):
-                patches.apply(service)
+                registry.apply(service)
         del release[target]
 
 
@@ -110,11 +113,11 @@ def test_a_speed_patch_that_breaks_when_applied_is_left_out(
         raise AttributeError("no such thing")
 
     monkeypatch.setattr(values, "apply", broken)
-    patches.apply("rest")
+    registry.apply("rest")
     assert lines(caplog) == ["patch values is off, and MLflow's own way is used: AttributeError: no such thing"]
     monkeypatch.setattr(confine, "apply", broken)
     with pytest.raises(AttributeError):
-        patches.apply("rest")
+        registry.apply("rest")
 
 
 @pytest.mark.parametrize(
@@ -129,9 +132,9 @@ def test_switched_off_by_the_operator(
     left: set[str] | None,
 ) -> None:
     """Those for speed only, and the journal is not troubled; the file for the status says so."""
-    monkeypatch.setenv(patches.SETTING, words)
-    patches.apply("rest")
-    speed = {name for name, patch in patches.PATCHES.items() if patch.kind == SPEED}
+    monkeypatch.setenv(registry.SETTING, words)
+    registry.apply("rest")
+    speed = {name for name, patch in registry.PATCHES.items() if patch.kind == SPEED}
     wanted = speed if left is None else left
     assert set(release["applied"]) == {"confine", "subjects"} | wanted
     assert set(json.loads(release["noted"].read_text())) == speed - wanted
@@ -142,17 +145,24 @@ def test_switched_off_by_the_operator(
 def test_an_unknown_name_is_refused(words: str) -> None:
     """So is one for safety, which stays on."""
     with pytest.raises(settings.SettingsError, match=r"mlflow_patches names .*: use all, none, or some of answers"):
-        patches.switched_off(words)
+        registry.switched_off(words)
 
 
 def test_every_patch_is_registered() -> None:
     """A module with something to apply is in the registry under its name, and its test is there."""
     folder = ROOT / "files" / "mlflow_host"
-    applying = {path.stem for path in folder.glob("*.py") if "\ndef apply()" in path.read_text()}
-    assert applying - {"settings"} == set(patches.PATCHES)
-    for name, patch in patches.all_patches().items():
+    patches = {kind: folder / "patches" / kind for kind in ("security", "speed")}
+    applying = {
+        path.stem: kind
+        for kind, place in patches.items()
+        for path in place.glob("*.py")
+        if "\ndef apply()" in path.read_text()
+    }
+    assert set(applying) == set(registry.PATCHES)
+    for name, patch in registry.all_patches().items():
         assert patch.kind in (SPEED, SAFETY)
-        assert (folder / f"{name}.py").is_file()
+        assert applying.get(name, "") in ("", "speed" if patch.kind == SPEED else "security")
+        assert len(list(folder.rglob(f"{name}.py"))) == 1
         assert (ROOT / patch.test).is_file(), patch.test
         assert patch.replaces or patch.needs
 
@@ -160,9 +170,9 @@ def test_every_patch_is_registered() -> None:
 def test_the_role_knows_the_names() -> None:
     """What the play accepts is what the server accepts."""
     variables = yaml.safe_load((ROOT / "roles" / "mlflow" / "vars" / "main.yml").read_text())
-    speed = {name for name, patch in patches.PATCHES.items() if patch.kind == SPEED}
+    speed = {name for name, patch in registry.PATCHES.items() if patch.kind == SPEED}
     assert set(variables["__mlflow_speed_patches"]) == speed
-    assert set(variables["__mlflow_safety_patches"]) == set(patches.all_patches()) - speed
+    assert set(variables["__mlflow_safety_patches"]) == set(registry.all_patches()) - speed
 
 
 def test_targets_are_found_in_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

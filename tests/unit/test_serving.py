@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mlflow_host import serving
+from mlflow_host.core import serving
 
 
 @pytest.fixture

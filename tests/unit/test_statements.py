@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mlflow_host import metrics, new_runs, ping, prepared, sessions
+from mlflow_host.patches.speed import metrics, new_runs, ping, prepared, sessions
 
 
 class Connection:

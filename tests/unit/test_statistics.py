@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from mlflow_host import statistics
+from mlflow_host.service import statistics
 
 
 class Counter:

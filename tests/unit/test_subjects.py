@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from mlflow_host import subjects
+from mlflow_host.patches.security import subjects
 
 
 def message(kind: str, file: str = "service.proto", **values: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow_host import questions, sources, unserved
+from mlflow_host.service import questions, sources, unserved
 
 TEMPLATE = Path(__file__).parents[2] / "roles" / "mlflow" / "templates" / "mlflow" / "mlflow.env.j2"
 DEEP = b"[" * 100_000 + b"]" * 100_000

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow_host import room, serving, volume
+from mlflow_host.artifacts import volume
+from mlflow_host.core import serving
+from mlflow_host.service import room
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from mlflowctl.access import Access
 from mlflowctl.ages import parse_age
 from mlflowctl.errors import Refused
 
-# What is told by MLflow, with all that is not printable percent-encoded (mlflow_host.subjects).
+# What is told by MLflow, with all that is not printable percent-encoded (mlflow_host.patches.security.subjects).
 SUBJECTS = ("experiment", "run", "model", "version")
 
 

@@ -175,7 +175,7 @@ def _decrypt(config: Config, environment: dict[str, str]) -> None:
         ControlError: the passphrase does not fit.
     """
     run_program(
-        [str(config.root_path / "current/bin/python"), "-m", "mlflow_host.decrypt"],
+        [str(config.root_path / "current/bin/python"), "-m", "mlflow_host.database.decrypt"],
         environment,
         cwd="/",
         **service.user(config),

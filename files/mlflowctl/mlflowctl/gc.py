@@ -87,7 +87,7 @@ def _gc(config: Config, older_than: str, names: dict[str, list[str]]) -> None:
     """Let MLflow remove these, of what it finds itself to be old enough."""
     interpreter = config.root_path / "current" / "bin" / "python"
     run_program(
-        [str(interpreter), "-m", "mlflow_host.gc", "--older-than", older_than],
+        [str(interpreter), "-m", "mlflow_host.artifacts.gc", "--older-than", older_than],
         service.environment(config),
         said=json.dumps(names),
         cwd=str(Path("/")),

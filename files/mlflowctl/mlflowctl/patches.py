@@ -49,7 +49,7 @@ def ask(config: Config, release: Path) -> tuple[list[str], str]:
         Those for speed that do not fit it, and why it may not serve; empty if it may.
     """
     done = run_program(
-        [str(release / "bin/python"), "-W", "ignore", "-m", "mlflow_host.patches"],
+        [str(release / "bin/python"), "-W", "ignore", "-m", "mlflow_host.patches.registry"],
         service.environment(config),
         accept=(0, 1),
         cwd="/",

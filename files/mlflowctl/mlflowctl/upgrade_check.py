@@ -146,7 +146,7 @@ def _rehearse(config: Config, release: Release, say: Say) -> Facts:
 
 
 def _migrate(config: Config, release: Release, name: str) -> Facts:
-    """Migrate a scratch database as the service's user; returns what ``mlflow_host.rehearsal`` says.
+    """Migrate a scratch database as the service's user; returns what ``mlflow_host.database.rehearsal`` says.
 
     Raises:
         ProblemFound: the release cannot have it.
@@ -154,7 +154,7 @@ def _migrate(config: Config, release: Release, name: str) -> Facts:
     runtime = Path(f"/run/{config.unit}-upgrade-check")
     environment = service.environment(config) | service.pointed_at(config, name, runtime) | {"HOME": str(runtime)}
     done = run_program(
-        [str(release.path / "bin/python"), "-m", "mlflow_host.rehearsal"],
+        [str(release.path / "bin/python"), "-m", "mlflow_host.database.rehearsal"],
         environment,
         accept=(0, 1),
         cwd="/",

@@ -26,7 +26,7 @@ import json, os, time
 import sqlalchemy
 from mlflow.entities import Metric, Param
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-from mlflow_host import indexes
+from mlflow_host.database import indexes
 
 uri = os.environ["MLFLOW_BACKEND_STORE_URI"]
 store = SqlAlchemyStore(uri, "mlflow-artifacts:/")
@@ -43,9 +43,10 @@ print(json.dumps(indexes.add(sqlalchemy.create_engine(uri))))
 MISFIT = """
 import inspect
 from pathlib import Path
-from mlflow_host import known, patches
+from mlflow_host.core import known
+from mlflow_host.patches import registry
 
-patch = next(patch for patch in patches.all_patches().values() if patch.kind == known.SAFETY and patch.replaces)
+patch = next(patch for patch in registry.all_patches().values() if patch.kind == known.SAFETY and patch.replaces)
 found = known.resolve(patch.replaces[0])
 path, text = Path(inspect.getsourcefile(found)), inspect.getsource(found)
 path.write_text(path.read_text().replace(text, text.rstrip() + "  # of another release\\n"))

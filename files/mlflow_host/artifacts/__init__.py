@@ -1,0 +1,1 @@
+"""The artifact volume and what lies on it."""

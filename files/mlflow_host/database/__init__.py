@@ -1,0 +1,1 @@
+"""The database: its schema, indexes, statistics and migrations."""

@@ -1,0 +1,1 @@
+"""Patches of MLflow, and the registry of all of them."""

@@ -1,0 +1,1 @@
+"""Patches without which MLflow must not serve."""

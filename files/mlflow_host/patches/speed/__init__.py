@@ -1,0 +1,1 @@
+"""Patches that make MLflow faster, and that it can do without."""

@@ -1,0 +1,44 @@
+"""Look at a pooled connection's socket instead of asking the server.
+
+MLflow has SQLAlchemy ask ``SELECT 1`` whenever a connection leaves the pool, so
+that one that PostgreSQL has closed meets nobody. That question costs a good
+part of a small request. PostgreSQL says goodbye, or its socket ends, and both
+make an idle connection readable: then SQLAlchemy replaces it, as before.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import Any
+
+from mlflow_host.core.known import SPEED, Patch
+
+PATCH = Patch(
+    name="ping",
+    kind=SPEED,
+    why="looks at a pooled connection's socket instead of asking the server",
+    test="tests/unit/test_statements.py",
+    replaces=("sqlalchemy.dialects.postgresql.psycopg2:PGDialect_psycopg2.do_ping",),
+    known={"3.17.2": "03ddcbc467e9133985fa5ab5dd9d6a9c0189d9803dacad6f587ed0c1a668160d"},
+    services=("rest", "asgi"),
+)
+
+
+def alive(_dialect: Any, connection: Any) -> bool:
+    """Whether an idle connection has heard nothing from its server.
+
+    Args:
+        connection: psycopg2's.
+    """
+    if connection.closed:
+        return False
+    ready = select.poll()
+    ready.register(connection.fileno(), select.POLLIN)
+    return not ready.poll(0)
+
+
+def apply() -> None:
+    """Let SQLAlchemy look instead of asking."""
+    from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+
+    PGDialect_psycopg2.do_ping = alive

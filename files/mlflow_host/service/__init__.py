@@ -1,0 +1,1 @@
+"""What answers requests: gunicorn, uvicorn and what stands around MLflow in them."""

@@ -1,0 +1,176 @@
+"""Refuse questions that would hold a worker for long, before MLflow reads them.
+
+MLflow takes filters apart token by token, in Python, and builds a query for each
+thing to order by: a filter of a megabyte took 50 s, and one of 200 metrics a minute
+and a gigabyte. Nobody else is served meanwhile. The bounds are beyond what MLflow can answer, or what
+a client of MLflow's sends.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+from urllib.parse import parse_qs
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from mlflow_host.core import refusals
+
+# A shorter body costs little, unless it asks MLflow to search.
+SMALL_BYTES = 8 << 10
+# Words, and characters that are in no word. MLflow's parser refuses more than 10,000
+# tokens in one list; 5,000 quoted run IDs have 25,000, quotes included, which are no tokens.
+MOST_SIGNS = 26_000
+# Each is a join of tables: 50 take a second, and 200 a minute and a gigabyte.
+MOST_COMPARISONS = 50
+MOST_TO_ORDER_BY = 50
+MOST_DATASETS = 100
+MOST_CHARACTERS_TO_ORDER_BY = 2_000
+# Words and signs of a query in GraphQL; the UI's largest has a thousand.
+MOST_IN_GRAPHQL = 4_000
+MOST_ITEMS = 10_000
+MOST_FIELDS = 1_000
+MOST_DEPTH = 64
+
+WORD = re.compile(r"\w+")
+# A semicolon begins another statement. In a query of GraphQL a backslash may
+# stand for any of them, and every string is an item.
+COMPARISON = re.compile(r"[<>=!]+|;|\b(?:i?like|in|is)\b", re.IGNORECASE)
+STRING_OR_COMPARISON = re.compile(rf'[\\"]|{COMPARISON.pattern}', re.IGNORECASE)
+FILTERS = {"filter", "filterstring"}
+# Whose cost does not come from their length alone.
+ASKS = re.compile(r"search|graphql")
+ARTIFACTS = re.compile(r"^/(ajax-)?api/2\.0/(mlflow-artifacts/artifacts/|mlflow/upload-artifact$)")
+
+
+class CostlyError(Exception):
+    """A question that is not asked."""
+
+
+def signs(text: str) -> int:
+    """Words, and characters that are in no word: about what MLflow's parser takes the text apart into, or more."""
+    return len(WORD.sub("w", text))
+
+
+def check(question: Any) -> None:
+    """Look at all of a question.
+
+    Args:
+        question: what JSON says.
+
+    Raises:
+        CostlyError: a field has too much in it.
+    """
+    level = [("", question)]
+    for _ in range(MOST_DEPTH):
+        level = [inner for name, value in level for inner in _inside(name, value)]
+        if not level:
+            return
+    raise CostlyError(f"there are more than {MOST_DEPTH} levels of lists and objects in each other")
+
+
+def _inside(name: str, value: Any) -> Iterable[tuple[str, Any]]:
+    """What is in a field's value; names as protobuf takes them, ``order_by`` and ``orderBy``."""
+    plain = name.replace("_", "").lower()
+    if isinstance(value, str):
+        _check_text(name, plain, value)
+        return ()
+    if isinstance(value, dict):
+        if len(value) > MOST_FIELDS:
+            raise CostlyError(f"{name or 'the request'} has more than {MOST_FIELDS} fields")
+        return value.items()
+    if not isinstance(value, list):
+        return ()
+    most = MOST_TO_ORDER_BY if plain == "orderby" else MOST_ITEMS
+    if len(value) > most:
+        raise CostlyError(f"{name} has more than {most} items")
+    return ((name, item) for item in value)
+
+
+def _check_text(name: str, plain: str, text: str) -> None:
+    if plain in FILTERS:
+        if len(text) > MOST_SIGNS and signs(text) > MOST_SIGNS:
+            raise CostlyError(f"{name} has more than {MOST_SIGNS} words and signs")
+        if _more(COMPARISON, text, MOST_COMPARISONS):
+            raise CostlyError(f"{name} has more than {MOST_COMPARISONS} comparisons")
+    elif plain == "orderby" and len(text) > MOST_CHARACTERS_TO_ORDER_BY:
+        raise CostlyError(f"an item of {name} has more than {MOST_CHARACTERS_TO_ORDER_BY} characters")
+    elif plain == "query":
+        if len(text) > MOST_IN_GRAPHQL and signs(text) > MOST_IN_GRAPHQL:
+            raise CostlyError(f"{name} has more than {MOST_IN_GRAPHQL} words and signs")
+        if _more(STRING_OR_COMPARISON, text, 2 * MOST_COMPARISONS):
+            raise CostlyError(f"{name} has more than {MOST_COMPARISONS} strings: use variables")
+
+
+def _more(pattern: re.Pattern[str], text: str, most: int) -> bool:
+    return next(islice(pattern.finditer(text), most, None), None) is not None
+
+
+class Questions:
+    """WSGI middleware: passes on what is a question that can be answered.
+
+    Args:
+        application: MLflow's.
+        limit: bytes of a body that is not an artifact.
+    """
+
+    def __init__(self, application: WSGIApplication, limit: int) -> None:
+        self._application = application
+        self._limit = limit
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        chunked = "HTTP_TRANSFER_ENCODING" in environ
+        path = environ.get("PATH_INFO", "")
+        asks = ASKS.search(path)
+        if (length < SMALL_BYTES and not chunked and not asks) or ARTIFACTS.search(path):
+            return self._application(environ, start_response)
+        if length > self._limit:
+            return self._refuse(start_response, 413, "")
+        # One byte more tells that there is more.
+        body = environ["wsgi.input"].read(self._limit + 1 if chunked else length) if length or chunked else b""
+        if len(body) > self._limit:
+            return self._refuse(start_response, 413, "")
+        try:
+            question = read_json(body)
+            check(question)
+            if asks:
+                check(parse_qs(environ.get("QUERY_STRING", "")))
+                datasets = question.get("datasets") if isinstance(question, dict) else None
+                if isinstance(datasets, list) and len(datasets) > MOST_DATASETS:
+                    raise CostlyError(f"datasets has more than {MOST_DATASETS} items")
+        except (CostlyError, RecursionError) as error:
+            message = str(error) if isinstance(error, CostlyError) else "the request is nested too deeply"
+            return self._refuse(start_response, 400, message)
+        environ["wsgi.input"] = io.BytesIO(body)
+        if chunked:
+            # Werkzeug reads chunks itself, and there are none any more.
+            del environ["HTTP_TRANSFER_ENCODING"]
+            environ["CONTENT_LENGTH"] = str(len(body))
+        return self._application(environ, start_response)
+
+    def _refuse(self, start_response: StartResponse, status: int, message: str) -> Iterable[bytes]:
+        message = message or f"a request may have {self._limit >> 20} MiB (mlflow_bulk_request_limit_mb)"
+        return refusals.wsgi(start_response, status, "INVALID_PARAMETER_VALUE", message)
+
+
+def read_json(body: bytes) -> Any:
+    """What MLflow reads: JSON, in which older clients put JSON. Anything else is for MLflow to refuse."""
+    try:
+        question = json.loads(body)
+        return json.loads(question) if isinstance(question, str) else question
+    except ValueError:
+        return None
+
+
+def peek_json(environ: WSGIEnvironment) -> Any:
+    """What a request's body says, which stays to be read; None for what MLflow has to refuse."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    try:
+        return read_json(body)
+    except RecursionError:
+        return None
