@@ -47,8 +47,8 @@ SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55\n# "
 
 LISTS = """
 import base64, json, os
-from mlflowctl import config
-from mlflowctl.repository import Restic
+from mlflowctl.core import config
+from mlflowctl.recovery.repository import Restic
 c = config.load()
 restic = Restic(c.repository())
 point = restic.find("latest")

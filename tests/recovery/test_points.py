@@ -92,9 +92,11 @@ def moment(control: Any) -> float:
 
 LOSES = """
 import json, shutil
-from mlflowctl import backup, config, database, lock, references
-from mlflowctl.checker import compare
-from mlflowctl.repository import INCOMPLETE, Restic
+from mlflowctl.core import config, lock
+from mlflowctl.recovery import backup
+from mlflowctl.stores.database import postgresql, references
+from mlflowctl.recovery.checker import compare
+from mlflowctl.recovery.repository import INCOMPLETE, Restic
 c = config.load()
 repository, name = Restic(c.repository()), "{name}"
 with lock.exclusive(c.state_path, "negative control"):
@@ -104,7 +106,7 @@ with lock.exclusive(c.state_path, "negative control"):
 print(json.dumps({{"lost": report.lost, "broken": report.broken_at_source}}))
 """
 DELETED_DURING = """backup.stage(c, name, print)
-    with database.connect(c) as connection:
+    with postgresql.connect(c) as connection:
         (model, uri), = connection.execute("SELECT model_id, artifact_location FROM logged_models WHERE status = 2"
                                            " ORDER BY creation_timestamp_ms DESC LIMIT 1").fetchall()
     folder = c.store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
@@ -114,13 +116,13 @@ DELETED_DURING = """backup.stage(c, name, print)
     finally:
         (c.volume_path / "away").rename(folder)"""
 FILES_FIRST = """snapshot = repository.backup(name, [c.stage, c.store])
-    with database.connect(c) as connection:
+    with postgresql.connect(c) as connection:
         (model, uri), = connection.execute("SELECT model_id, artifact_location FROM logged_models WHERE status = 2"
                                            " ORDER BY creation_timestamp_ms DESC LIMIT 1").fetchall()
     folder = c.store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
     later = folder.with_name("later")
     shutil.copytree(folder, later)
-    with database.connect(c) as connection:
+    with postgresql.connect(c) as connection:
         connection.execute("UPDATE logged_models SET artifact_location = %s WHERE model_id = %s",
                            (uri.rsplit("/", 1)[0] + "/later", model))
         backup.stage(c, name, print)

@@ -157,18 +157,20 @@ def test_a_damaged_dump_is_rejected(control: Any) -> None:
     said = control.python(
         f"""
 import json
-from mlflowctl import backup, config, database, lock
-from mlflowctl.errors import ControlError
-from mlflowctl.repository import INCOMPLETE, VERIFIED, Restic
+from mlflowctl.core import config, lock
+from mlflowctl.recovery import backup
+from mlflowctl.stores.database import postgresql
+from mlflowctl.core.errors import ControlError
+from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Restic
 c = config.load()
 with lock.exclusive(c.state_path, "negative control"):
     backup.stage(c, "{point}", print)
     dump = c.stage / "database.dump"
     good = dump.read_bytes()
-    database.read_back(dump)
+    postgresql.read_back(dump)
     try:
         dump.write_bytes(good[: len(good) * 6 // 10])
-        database.read_back(dump)
+        postgresql.read_back(dump)
         verdict = "accepted"
     except ControlError as error:
         verdict = str(error)
@@ -184,8 +186,8 @@ print(json.dumps(verdict))
     assert "SHA-256 differs" in control.run(f"drill {point}", expect=1)["error"]
     control.python(
         f"""
-from mlflowctl import config
-from mlflowctl.repository import INCOMPLETE, Restic
+from mlflowctl.core import config
+from mlflowctl.recovery.repository import INCOMPLETE, Restic
 Restic(config.load().repository()).mark("{point}", INCOMPLETE)
 print("0")
 """
@@ -202,8 +204,9 @@ def test_a_full_repository_fails_loudly_and_recovers(control: Any, host: Any) ->
     )
     code = """
 import json
-from mlflowctl import backup, config
-from mlflowctl.errors import ControlError
+from mlflowctl.core import config
+from mlflowctl.recovery import backup
+from mlflowctl.core.errors import ControlError
 from pathlib import Path
 import dataclasses
 c = dataclasses.replace(config.load(Path("/etc/mlflow/tiny.toml")), fence_file=Path("/run/test-fence"))

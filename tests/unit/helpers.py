@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from mlflowctl.repository import VERIFIED, Point
+from mlflowctl.recovery.repository import VERIFIED, Point
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 KEEP = {"last": 3, "daily": 14, "weekly": 8, "monthly": 12}

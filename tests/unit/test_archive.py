@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from mlflowctl import archive
-from mlflowctl.errors import ControlError, Refused
-from mlflowctl.repository import INCOMPLETE, VERIFIED, Point, following
-from mlflowctl.restore import Order
+from mlflowctl.core.errors import ControlError, Refused
+from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Point, following
+from mlflowctl.recovery.restore import Order
+from mlflowctl.stores.database import archive
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CONFIG: Any = SimpleNamespace(wal_archive=True)

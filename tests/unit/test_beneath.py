@@ -14,25 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflowctl import (
-    beneath,
-    config,
-    copies,
-    database,
-    descent,
-    drill,
-    fitting,
-    frozen,
-    gc,
-    leftovers,
-    orphans,
-    partial,
-    preflight,
-    restored,
-    swap,
-)
-from mlflowctl.errors import ControlError
-from mlflowctl.repository import VERIFIED, Point
+from mlflowctl.core import beneath, config, descent
+from mlflowctl.core.errors import ControlError
+from mlflowctl.operations import gc, orphans
+from mlflowctl.recovery import copies, drill, fitting, leftovers, partial, preflight, restored, swap
+from mlflowctl.recovery.repository import VERIFIED, Point
+from mlflowctl.stores.artifacts import frozen
+from mlflowctl.stores.database import postgresql
 
 from tests.unit.helpers import NOW, settings
 
@@ -160,7 +148,7 @@ def ownerless(monkeypatch: pytest.MonkeyPatch, instance: config.Config) -> None:
         yield None, ""
 
     monkeypatch.setattr(preflight, "check_volume", lambda _: None)
-    monkeypatch.setattr(database, "snapshot", snapshot)
+    monkeypatch.setattr(postgresql, "snapshot", snapshot)
     monkeypatch.setattr(orphans, "owned", lambda *_: set())
     os.utime(instance.store / "1/run/artifacts/file", (OLD, OLD))
 
@@ -211,7 +199,7 @@ def test_deleting_what_was_put_aside_deletes_nothing_else(
     instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, planted: str
 ) -> None:
     """Neither by a link in its place, nor by one in it."""
-    monkeypatch.setattr(database, "drop", lambda *_: None)
+    monkeypatch.setattr(postgresql, "drop", lambda *_: None)
     path = instance.volume_path / planted.format(NAME)
     path.mkdir()
     link(path / "in", outside)
@@ -243,7 +231,7 @@ def brought_back(instance: config.Config, monkeypatch: pytest.MonkeyPatch, part:
     def connect(_: config.Config) -> Iterator[None]:
         yield None
 
-    monkeypatch.setattr(database, "connect", connect)
+    monkeypatch.setattr(postgresql, "connect", connect)
     monkeypatch.setattr(partial, "where", lambda *_: "1/run/artifacts")
     root.mkdir(mode=0o700)
     monkeypatch.setattr(restored, "facts", lambda *_: {"store": str(instance.store)})

@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mlflowctl import access, client
-from mlflowctl.errors import ControlError
+from mlflowctl.access import client, declared
+from mlflowctl.core.errors import ControlError
 
 URL = "https://mlflow.example.com/team"
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> access.Access:
+def place(tmp_path: Path) -> declared.Access:
     """A host with a user and a token."""
     (tmp_path / "users.json").write_text(
         json.dumps([{"name": "ada", "role": "admin", "hash": "x", "state": "present"}])
@@ -26,13 +26,13 @@ def place(tmp_path: Path) -> access.Access:
     (tmp_path / "tokens.json").write_text(json.dumps([token | {"expires": None}]))
     (tmp_path / "ca.crt").write_text("a certificate\n")
     log = tmp_path / "log"
-    return access.Access(
+    return declared.Access(
         tmp_path, log, "www-data", "mlflow-login", log, log, tmp_path, URL, tmp_path / "ca.crt", [], 21
     )
 
 
 @pytest.mark.parametrize(("name", "secret"), [("ada", "MLFLOW_TRACKING_PASSWORD"), ("ci", "MLFLOW_TRACKING_TOKEN")])
-def test_the_scripts_set_what_a_client_needs(place: access.Access, tmp_path: Path, name: str, secret: str) -> None:
+def test_the_scripts_set_what_a_client_needs(place: declared.Access, tmp_path: Path, name: str, secret: str) -> None:
     """For a user and for a token; shell and Python end with the same environment."""
     client.bundle(place, name, tmp_path / "out.zip")
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
@@ -65,13 +65,13 @@ def test_the_scripts_set_what_a_client_needs(place: access.Access, tmp_path: Pat
         assert variable in powershell
 
 
-def test_without_a_ca_there_is_none(place: access.Access, tmp_path: Path) -> None:
+def test_without_a_ca_there_is_none(place: declared.Access, tmp_path: Path) -> None:
     """Clients of a public CA need no file."""
     said = client.bundle(replace(place, ca=None), "ada", tmp_path / "out.zip")
     assert said["files"] == ["README.md", "env.ps1", "env.py", "env.sh"]
 
 
-def test_nothing_is_made_up_or_overwritten(place: access.Access, tmp_path: Path) -> None:
+def test_nothing_is_made_up_or_overwritten(place: declared.Access, tmp_path: Path) -> None:
     """An unknown name and a file that exists are refused."""
     with pytest.raises(ControlError, match="no user or token 'bob'"):
         client.bundle(place, "bob", tmp_path / "out.zip")

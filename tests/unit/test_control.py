@@ -13,19 +13,12 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from mlflowctl import (
-    access,
-    cli,
-    config,
-    errors,
-    fence,
-    lock,
-    looks,
-    service,
-    status,
-    watch,
-)
-from mlflowctl.errors import Busy, ControlError
+from mlflowctl.access import declared
+from mlflowctl.cli import main
+from mlflowctl.core import config, errors, lock, looks, service
+from mlflowctl.core.errors import Busy, ControlError
+from mlflowctl.operations import status, watch
+from mlflowctl.stores.artifacts import fence
 
 from tests.unit.helpers import settings
 
@@ -94,7 +87,7 @@ def test_status_names_what_is_overdue(tmp_path: Path) -> None:
 
 def test_whatever_is_broken_status_says_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No database, no volume, no server, no systemd: a sentence for each, one line, and never an exception."""
-    monkeypatch.setattr(access, "settings", lambda: tmp_path / "none")
+    monkeypatch.setattr(declared, "settings", lambda: tmp_path / "none")
     data = settings(tmp_path) | {"volume_path": str(tmp_path / "gone"), "timers": ["mlflow-backup.timer"]}
     facts = status.facts(config.parse(data, "x"), {})
     said = " ".join(facts["problems"])
@@ -156,7 +149,7 @@ def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
     """--json and --help everywhere; without a configuration the error is JSON and the exit code 1."""
     runner = CliRunner(env={"MLFLOWCTL_CONFIG": str(tmp_path / "none")})
     names = []
-    for name, command in cli.main.commands.items():
+    for name, command in main.main.commands.items():
         if isinstance(command, click.Group):
             names += [f"{name} {below}" for below in command.commands]
         elif not command.hidden:
@@ -174,9 +167,9 @@ def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
     )
     needs = {name: ["local"] for name in (*one, "client-bundle")} | {"token create": ["ci", "--owner", "ada"]}
     for name in names:
-        shown = runner.invoke(cli.main, [*name.split(), "--help"])
+        shown = runner.invoke(main.main, [*name.split(), "--help"])
         assert "--json" in shown.output, name
-        done = runner.invoke(cli.main, [*name.split(), *needs.get(name, []), "--json"])
+        done = runner.invoke(main.main, [*name.split(), *needs.get(name, []), "--json"])
         assert done.exit_code == (2 if name == "whoami" else 1), name
         said = "MLFLOW_TRACKING_URI is" if name == "whoami" else "cannot read"
         assert said in json.loads(done.stdout)["error"], name
@@ -184,7 +177,7 @@ def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
 
 def test_help_says_the_exit_codes() -> None:
     """Those that errors are raised with, and the two that have no error of their own; the manual has the same."""
-    shown = CliRunner().invoke(cli.main, ["--help"]).output
+    shown = CliRunner().invoke(main.main, ["--help"]).output
     listed = {int(code) for code in re.findall(r"^ +(\d+) +\S", shown, re.MULTILINE)}
     raised = {kind.exit_code for kind in vars(errors).values() if hasattr(kind, "exit_code")}
     assert listed == raised | {0, 3}

@@ -11,8 +11,11 @@ from typing import Any
 
 import psycopg
 import pytest
-from mlflowctl import archive, config, database, leftovers, restore, upgrade_check
-from mlflowctl.errors import ControlError
+from mlflowctl.core import config
+from mlflowctl.core.errors import ControlError
+from mlflowctl.recovery import leftovers, restore
+from mlflowctl.stores.database import archive, postgresql
+from mlflowctl.upgrade import check
 
 from tests.unit.helpers import settings
 
@@ -43,7 +46,7 @@ def test_inside_mlflows_database_we_are_its_role(
     instance: config.Config, sessions: list[dict[str, Any]], name: str | None
 ) -> None:
     """Whoever owns the tables decides what a query runs: never as the superuser, nor with a path of theirs."""
-    with suppress(ControlError), database.connect(instance, name):
+    with suppress(ControlError), postgresql.connect(instance, name):
         pass
     (asked,) = sessions
     assert (asked["dbname"], asked["user"]) == (name or "tracking", "runner")
@@ -55,16 +58,16 @@ def test_inside_mlflows_database_we_are_its_role(
 @pytest.mark.parametrize(
     "operation",
     [
-        lambda i: database.exists(i, "tracking"),
-        lambda i: database.create(i, "tracking_drill"),
-        lambda i: database.drop(i, "tracking_drill"),
-        lambda i: database.rename(i, "tracking", "tracking_before_1"),
-        database.server_major,
+        lambda i: postgresql.exists(i, "tracking"),
+        lambda i: postgresql.create(i, "tracking_drill"),
+        lambda i: postgresql.drop(i, "tracking_drill"),
+        lambda i: postgresql.rename(i, "tracking", "tracking_before_1"),
+        postgresql.server_major,
         lambda i: archive.name_point(i, "p"),
         archive.flush,
         lambda i: archive.problem(replace(i, wal_archive=True)),
         leftovers.suffixes,
-        upgrade_check.refuse_without_space,
+        check.refuse_without_space,
     ],
 )
 def test_the_superuser_stays_outside(instance: config.Config, sessions: list[dict[str, Any]], operation: Any) -> None:
@@ -85,10 +88,10 @@ def test_a_dump_is_made_and_restored_as_the_role(
         ran.append((arguments, environment or {}))
         raise ControlError("enough")
 
-    monkeypatch.setattr(database, "run", run)
+    monkeypatch.setattr(postgresql, "run", run)
     for operation in (
-        lambda: database.dump(instance, "s", tmp_path / "dump"),
-        lambda: database.restore(instance, tmp_path / "dump", "tracking_restore"),
+        lambda: postgresql.dump(instance, "s", tmp_path / "dump"),
+        lambda: postgresql.restore(instance, tmp_path / "dump", "tracking_restore"),
     ):
         with pytest.raises(ControlError, match="enough"):
             operation()
@@ -107,7 +110,7 @@ def test_a_scratch_cluster_lets_in_the_same_two(
     monkeypatch.setattr(archive, "_pgbackrest", lambda *_: "")
     monkeypatch.setattr(archive, "_server", lambda *_: nullcontext())
     monkeypatch.setattr(shutil, "chown", lambda *_: None)
-    monkeypatch.setattr(database, "server_major", lambda _: 15)
+    monkeypatch.setattr(postgresql, "server_major", lambda _: 15)
     with archive.cluster(instance, archive.Target(datetime.now(UTC)), print) as there:
         root = Path(there.database_socket_path)
         assert (root / "scratch_hba.conf").read_text().splitlines() == [
@@ -128,7 +131,7 @@ def test_what_lives_is_looked_at_as_the_role(instance: config.Config, monkeypatc
         asked.append(arguments)
         raise psycopg.OperationalError("no server")
 
-    monkeypatch.setattr(database, "exists", lambda *_: True)
+    monkeypatch.setattr(postgresql, "exists", lambda *_: True)
     monkeypatch.setattr(psycopg, "connect", connect)
     with pytest.raises(ControlError):
         restore.live_data(instance)

@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 from mlflow_host.artifacts import gc as server_gc
-from mlflowctl import config, database, leftovers, orphans, overlaps, removals
-from mlflowctl.ages import age, parse_age
-from mlflowctl.console import Output
-from mlflowctl.errors import ControlError
-from mlflowctl.overlaps import Directory
-from mlflowctl.references import ANYTHING, Reference
+from mlflowctl.cli.console import Output
+from mlflowctl.core import config
+from mlflowctl.core.ages import age, parse_age
+from mlflowctl.core.errors import ControlError
+from mlflowctl.operations import orphans, overlaps, removals
+from mlflowctl.operations.overlaps import Directory
+from mlflowctl.recovery import leftovers
+from mlflowctl.stores.database import postgresql
+from mlflowctl.stores.database.references import ANYTHING, Reference
 
 from tests.unit.helpers import NOW, settings
 
@@ -83,7 +86,7 @@ def test_what_is_put_aside_has_kind_size_and_age(tmp_path: Path, monkeypatch: py
             size = sizes.get(names[0]) if names else None
             return SimpleNamespace(fetchone=lambda: size and (size,), fetchall=lambda: [(name,) for name in sizes])
 
-    monkeypatch.setattr(database, "connect", lambda *_: nullcontext(Connection()))
+    monkeypatch.setattr(postgresql, "connect", lambda *_: nullcontext(Connection()))
     found = leftovers.listing(instance, NOW.timestamp())
     assert [tuple(one[name] for name in ("suffix", "kind", "holds", "bytes", "age")) for one in found] == [
         ("1", "restore", "keys", 5, "unknown"),

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from mlflowctl import references
-from mlflowctl.checker import Files, compare, compare_rows
-from mlflowctl.printable import SHOWN, printable
-from mlflowctl.references import ANYTHING, Reference, Resolver, there
+from mlflowctl.core.printable import SHOWN, printable
+from mlflowctl.recovery.checker import Files, compare, compare_rows
+from mlflowctl.stores.database import references
+from mlflowctl.stores.database.references import ANYTHING, Reference, Resolver, there
 
 
 @pytest.mark.parametrize(

@@ -14,23 +14,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from mlflowctl import (
-    backup,
-    config,
-    copies,
-    database,
-    described,
-    frozen,
-    host_files,
-    preflight,
-    process,
-    references,
-    restore,
-    restored,
-)
-from mlflowctl.access import User
-from mlflowctl.errors import ControlError, Refused
-from mlflowctl.repository import VERIFIED, Point
+from mlflowctl.access.declared import User
+from mlflowctl.core import config, process
+from mlflowctl.core.errors import ControlError, Refused
+from mlflowctl.recovery import backup, copies, described, host_files, preflight, restore, restored
+from mlflowctl.recovery.repository import VERIFIED, Point
+from mlflowctl.stores.artifacts import frozen
+from mlflowctl.stores.database import postgresql, references
 
 from tests.unit.helpers import settings
 
@@ -82,7 +72,7 @@ def test_a_swap_that_is_still_to_be_undone_keeps_its_copy(
     root.mkdir()
     if pending:
         (tmp_path / "swap.json").touch()
-    monkeypatch.setattr(database, "drop", lambda _, name: dropped.append(name))
+    monkeypatch.setattr(postgresql, "drop", lambda _, name: dropped.append(name))
     point = Point("x", "s", datetime.now(UTC), VERIFIED, ())
     restore._clean(instance, copies.Place(point, root, "mlflow_restore"))
     assert root.exists() == pending
@@ -97,9 +87,9 @@ def tampered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> copies.Copy:
     instance = replace(config.parse(settings(tmp_path), "x"), config_path=tmp_path / "host")
     copy = copies.Copy(copies.Place(Point("x", "s", datetime.now(UTC), VERIFIED, ()), root, "d"), instance, {})
     (copy.stage / "host" / str(tls).lstrip("/")).mkdir(parents=True)
-    monkeypatch.setattr("mlflowctl.access.load", lambda: SimpleNamespace(tls=tls))
+    monkeypatch.setattr("mlflowctl.access.declared.load", lambda: SimpleNamespace(tls=tls))
     ada = User("ada", "admin", "", "present")
-    monkeypatch.setattr("mlflowctl.access.users", lambda _: {"ada": ada})
+    monkeypatch.setattr("mlflowctl.access.declared.users", lambda _: {"ada": ada})
     monkeypatch.setattr(host_files, "run", lambda *_: None)
     return copy
 
@@ -332,9 +322,9 @@ def test_an_older_postgresql_is_refused_by_what_a_point_says(
     def drop(*_: object) -> None:
         raise reached
 
-    monkeypatch.setattr(database, "drop", drop)
-    monkeypatch.setattr(database, "server_major", lambda _: server)
-    monkeypatch.setattr(database, "tool_major", lambda _: tool)
+    monkeypatch.setattr(postgresql, "drop", drop)
+    monkeypatch.setattr(postgresql, "server_major", lambda _: server)
+    monkeypatch.setattr(postgresql, "tool_major", lambda _: tool)
     monkeypatch.setattr(preflight, "release_head", lambda _: FACTS["revision"])
     with pytest.raises(
         RuntimeError if fits else Refused, match="rest is fetched" if fits else "17, and this host has 15"

@@ -6,11 +6,9 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from mlflowctl import (
-    retention,
-)
-from mlflowctl.errors import ControlError
-from mlflowctl.repository import INCOMPLETE, UNVERIFIED, VERIFIED, Point, Restic, _time, choose
+from mlflowctl.core.errors import ControlError
+from mlflowctl.recovery import retention
+from mlflowctl.recovery.repository import INCOMPLETE, UNVERIFIED, VERIFIED, Point, Restic, _time, choose
 
 from tests.unit.helpers import KEEP, NOW, point
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflowctl import access, audit, certificates, issue, logins, uses
-from mlflowctl.console import Output
-from mlflowctl.errors import ControlError
+from mlflowctl.access import audit, certificates, declared, issue, logins, uses
+from mlflowctl.cli.console import Output
+from mlflowctl.core.errors import ControlError
 from passlib.hash import ldap_salted_sha1
 
 from tests.unit.helpers import NOW
@@ -27,11 +27,11 @@ USERS = [
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> access.Access:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> declared.Access:
     """A host with three users."""
     monkeypatch.setattr("shutil.chown", lambda *_args, **_more: None)
     users(tmp_path, USERS)
-    return access.Access(
+    return declared.Access(
         tmp_path,
         tmp_path / "logins",
         "www-data",
@@ -51,18 +51,18 @@ def users(path: Path, entries: list[dict[str, str]]) -> None:
     (path / "users.json").write_text(json.dumps(entries))
 
 
-def make(place: access.Access, name: str, owner: str, role: str | None, expires: str) -> dict[str, Any]:
+def make(place: declared.Access, name: str, owner: str, role: str | None, expires: str) -> dict[str, Any]:
     """Make a token."""
     return issue.create(place, issue.Wish(name, owner, role, expires), NOW)
 
 
-def reached(place: access.Access) -> dict[str, list[str]]:
+def reached(place: declared.Access) -> dict[str, list[str]]:
     """By name, the roles that nginx would find."""
     names = {path.name for kind in ("passwords", "tokens") for path in (place.logins / kind).glob("[!.]*")}
-    return {name: [role for role in access.ROLES if (place.logins / role / name).exists()] for name in sorted(names)}
+    return {name: [role for role in declared.ROLES if (place.logins / role / name).exists()] for name in sorted(names)}
 
 
-def test_names_reach_their_role_and_those_below(place: access.Access) -> None:
+def test_names_reach_their_role_and_those_below(place: declared.Access) -> None:
     """A locked user is not there at all; who has no password is compared with one; groups read, others do not."""
     os.umask(0o077)  # as the command line sets it
     assert logins.apply(place, NOW) == {"changed": True, "users": 2, "tokens": 0}
@@ -74,7 +74,7 @@ def test_names_reach_their_role_and_those_below(place: access.Access) -> None:
     assert place.logins.stat().st_mode & 0o777 == 0o711
 
 
-def test_an_entry_leads_elsewhere_only_if_its_own_login_changes(place: access.Access) -> None:
+def test_an_entry_leads_elsewhere_only_if_its_own_login_changes(place: declared.Access) -> None:
     """What nginx remembers is keyed by it: one user's new password makes nobody else log in again."""
     logins.apply(place, NOW)
     before = {name: (place.logins / "entries" / name).resolve() for name in ("ada", "eve", ".nobody")}
@@ -87,7 +87,7 @@ def test_an_entry_leads_elsewhere_only_if_its_own_login_changes(place: access.Ac
     assert {path for path in (place.logins.parent / "entries").iterdir()} == set(after.values())
 
 
-def test_the_link_moves_only_when_something_changes(place: access.Access) -> None:
+def test_the_link_moves_only_when_something_changes(place: declared.Access) -> None:
     """nginx remembers logins by where the link points to. What is old goes."""
     logins.apply(place, NOW)
     first = place.logins.readlink()
@@ -98,7 +98,7 @@ def test_the_link_moves_only_when_something_changes(place: access.Access) -> Non
     assert [path.name for path in place.path.glob("logins.*")] == [place.logins.readlink().name]
 
 
-def test_a_run_that_was_killed_harms_nothing(place: access.Access) -> None:
+def test_a_run_that_was_killed_harms_nothing(place: declared.Access) -> None:
     """Half a directory from before is thrown away."""
     (place.path / "logins.partial" / "admin").mkdir(parents=True)
     (place.path / "logins.partial" / "admin" / "eve").touch()
@@ -106,7 +106,7 @@ def test_a_run_that_was_killed_harms_nothing(place: access.Access) -> None:
     assert reached(place)["eve"] == ["viewer", "editor"]
 
 
-def test_a_token_logs_in_and_only_its_hash_is_kept(place: access.Access) -> None:
+def test_a_token_logs_in_and_only_its_hash_is_kept(place: declared.Access) -> None:
     """By the scheme {SSHA}, which nginx knows."""
     made = make(place, "ci", "ada", "editor", "90d")
     name, secret = base64.b64decode(made["token"]).decode().split(":")
@@ -135,7 +135,7 @@ def test_a_token_logs_in_and_only_its_hash_is_kept(place: access.Access) -> None
         ({"expires": "0d"}, "at once"),
     ],
 )
-def test_bad_wishes_are_refused(place: access.Access, asked: dict[str, str], said: str) -> None:
+def test_bad_wishes_are_refused(place: declared.Access, asked: dict[str, str], said: str) -> None:
     """Each with its reason, and nothing changes."""
     make(place, "old", "eve", None, "never")
     before = (place.path / "tokens.json").read_text()
@@ -144,7 +144,7 @@ def test_bad_wishes_are_refused(place: access.Access, asked: dict[str, str], sai
     assert (place.path / "tokens.json").read_text() == before
 
 
-def test_tokens_end_and_fall_with_their_owner(place: access.Access) -> None:
+def test_tokens_end_and_fall_with_their_owner(place: declared.Access) -> None:
     """Expired, revoked, demoted, locked, removed."""
     make(place, "day", "ada", None, "1d")
     make(place, "ever", "ada", None, "never")
@@ -169,7 +169,7 @@ def test_tokens_end_and_fall_with_their_owner(place: access.Access) -> None:
         issue.revoke(place, "ever", NOW)
 
 
-def test_rotation_ends_the_old_secret(place: access.Access) -> None:
+def test_rotation_ends_the_old_secret(place: declared.Access) -> None:
     """A new secret, the same role and owner, the whole lifetime again."""
     first = make(place, "ci", "eve", "viewer", "10d")
     old = (place.logins / "tokens" / "ci").read_text()
@@ -179,7 +179,7 @@ def test_rotation_ends_the_old_secret(place: access.Access) -> None:
     assert first["token"] != second["token"]
 
 
-def test_a_user_with_the_name_of_a_token_is_refused(place: access.Access) -> None:
+def test_a_user_with_the_name_of_a_token_is_refused(place: declared.Access) -> None:
     """Nobody can say which of the two would log in; what nginx has stays."""
     make(place, "bob", "ada", None, "never")
     before = place.logins.readlink()
@@ -189,7 +189,7 @@ def test_a_user_with_the_name_of_a_token_is_refused(place: access.Access) -> Non
     assert place.logins.readlink() == before
 
 
-def test_the_last_use_survives_rotated_logs(place: access.Access) -> None:
+def test_the_last_use_survives_rotated_logs(place: declared.Access) -> None:
     """Read where reading stopped, also after the log was put aside; failed logins are no use."""
 
     def line(name: str, hour: int, status: int = 200) -> str:
@@ -207,7 +207,7 @@ def test_the_last_use_survives_rotated_logs(place: access.Access) -> None:
     assert {name: time[11:13] for name, time in uses.last(place).items()} == {"ci": "04", "eve": "05"}
 
 
-def test_the_audit_log_is_read_across_rotations(place: access.Access) -> None:
+def test_the_audit_log_is_read_across_rotations(place: declared.Access) -> None:
     """Oldest first, by user and by time; half a line is passed over."""
 
     def line(name: str, time: str) -> str:
@@ -230,7 +230,9 @@ def test_the_audit_log_is_read_across_rotations(place: access.Access) -> None:
             days(since=bad)
 
 
-def test_a_strange_line_of_the_audit_log_ends_nothing(place: access.Access, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_strange_line_of_the_audit_log_ends_nothing(
+    place: declared.Access, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What nginx has not written is passed over; what a client has chosen moves no terminal."""
     fine = {"time": "2026-11-21T11:00:00+00:00", "name": "ada"}
     told = fine | {"route": "/[/x]\x1b[2J\u202e", "model": "100%25 \u00fc%0A", "version": "1"}
@@ -266,7 +268,7 @@ def test_a_strange_line_of_the_audit_log_ends_nothing(place: access.Access, caps
     assert shown.replace("\n", "").isprintable()
 
 
-def test_certificates_say_how_long_they_last(place: access.Access) -> None:
+def test_certificates_say_how_long_they_last(place: declared.Access) -> None:
     """One that ends within the limit is a problem; what is not there is none."""
     assert certificates.read(place, NOW) == []
     for name, days in (("server", 20), ("ca", 3650)):

@@ -8,7 +8,7 @@ import pwd
 from pathlib import Path
 
 import pytest
-from mlflowctl import trees
+from mlflowctl.stores.artifacts import trees
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from mlflow_host.core.settings import SettingsError, required
 from mlflow_host.database import indexes
 from mlflow_host.database.schema import SchemaError, current
 
-# What mlflowctl.upgrade_check calls its copy, after the database's own name.
+# What mlflowctl.upgrade.check calls its copy, after the database's own name.
 SUFFIX = "_upgrade_check"
 
 

@@ -1,5 +1,5 @@
 """``python -m mlflowctl``."""
 
-from mlflowctl.cli import main
+from mlflowctl.cli.main import main
 
 main()

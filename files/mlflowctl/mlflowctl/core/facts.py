@@ -1,0 +1,14 @@
+"""What an operation has found: names and values, which the command line prints as text or as JSON."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+Facts = dict[str, Any]
+
+
+class Shows(Protocol):
+    """Somebody who shows facts to whoever asked."""
+
+    def facts(self, facts: Facts | list[Facts]) -> None:
+        """The result; an error goes to standard error, unless a program reads it."""

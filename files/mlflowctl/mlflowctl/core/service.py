@@ -1,0 +1,142 @@
+"""Stop, start and ask MLflow through systemd."""
+
+from __future__ import annotations
+
+import http.client
+import shlex
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from mlflowctl.core.config import Config
+from mlflowctl.core.errors import ControlError
+from mlflowctl.core.process import run
+
+READY_SECONDS = 90
+
+__all__ = ["closed", "environment", "get", "pointed_at", "query", "quote", "start", "stop", "user", "wait_ready"]
+query = urlencode
+
+
+def user(config: Config) -> dict[str, Any]:
+    """For subprocess: run a program as the service's user and nothing more."""
+    return {"user": config.user, "group": config.user, "extra_groups": [config.group]}
+
+
+def environment(config: Config) -> dict[str, str]:
+    """The environment file of the service, as a program of the release needs it.
+
+    Values may be quoted, as in a shell (systemd.exec(5), ``EnvironmentFile=``).
+    """
+    lines = [line.strip() for line in (config.config_path / "mlflow.env").read_text().splitlines()]
+    pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
+    return {name: " ".join(shlex.split(value)) for name, value in pairs} | {"PATH": "/usr/bin:/bin"}
+
+
+def pointed_at(config: Config, database: str, directory: Path) -> dict[str, str]:
+    """What leads a program of a release to another database: a service file like the live one, and its variable.
+
+    Args:
+        config: the instance.
+        database: name of the other one.
+        directory: where the file is written.
+    """
+    live = (config.config_path / "pg_service.conf").read_text().splitlines()
+    lines = [f"dbname={database}" if line.startswith("dbname=") else line for line in live]
+    path = directory / "pg_service.conf"
+    path.write_text("\n".join(lines) + "\n")
+    path.chmod(0o644)  # it holds no secret
+    return {"PGSERVICEFILE": str(path)}
+
+
+def _services(config: Config) -> list[str]:
+    return [f"{config.unit}.service", f"{config.unit}-asgi.service", f"{config.unit}-db-init.service"]
+
+
+def stop(config: Config) -> None:
+    """Stop MLflow; its sockets keep accepting, so clients wait."""
+    # The sockets would start it again at the next request.
+    sockets = [f"{config.unit}.socket", f"{config.unit}-asgi.socket"]
+    run(["systemctl", "stop", f"{config.unit}.target", *sockets, *_services(config)], accept=(0, 5))
+
+
+def start(config: Config) -> None:
+    """Start MLflow with its sockets."""
+    run(["systemctl", "start", f"{config.unit}.socket", f"{config.unit}.target"])
+    run(["systemctl", "start", f"{config.unit}-asgi.socket"], accept=(0, 5))
+    run(["systemctl", "start", f"{config.unit}.service"])
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+@contextmanager
+def closed(config: Config) -> Iterator[None]:
+    """Let nginx answer every request with 429 and Retry-After: clients wait instead of failing.
+
+    The file lies in the unit's RuntimeDirectory and goes with the unit.
+    """
+    if config.closed_file.parent.is_dir():
+        config.closed_file.touch(mode=0o644)
+    try:
+        yield
+    finally:
+        config.closed_file.unlink(missing_ok=True)
+
+
+def socket_path(config: Config) -> Path:
+    """The socket of the live REST service."""
+    return Path(config.runtime_path) / "wsgi.sock"
+
+
+def get(config: Config, url: str, path: Path | str, seconds: float = 10) -> bytes:
+    """GET over a Unix socket.
+
+    Raises:
+        ControlError: the answer is not 200.
+    """
+    connection = _UnixConnection(str(path), seconds)
+    try:
+        connection.request("GET", url, headers={"Host": urlsplit(config.public_url).netloc})
+        answer = connection.getresponse()
+        said = answer.read()
+    except OSError as error:
+        raise ControlError(f"{path} does not answer {url}: {error}") from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise ControlError(f"{url} answers {answer.status}: {said[:300].decode(errors='replace')}")
+    return said
+
+
+def wait_ready(config: Config, path: Path | None = None) -> None:
+    """Wait until ``/ready`` says so.
+
+    Raises:
+        ControlError: it did not within :data:`READY_SECONDS`.
+    """
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            get(config, "/ready", path or socket_path(config))
+            return
+        except ControlError as error:
+            if time.monotonic() > deadline:
+                raise ControlError(
+                    f"MLflow is not ready after {READY_SECONDS} s: {error}. See: journalctl -u {config.unit}.service"
+                ) from error
+        time.sleep(0.5)

@@ -1,0 +1,126 @@
+"""Run an operation as its systemd unit, whoever asks: a dropped SSH connection then harms nothing.
+
+The unit gives it its sandbox and the RuntimeDirectory whose files vanish with
+it. Arguments travel in a file, because a unit takes none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from threading import Thread
+from typing import IO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from mlflowctl.core import progress
+from mlflowctl.core.config import Config
+from mlflowctl.core.errors import Busy, ControlError
+from mlflowctl.core.facts import Shows
+from mlflowctl.core.process import run
+
+# The journal is a moment behind the unit.
+JOURNAL_SECONDS = 0.5
+SHOW_SECONDS = 0.2
+
+
+def name(config: Config, operation: str) -> str:
+    """The unit of an operation."""
+    return f"{config.unit}-{operation}.service"
+
+
+def inside(config: Config, operation: str) -> bool:
+    """Whether this process is the operation's own unit."""
+    return os.environ.get("MLFLOWCTL_UNIT") == name(config, operation)
+
+
+def _request(config: Config, operation: str) -> Path:
+    return config.state_path / f"{operation}.arguments"
+
+
+def _result(config: Config, operation: str) -> Path:
+    return config.state_path / f"{operation}.result"
+
+
+def arguments(config: Config, operation: str) -> list[str]:
+    """What was asked for, once; nothing if a timer started the unit."""
+    path = _request(config, operation)
+    try:
+        found: list[str] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return []
+    path.unlink()
+    os.environ["MLFLOWCTL_ORDERED"] = "1"
+    return found
+
+
+def ordered() -> bool:
+    """Whether somebody has asked for this and reads the answer; otherwise a timer has started the unit."""
+    return "MLFLOWCTL_ORDERED" in os.environ
+
+
+def start(config: Config, operation: str, asked: list[str], output: Shows) -> int:
+    """Start the unit, show its journal until it ends, print the facts it recorded.
+
+    Returns:
+        The unit's exit code.
+
+    Raises:
+        Busy: the unit runs already.
+    """
+    unit = name(config, operation)
+    active = run(["systemctl", "show", "--property=ActiveState", "--value", unit]).stdout.strip()
+    if active in ("active", "activating", "deactivating"):
+        raise Busy(f"{unit} is running: wait for it, then repeat")
+    _request(config, operation).write_text(json.dumps(asked))
+    _result(config, operation).unlink(missing_ok=True)
+    progress.forget(config)
+    terminal = sys.stderr.isatty()
+    journal = subprocess.Popen(
+        ["journalctl", "--follow", "--lines=0", "--output=cat", f"--unit={unit}"],
+        stdout=subprocess.PIPE if terminal else sys.stderr, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        starting = subprocess.Popen(["systemctl", "start", unit], stderr=subprocess.DEVNULL)
+        if terminal and journal.stdout:
+            _show(config, unit, journal.stdout, starting)
+        starting.wait()
+        time.sleep(JOURNAL_SECONDS)
+    finally:
+        journal.terminate()
+        journal.wait()
+    result = run(["systemctl", "show", "--property=Result", "--value", unit]).stdout.strip()
+    try:
+        left = json.loads(_result(config, operation).read_text())
+    except FileNotFoundError:
+        output.facts({"error": f"{unit} was ended ({result}): see journalctl -u {unit}"})
+        return ControlError.exit_code
+    output.facts(left["facts"])
+    return int(left["code"])
+
+
+def _show(config: Config, unit: str, journal: IO[str], starting: subprocess.Popen[bytes]) -> None:
+    """Until the unit ends: its journal, and below it a bar of how far it is."""
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+
+        def follow() -> None:
+            for line in journal:
+                shown.console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
+
+        Thread(target=follow, daemon=True).start()
+        bar = shown.add_task(unit, total=None)
+        while starting.poll() is None:
+            words, share = progress.told(config)
+            shown.update(bar, description=words or unit, total=None if share is None else 1, completed=share or 0)
+            time.sleep(SHOW_SECONDS)
+
+
+def leave_result(config: Config, operation: str, facts: object, code: int) -> None:
+    """Leave facts and exit code for :func:`start`: systemd forgets those of a unit that has not failed."""
+    _result(config, operation).write_text(json.dumps({"facts": facts, "code": code}, default=str))

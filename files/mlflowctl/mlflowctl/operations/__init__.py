@@ -1,0 +1,1 @@
+"""What an operator looks at and tidies up: status, verify, gc, orphans."""

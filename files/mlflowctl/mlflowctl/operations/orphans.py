@@ -1,0 +1,118 @@
+"""Files in the store that no row refers to: reported, or put aside, never deleted here.
+
+A young one may be an upload in progress. What was put aside is deleted, or put
+back, by `mlflowctl leftovers`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from mlflowctl.core import beneath, descent, lock
+from mlflowctl.core.ages import parse_age
+from mlflowctl.core.config import Config
+from mlflowctl.core.errors import ProblemFound
+from mlflowctl.recovery import leftovers, preflight
+from mlflowctl.recovery.backup import Say
+from mlflowctl.stores.artifacts import trees
+from mlflowctl.stores.database import postgresql
+from mlflowctl.stores.database.references import UPLOADING, Resolver
+
+ROOTS = """
+    SELECT artifact_uri FROM runs UNION SELECT artifact_location FROM logged_models
+    UNION SELECT coalesce(storage_location, source) FROM model_versions
+    UNION SELECT value FROM trace_tags WHERE key IN ('mlflow.artifactLocation', 'mlflow.trace.archiveLocation')
+"""
+
+
+def owned(connection: psycopg.Connection[Any], store: Path) -> set[str]:
+    """The directories below the store that some row calls its own, deleted rows included."""
+    resolver = Resolver(store, {}, {}, {})
+    rows = connection.execute(ROOTS).fetchall()
+    return {path for (uri,) in rows if (path := resolver.path(uri))}
+
+
+def ownerless(files: Iterable[tuple[str, int]], roots: set[str]) -> list[tuple[str, int]]:
+    """The files that lie in no directory of ``roots``; paths below the store, sizes in bytes."""
+    found = []
+    for path, size in files:
+        parts = path.split("/")
+        if any("/".join(parts[:length]) in roots for length in range(1, len(parts))):
+            continue
+        if not parts[-1].startswith(UPLOADING):
+            found.append((path, size))
+    return found
+
+
+def find(config: Config) -> list[tuple[str, int]]:
+    """The orphans of the live store. Only reads.
+
+    Raises:
+        ControlError: the volume or the database is not there.
+    """
+    preflight.check_volume(config)
+    # Files first: a run that appears in between then finds its row.
+    files = list(trees.walk(config.store))
+    with postgresql.snapshot(config) as (connection, _):
+        return ownerless(files, owned(connection, config.store))
+
+
+def _facts(found: list[tuple[str, int]]) -> dict[str, Any]:
+    return {
+        "files": len(found),
+        "bytes": sum(size for _, size in found),
+        "directories": sorted({path.rpartition("/")[0] or "." for path, _ in found}),
+    }
+
+
+def report(config: Config) -> dict[str, Any]:
+    """How many orphans there are, how big, and where."""
+    return _facts(find(config))
+
+
+def quarantine(config: Config, older_than: str, say: Say) -> dict[str, Any]:
+    """Put aside the orphans that have not changed for an age: out of the store, on the same volume.
+
+    Raises:
+        Busy: another transaction runs.
+        ProblemFound: some could not be put aside: their directories were replaced meanwhile.
+        ControlError: the age is none, or the volume or database is not there.
+    """
+    before = time.time() - parse_age(older_than, "--older-than")
+    suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
+    with lock.exclusive(config.state_path, "quarantine"):
+        moved, refused = [], []
+        for path, size in find(config):
+            try:
+                if _put_aside(config, path, before, suffix):
+                    moved.append((path, size))
+            except descent.InTheWay as error:
+                refused.append(str(error))
+    say(f"{len(moved)} files are out of the store")
+    if refused:
+        raise ProblemFound(
+            f"{len(refused)} files stay in the store, {len(moved)} are put aside as {suffix}; first: {refused[0]}"
+        )
+    return _facts(moved) | {"suffix": suffix if moved else ""}
+
+
+def _put_aside(config: Config, path: str, before: float, suffix: str) -> bool:
+    """Put one file aside that has not changed since a time; returns whether it was there, and as old.
+
+    Raises:
+        InTheWay: a directory of its path is none any more.
+    """
+    source = f"{config.store.name}/{path}"
+    found = beneath.look(config.volume_path, source)
+    if found is None or found.st_mtime >= before:
+        return False
+    target = f"{leftovers.quarantine_path(config, suffix).name}/{path}"
+    try:
+        return beneath.rename(config.volume_path, source, target)
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,127 @@
+"""What a person should look at: first whether the server serves, then recovery points, timers, certificates."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlflowctl.access import certificates, declared
+from mlflowctl.core import looks
+from mlflowctl.core.config import Config
+from mlflowctl.core.looks import Finding, Look
+from mlflowctl.operations import health
+from mlflowctl.stores.database import archive
+from mlflowctl.upgrade import patches
+
+
+def find(config: Config, recorded: dict[str, Any]) -> list[Finding]:
+    """All there is to say now, what matters most first. Never raises."""
+    rest = [
+        Look("recovery-points", lambda: overdue(config, recorded)),
+        Look("timers", lambda: _silent(config.timers)),
+        Look("operations", lambda: _failed(services(config), recorded, config)),
+        Look("wal-archive", lambda: _archive(config), (health.DATABASE,)),
+    ]
+    if declared.settings().exists():
+        rest.append(Look("logins", lambda: _silent(declared.load().timers)))
+        rest.append(Look("certificates", lambda: _certificates(declared.load())))
+    return looks.run([*health.looks(config), *rest])
+
+
+def facts(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
+    """Problems and warnings for a person, room in bytes, and the last result of each operation."""
+    warned = looks.run([Look("warnings", lambda: _warnings(config, recorded))])
+    return {
+        "problems": [finding.problem for finding in find(config, recorded) if finding.problem],
+        "warnings": [finding.problem for finding in warned],
+        "free_bytes": health.room(config),
+        "patches_off": patches.off(config),
+        **recorded,
+    }
+
+
+def services(config: Config) -> list[str]:
+    """The units that do one thing and end, by the calendar or for an operator, whose failure is told."""
+    started = [timer.replace(".timer", ".service") for timer in config.timers]
+    if declared.settings().exists():
+        started += [timer.replace(".timer", ".service") for timer in declared.load().timers]
+    return [*started, f"{config.unit}-restore.service", f"{config.unit}-db-init.service"]
+
+
+def subject(config: Config, operation: str) -> str:
+    """The unit of an operation in the state file."""
+    return f"{config.unit}-{operation.replace('_', '-')}.service"
+
+
+def overdue(config: Config, recorded: dict[str, Any]) -> list[Finding]:
+    """What the state file says: too old, failed, never done."""
+    found = []
+    now = time.time()
+    last = recorded.get("backup", {}).get("success")
+    if last is None:
+        found.append(Finding("recovery-points", "no recovery point was ever taken on this host: run mlflowctl backup"))
+    elif now - last["time"] > config.stale_hours * 3600:
+        old = f"{(now - last['time']) / 3600:.0f} h old (limit {config.stale_hours:g} h)"
+        found.append(Finding("recovery-points", f"the last recovery point is {old}"))
+    for operation, entry in recorded.items():
+        failure = entry.get("failure", {})
+        if not entry.get("ok", True) and "acknowledged" not in failure:
+            words = f"the last {operation} failed at {failure.get('at')}: {failure.get('error')}"
+            found.append(Finding(subject(config, operation), words))
+    if config.wal_archive and "base_backup" not in recorded:
+        words = "no base backup was ever taken, so nothing can be replayed: run mlflowctl base-backup"
+        found.append(Finding("base-backups", words))
+    return found
+
+
+def _silent(timers: list[str]) -> list[Finding]:
+    """Timers that do not run: nothing fails, and nothing happens."""
+    states = health.states(timers) if timers else {}
+    return [
+        Finding(timer, f"{timer} does not run: systemctl start {timer}")
+        for timer in timers
+        if states.get(timer, {}).get("ActiveState") != "active"
+    ]
+
+
+def _failed(units: list[str], recorded: dict[str, Any], config: Config) -> list[Finding]:
+    """What has failed without a record of its own, as when systemd has ended it; what runs is between two states."""
+    told = {finding.subject for finding in overdue(config, recorded)}
+    found = []
+    for name, state in health.states(units).items():
+        if state.get("ActiveState") == "failed" and name not in told:
+            found.append(Finding(name, f"{name} failed: journalctl -u {name}"))
+        elif state.get("ActiveState") == "activating":
+            found.append(Finding(name, "", passing=True))
+    return found
+
+
+def _archive(config: Config) -> list[Finding]:
+    problem = archive.problem(config)
+    return [Finding("wal-archive", problem, (health.DATABASE,))] if problem else []
+
+
+def _certificates(proxy: declared.Access) -> list[Finding]:
+    name = next(
+        (timer.replace(".timer", ".service") for timer in proxy.timers if "certificates" in timer), "certificates"
+    )
+    return [Finding(name, problem) for problem in certificates.problems(proxy, datetime.now(UTC))]
+
+
+def _warnings(config: Config, recorded: dict[str, Any]) -> list[Finding]:
+    """What is legal and unwise, and what was broken before the last recovery point was taken."""
+    found = []
+    last = recorded.get("backup", {}).get("success", {})
+    if broken := last.get("broken_at_source"):
+        first = next(iter(last.get("broken", [])), "see mlflowctl verify")
+        found.append(f"{broken} references were broken at source in the last recovery point, first: {first}")
+    for repository in config.repositories:
+        path = Path(repository.location)
+        same = path.is_absolute() and path.exists() and config.volume_path.exists()
+        if same and path.stat().st_dev == config.volume_path.stat().st_dev:
+            found.append(f"repository {repository.name} is on the disk that it is to save: add one that is elsewhere")
+    if all(repository.location.startswith("/") for repository in config.repositories):
+        found.append("every repository is on this host and dies with it")
+    return [Finding("warnings", words) for words in found]

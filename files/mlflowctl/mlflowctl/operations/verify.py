@@ -1,0 +1,63 @@
+"""Is anything lost? Of the live data, of a point, of the repositories."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mlflowctl.core import lock, state
+from mlflowctl.core.config import Config
+from mlflowctl.recovery import backup, described, preflight
+from mlflowctl.recovery.checker import Files, Report, compare
+from mlflowctl.recovery.repository import Restic
+from mlflowctl.stores.artifacts import trees
+from mlflowctl.stores.database import postgresql, references
+
+DAYS = 7
+
+
+def run(config: Config, wanted: str | None, repository: str | None) -> Report:
+    """Check the live data, or a point without restoring its artifacts.
+
+    Raises:
+        ControlError: it cannot be read.
+    """
+    if wanted is None:
+        preflight.check_volume(config)
+        with postgresql.snapshot(config) as (connection, _):
+            found = list(references.strong(connection, config.store))
+        return compare(found, Files(trees.walk(config.store)))
+    restic = Restic(config.repository(repository))
+    point = restic.find(wanted)
+    with TemporaryDirectory(dir=config.state_path) as folder:
+        manifest, facts = (f"{config.stage}/{name}" for name in (backup.MANIFEST, backup.FACTS))
+        restic.restore(point.snapshot, Path(folder), include=[manifest, facts])
+        said = described.read(Path(folder), config.stage, backup.FACTS)
+        listed = backup.listing(Path(said["store"]), restic, point.snapshot)
+        return compare(references.read(Path(folder + manifest)), listed)
+
+
+def check_repositories(config: Config, full: bool, say: backup.Say) -> dict[str, Any]:
+    """Check the structure of every repository, and read a seventh of its data, another one each day.
+
+    Raises:
+        Busy: another transaction runs.
+        ControlError: damage; says where.
+    """
+    started = time.monotonic()
+    subset = "100%" if full else f"{datetime.now(UTC).toordinal() % DAYS + 1}/{DAYS}"
+    with lock.exclusive(config.state_path, "check"):
+        try:
+            for repository in map(Restic, config.repositories):
+                say(f"checking repository {repository.name}, reading {subset} of its data")
+                repository.unlock()
+                repository.check(subset)
+        except BaseException as error:
+            state.record(config, "check", False, error=str(error) or type(error).__name__)
+            raise
+        facts = {"seconds": round(time.monotonic() - started, 3), "subset": subset}
+        state.record(config, "check", True, **facts)
+    return facts

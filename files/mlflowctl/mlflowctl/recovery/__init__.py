@@ -1,0 +1,1 @@
+"""Recovery points: take, check, rehearse and restore them."""

@@ -1,0 +1,48 @@
+"""What a bare host needs besides database and artifacts: settings, secrets, certificates, versions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mlflowctl.core.config import Config
+from mlflowctl.core.process import run
+
+# Copied to the same path below this directory of the stage.
+NAME = "host"
+# Whoever opens one repository must not get into the others.
+LEFT_OUT = "repository_"
+
+
+def write(config: Config, facts: dict[str, Any]) -> None:
+    """Copy the files and write down who owns them, by name, and which tools made the point.
+
+    Args:
+        config: the instance.
+        facts: further facts about the point.
+    """
+    root = config.stage / NAME
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(mode=0o700)
+    owners = {}
+    for name in config.files:
+        source = Path(name)
+        for file in sorted([source, *source.rglob("*")] if source.is_dir() else [source]):
+            if not file.is_file() or file.is_symlink() or file.name.startswith(LEFT_OUT):
+                continue
+            target = root / file.relative_to("/")
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.copy2(file, target)
+            owners[str(file)] = [file.owner(), file.group(), f"{file.stat().st_mode & 0o7777:04o}"]
+    facts = facts | {"owners": owners, "tools": tools()}
+    (root / "point.json").write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def tools() -> dict[str, str]:
+    """Versions of the programs that make and read a point."""
+    return {
+        name: run([name, verb]).stdout.strip()
+        for name, verb in (("restic", "version"), ("pg_dump", "--version"), ("pg_restore", "--version"))
+    }

@@ -1,0 +1,87 @@
+"""A recovery point that was brought back beside what lives: which one, where, and what of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflowctl.core import beneath
+from mlflowctl.core.config import Config
+from mlflowctl.core.descent import Owner
+from mlflowctl.recovery.repository import Point
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a copy of a point goes.
+
+    Attributes:
+        point: which one.
+        root: directory that restic restores below.
+        database: name of the scratch database.
+    """
+
+    point: Point
+    root: Path
+    database: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What of a point is brought back.
+
+    Attributes:
+        database_only: no artifacts.
+        database_at: the database comes out of the WAL archive, as of this time; ``point``: the point's own moment.
+    """
+
+    database_only: bool = False
+    database_at: str | None = None
+
+
+WHOLE = Selection()
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A restored copy that is not live.
+
+    Attributes:
+        place: where it is.
+        config: the instance.
+        facts: the point's own manifest.
+        database_only: it has no artifacts of its own: those that live are to stay.
+    """
+
+    place: Place
+    config: Config
+    facts: dict[str, Any]
+    database_only: bool = False
+
+    @property
+    def store(self) -> Path:
+        """The artifacts that the copy is to be served with."""
+        if self.database_only:
+            return self.config.store
+        return self.place.root / str(self.facts["store"]).lstrip("/")
+
+    @property
+    def _root(self) -> Path:
+        """The directory above the artifacts that only root can write."""
+        return self.config.volume_path if self.database_only else self.place.root
+
+    def walk(self) -> Iterator[tuple[str, int]]:
+        """The artifacts and their sizes."""
+        return beneath.walk(self._root, self.store.relative_to(self._root))
+
+    def give(self) -> None:
+        """Make the service own the artifacts."""
+        owner = Owner.named(self.config.user, self.config.group)
+        beneath.give(self._root, self.store.relative_to(self._root), owner)
+
+    @property
+    def stage(self) -> Path:
+        """The restored dump, manifest and bundle."""
+        return self.place.root / str(self.config.stage).lstrip("/")

@@ -1,0 +1,215 @@
+"""Rehearse a restore: the latest point into a scratch database and directory, served, checked, asked, removed.
+
+Nothing of it touches live data: its own database, its own directory, the same
+release, a Unix socket that only root may use.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlflowctl.core import lock, service, state
+from mlflowctl.core.config import Config
+from mlflowctl.core.errors import ControlError, Refused
+from mlflowctl.core.printable import printable
+from mlflowctl.core.process import run as run_program
+from mlflowctl.recovery import backup, copies, host_files, inspection, restored
+from mlflowctl.recovery.repository import Restic
+from mlflowctl.stores.artifacts import trees
+from mlflowctl.stores.database import postgresql, references
+
+
+def run(config: Config, wanted: str, repository: str | None, say: backup.Say) -> dict[str, Any]:
+    """Restore a point beside everything, prove that it serves, and leave nothing behind.
+
+    Returns:
+        Facts: point, RPO and RTO in seconds, references, lost.
+
+    Raises:
+        Busy: another transaction runs.
+        ControlError: the point cannot be restored; says why.
+    """
+    with lock.exclusive(config.state_path, "drill"):
+        try:
+            facts = _run(config, wanted, Restic(config.repository(repository)), say)
+        except Refused:
+            raise
+        except BaseException as error:
+            state.record(config, "drill", False, error=str(error) or type(error).__name__)
+            raise
+        state.record(config, "drill", True, **facts)
+    return facts
+
+
+def _run(config: Config, wanted: str, repository: Restic, say: backup.Say) -> dict[str, Any]:
+    started = time.monotonic()
+    point = repository.find(wanted)
+    root = config.volume_path / "drill"
+    name = f"{config.database}_drill"
+    say(f"rehearsing the restore of point {point.name}")
+    try:
+        copy = restored.fetch(config, repository, copies.Place(point, root, name), say)
+        report = inspection.check(copy, repository, say)
+        if report.lost:
+            raise ControlError(f"point {point.name} lacks {len(report.lost)} things, first: {report.lost[0]}")
+        copy.give()
+        say("serving the copy on a socket of its own")
+        with _server(config, copy) as socket_path:
+            service.wait_ready(config, socket_path)
+            rto = time.monotonic() - started
+            loaded = _load_a_model(config, copy)
+    finally:
+        with suppress(ControlError):
+            trees.remove(root)
+        postgresql.drop(config, name)
+    say(f"point {point.name} restores in {rto:.1f} s: {report.references} references, 0 lost")
+    return {
+        "point": point.name,
+        "rpo_seconds": round((datetime.now(UTC) - point.time).total_seconds(), 3),
+        "rto_seconds": round(rto, 3),
+        "seconds": round(time.monotonic() - started, 3),
+        "references": report.references,
+        "files": report.files,
+        "bytes": report.size,
+        "lost": 0,
+        "broken_at_source": len(report.broken_at_source),
+        "model": loaded,
+    }
+
+
+def _runtime(config: Config) -> Path:
+    """Below the unit's RuntimeDirectory: gone with the unit."""
+    return Path(f"/run/{config.unit}-drill/server")
+
+
+def _environment(config: Config, copy: copies.Copy, runtime: Path) -> dict[str, str]:
+    """The service's own environment, pointed at the copy."""
+    return (
+        service.environment(config)
+        | service.pointed_at(config, copy.place.database, runtime)
+        | {
+            "HOME": str(runtime),
+            "CREDENTIALS_DIRECTORY": str(runtime / "credentials"),
+            "MLFLOW_ARTIFACTS_DESTINATION": str(copy.store),
+            "MLFLOW_VOLUME_PATH": str(copy.store.parent),
+            "MLFLOW_VOLUME_ID_FILE": str(copy.store.parent / ".volume-id"),
+        }
+    )
+
+
+@contextmanager
+def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
+    """MLflow of the current release on the copy; gives its socket."""
+    runtime = _runtime(config)
+    shutil.rmtree(runtime, ignore_errors=True)
+    credentials = runtime / "credentials"
+    credentials.mkdir(parents=True, mode=0o700)
+    for name in host_files.SECRETS:
+        (credentials / name).write_bytes(host_files.secret(copy, name))
+    environment = _environment(config, copy, runtime)
+    sentinel = copy.store.parent / ".volume-id"
+    sentinel.write_text("drill\n")
+    _own(sentinel, config.user, config.user)
+    # The way down to the copy is root's; the service needs to pass.
+    for directory in [copy.store.parent, *copy.store.parent.parents]:
+        if directory == config.volume_path:
+            break
+        _own(directory, config.user, config.group)
+    # The deepest first: as long as the directory above is root's, nobody else puts a link in the place of one.
+    for path in sorted([runtime, *runtime.rglob("*")], key=lambda path: len(path.parts), reverse=True):
+        _own(path, config.user, config.user)
+    _decrypt(config, environment)
+    binary = config.root_path / "current" / "bin"
+    # Not in the server's own directory: root writes it, and reads it again.
+    written = runtime.with_name("log")
+    with written.open("w") as log:
+        server = subprocess.Popen(
+            [binary / "gunicorn", f"--config={config.config_path}/gunicorn.conf.py", "--workers=1",
+             f"--bind=unix:{runtime}/wsgi.sock"],
+            env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, umask=0o007,
+            **service.user(config),
+        )  # fmt: skip
+        try:
+            yield runtime / "wsgi.sock"
+        except ControlError as error:
+            words = written.read_text(errors="backslashreplace").strip().splitlines()[-1:]
+            raise ControlError(f"{error}. The rehearsed server's last words: {' '.join(words)[-500:]}") from error
+        finally:
+            server.terminate()
+            try:
+                server.wait(30)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+            shutil.rmtree(runtime, ignore_errors=True)
+
+
+def _own(path: Path, user: str, group: str) -> None:
+    """Give a path away, itself and not what it points to."""
+    os.chown(path, pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid, follow_symlinks=False)
+
+
+def _decrypt(config: Config, environment: dict[str, str]) -> None:
+    """Every secret of the copy must open with the keys of the copy.
+
+    Raises:
+        ControlError: the passphrase does not fit.
+    """
+    run_program(
+        [str(config.root_path / "current/bin/python"), "-m", "mlflow_host.database.decrypt"],
+        environment,
+        cwd="/",
+        **service.user(config),
+    )
+
+
+def _load_a_model(config: Config, copy: copies.Copy) -> str:
+    """Read the newest registered model that is whole in the point, through the rehearsed server.
+
+    Any editor can make a version READY that has no files, or others: those are passed over.
+    Its description and files are read; it is not unpickled: that would run
+    whatever a user has put into it.
+
+    Returns:
+        Its name, or empty if there is none.
+
+    Raises:
+        ControlError: there are some, and the server hands none of them out.
+    """
+    held = dict(copy.walk())
+    paths = {
+        found.name: found.path
+        for found in references.read(copy.stage / backup.MANIFEST)
+        if found.kind == "model_version" and found.present and held.get(f"{found.path}/MLmodel")
+    }
+    with postgresql.connect(config, copy.place.database) as connection:
+        rows = connection.execute(
+            "SELECT name, version FROM model_versions WHERE status = 'READY' AND current_stage <> 'Deleted_Internal'"
+            " ORDER BY creation_time DESC, name, version DESC"
+        ).fetchall()
+    socket_path, refused = _runtime(config) / "wsgi.sock", ""
+    for name, version in rows:
+        if (path := paths.get(f"{name}/{version}")) is None:
+            continue
+        query = service.query({"name": name, "version": str(version)})
+        artifact = f"/api/2.0/mlflow-artifacts/artifacts/{service.quote(path)}/MLmodel"
+        try:
+            service.get(config, f"/api/2.0/mlflow/model-versions/get-download-uri?{query}", socket_path)
+            if b"flavors" in service.get(config, artifact, socket_path):
+                return printable(f"{name}/{version}")
+            refused = refused or f"the MLmodel of {printable(name)} version {version} is not one"
+        except ControlError as error:
+            refused = refused or str(error)
+    if refused:
+        raise ControlError(refused)
+    return ""

@@ -1,0 +1,63 @@
+"""What does not fit this host is refused before the large part of a point is fetched: space, release, PostgreSQL."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mlflowctl.core.config import Config
+from mlflowctl.core.errors import ControlError, Refused
+from mlflowctl.recovery import preflight
+from mlflowctl.stores.artifacts import trees
+from mlflowctl.stores.database import postgresql
+
+SPARE_BYTES = 256 << 20
+
+
+def refuse_without_space(config: Config, root: Path, need: int) -> None:
+    """Refuse what does not fit, and remove the scratch directory.
+
+    Args:
+        config: the instance.
+        root: the scratch directory, on the volume.
+        need: bytes.
+
+    Raises:
+        ControlError: there is less space.
+    """
+    free = shutil.disk_usage(root).free
+    if free < need + SPARE_BYTES:
+        trees.remove(root)
+        raise ControlError(
+            f"{config.volume_path} has {free >> 20} MiB free and the restore needs {(need + SPARE_BYTES) >> 20} MiB: "
+            "free some space"
+        )
+
+
+def refuse_other_release(config: Config, facts: dict[str, Any]) -> None:
+    """Refuse a point that the installed software cannot serve.
+
+    Raises:
+        Refused: another schema revision.
+    """
+    head = preflight.release_head(config)
+    if facts["revision"] != head:
+        raise Refused(
+            f"the point needs release {facts['release']} (schema revision {facts['revision']}), and this host has "
+            f"revision {head}: install that MLflow version with the playbook first (mlflow_version), then restore"
+        )
+
+
+def refuse_older_postgresql(config: Config, facts: dict[str, Any]) -> None:
+    """Refuse a point of a newer major version of PostgreSQL than this host's: an older one cannot read its dump.
+
+    Raises:
+        Refused: says which versions, and what to do.
+    """
+    here = min(postgresql.server_major(config), postgresql.tool_major("pg_restore"))
+    if here < facts["postgresql"]:
+        raise Refused(
+            f"the point is of PostgreSQL {facts['postgresql']}, and this host has {here}, which cannot read it: "
+            f"restore it on a host with PostgreSQL {facts['postgresql']} or newer (Debian 13 has 17)"
+        )

@@ -1,0 +1,102 @@
+"""What of a host besides database and artifacts is put back out of a point: keys, certificates, tokens."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import asdict
+from pathlib import Path
+
+from mlflowctl.access import declared, tokens
+from mlflowctl.core import descent, jsonfile
+from mlflowctl.core.errors import ControlError
+from mlflowctl.core.process import run
+from mlflowctl.recovery import bundle
+from mlflowctl.recovery.backup import Say
+from mlflowctl.recovery.copies import Copy
+
+# What of the bundle replaces what the host has: without the keys, encrypted
+# rows cannot be read; everything else comes from the playbook.
+SECRETS = ("kek_passphrase", "webhook_key", "flask_key")
+# Files of nginx's certificates, by the mode that the playbook gives them.
+TLS_FILES = {
+    "server.crt": 0o644,
+    "server.key": 0o600,
+    "ca.crt": 0o644,
+    "ca.key": 0o600,
+    "clients-ca.crt": 0o644,
+    "clients.crl": 0o644,
+}
+# Bytes.
+LARGEST_BUNDLED = 16 << 20
+
+
+def secret(copy: Copy, name: str) -> bytes:
+    """A secret of the restored bundle; :func:`mlflowctl.recovery.inspection.check_database` says if it is not there.
+
+    Raises:
+        ControlError: it is no regular file.
+    """
+    content = bundled(copy, copy.config.config_path / "secrets" / name)
+    if content is None:
+        raise ControlError(f"secret {name} of point {copy.place.point.name} is no file: take another point")
+    return content
+
+
+def put_tls(copy: Copy) -> None:
+    """Put back the certificates that nginx had, as root's, and let nginx read them.
+
+    Clients of a new host then trust it as they did the old one. A point says what is
+    in these files, and nothing else: which they are, where they lie and who may read
+    them is this host's to say.
+    """
+    tls = declared.load().tls
+    for name, mode in TLS_FILES.items():
+        content = bundled(copy, tls / name)
+        if content is None:
+            continue
+        partial = tls / f"{name}.partial"
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+            file.write(content)
+            os.fchown(file.fileno(), 0, 0)
+            os.fchmod(file.fileno(), mode)
+        partial.rename(tls / name)
+    run(["systemctl", "reload", "nginx.service"])
+
+
+def bundled(copy: Copy, path: Path) -> bytes | None:
+    """What a point has of a file of this host; ``None`` if that is no small regular file, or lies behind a link.
+
+    Args:
+        copy: the copy of the point.
+        path: where the file is on this host.
+    """
+    try:
+        with descent.opened(copy.stage / bundle.NAME, str(path.parent).lstrip("/")) as directory:
+            descriptor = os.open(path.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+    except (OSError, ControlError):
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        return file.read() if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_BUNDLED else None
+
+
+def put_tokens(copy: Copy, say: Say) -> None:
+    """Put back the tokens on a host that has none, and let them log in.
+
+    A host that has some keeps them: a token that was revoked since the point must not come back.
+    Neither does one whose name a user of this host has: logins go by name.
+    """
+    config = copy.config
+    target = config.config_path / "access" / "tokens.json"
+    if target.exists() or (content := bundled(copy, target)) is None:
+        return
+    users, kept = declared.users(declared.load()), []
+    for token in tokens.checked(content):
+        if token.name in users:
+            say(f"token {token.name} stays out: a user of this host has that name. Make a new one for {token.owner}")
+        else:
+            kept.append(asdict(token))
+    jsonfile.write(target, kept)
+    run(["systemctl", "start", f"{config.unit}-declared.service"])

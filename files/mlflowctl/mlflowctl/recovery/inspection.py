@@ -1,0 +1,33 @@
+"""Does a restored copy hold what its point promised: files, rows, schema revision, keys."""
+
+from __future__ import annotations
+
+from mlflowctl.recovery import backup, restored
+from mlflowctl.recovery.backup import Say
+from mlflowctl.recovery.checker import Files, Report, compare, compare_rows
+from mlflowctl.recovery.copies import Copy
+from mlflowctl.recovery.host_files import SECRETS, bundled
+from mlflowctl.recovery.repository import Restic
+from mlflowctl.stores.database import postgresql, references
+
+
+def check(copy: Copy, repository: Restic, say: Say) -> Report:
+    """The checker over the whole copy: references, files, rows, revision."""
+    say("checking the copy")
+    expected = None if copy.database_only else restored.listing(repository, copy.place.point, copy.facts)
+    report = compare(references.read(copy.stage / backup.MANIFEST), Files(copy.walk()), expected)
+    report.lost += check_database(copy)
+    return report
+
+
+def check_database(copy: Copy) -> list[str]:
+    """What the restored database and its keys lack; each a sentence for a person."""
+    with postgresql.connect(copy.config, copy.place.database) as connection:
+        lost = compare_rows(copy.facts["rows"], postgresql.tables(connection))
+        if (found := postgresql.revision(connection)) != copy.facts["revision"]:
+            lost.append(f"schema revision {copy.facts['revision']} expected, {found or 'none'} found")
+    return lost + [
+        f"secret {name} is not in the point: what it encrypts cannot be read"
+        for name in SECRETS
+        if bundled(copy, copy.config.config_path / "secrets" / name) is None
+    ]

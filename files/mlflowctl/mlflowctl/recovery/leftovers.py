@@ -1,0 +1,150 @@
+"""What restores and quarantines have put aside, until a person says that it may go, or come back."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mlflowctl.core import beneath, lock
+from mlflowctl.core.ages import age
+from mlflowctl.core.config import Config
+from mlflowctl.core.errors import ControlError, Refused
+from mlflowctl.recovery import partial
+from mlflowctl.recovery.backup import Say
+from mlflowctl.stores.artifacts import trees
+from mlflowctl.stores.database import postgresql
+
+
+def quarantine_path(config: Config, suffix: str) -> Path:
+    """Where the orphans of one quarantine are."""
+    return config.volume_path / f"store.orphans-{suffix}"
+
+
+def _store_path(config: Config, suffix: str) -> Path:
+    return config.volume_path / f"store.before-{suffix}"
+
+
+def _secrets_path(config: Config, suffix: str) -> Path:
+    return config.state_path / f"secrets.before-{suffix}"
+
+
+def _database(config: Config, suffix: str) -> str:
+    return f"{config.database}_before_{suffix}"
+
+
+def suffixes(config: Config) -> list[str]:
+    """The suffix of each restore or quarantine whose data is still here."""
+    found = {path.name.removeprefix("secrets.before-") for path in config.state_path.glob("secrets.before-*")}
+    found |= {path.name.rsplit(".before-", 1)[1] for path in config.volume_path.glob("store.before-*")}
+    found |= {path.name.rsplit("-", 1)[1] for path in config.volume_path.glob("store.orphans-*")}
+    pattern = re.compile(re.escape(config.database) + r"_before_(\d+)")
+    with postgresql.connect(config, postgresql.ADMIN) as connection:
+        for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall():
+            if match := pattern.fullmatch(name):
+                found.add(match[1])
+    return sorted(found)
+
+
+def listing(config: Config, now: float) -> list[dict[str, Any]]:
+    """What is put aside, oldest first: of which kind, what it holds, how big, how old.
+
+    Args:
+        config: the instance.
+        now: seconds since 1970.
+    """
+    return [_described(config, suffix, now) for suffix in suffixes(config)]
+
+
+def _described(config: Config, suffix: str, now: float) -> dict[str, Any]:
+    with postgresql.connect(config, postgresql.ADMIN) as connection:
+        row = connection.execute(
+            "SELECT pg_database_size(oid) FROM pg_database WHERE datname = %s", (_database(config, suffix),)
+        ).fetchone()
+    sizes = {
+        "database": None if row is None else int(row[0]),
+        "artifacts": _size(_store_path(config, suffix)),
+        "keys": _size(_secrets_path(config, suffix)),
+        "orphans": _size(quarantine_path(config, suffix)),
+    }
+    held = {name: size for name, size in sizes.items() if size is not None}
+    kinds = ["restore"] * bool(held.keys() - {"orphans"}) + ["quarantine"] * ("orphans" in held)
+    size = sum(held.values())
+    # The suffix is the moment, in UTC.
+    since = None
+    with suppress(ValueError):
+        since = datetime.strptime(suffix, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+    return {
+        "suffix": suffix,
+        "kind": " and ".join(kinds),
+        "holds": ", ".join(held),
+        "bytes": size,
+        "size": f"{size / (1 << 20):.1f} MiB",
+        "since": since.isoformat() if since else "",
+        "age": age(now - since.timestamp()) if since else "unknown",
+    }
+
+
+def _size(path: Path) -> int | None:
+    """Bytes of the files below a directory; nothing if there is none."""
+    if not path.is_dir() or path.is_symlink():
+        return None
+    return sum(size for _, size in trees.walk(path))
+
+
+def delete(config: Config, suffix: str, say: Say) -> dict[str, Any]:
+    """Delete the old database, artifacts and secrets of one restore, or the orphans of one quarantine.
+
+    Returns:
+        The suffix.
+
+    Raises:
+        ControlError: there is nothing of that suffix.
+    """
+    with lock.exclusive(config.state_path, "deletion of leftovers"):
+        _known(config, suffix)
+        remove(config, suffix)
+        say(f"what was put aside as {suffix} is deleted")
+    return {"deleted": suffix}
+
+
+def put_back(config: Config, suffix: str, say: Say) -> dict[str, Any]:
+    """Put the orphans of one quarantine back into the store; a file that is there again stays.
+
+    Returns:
+        How many came back.
+
+    Raises:
+        ControlError: there is no quarantine of that suffix, or a file cannot go where it was.
+    """
+    with lock.exclusive(config.state_path, "return of leftovers"):
+        _known(config, suffix)
+        source = quarantine_path(config, suffix)
+        if not beneath.is_directory(config.volume_path, source.name):
+            raise Refused(f"{suffix} is of a restore: use `mlflowctl restore` with an older point to go back")
+        done = partial.merge(config, source.name, config.store.name)
+        say(
+            f"{done.came} files are back" + f", {done.stayed} were there again and stay in {source}" * bool(done.stayed)
+        )
+        if done.refused:
+            raise ControlError(
+                f"{len(done.refused)} files stay in {source}, {done.came} are back; first: {done.refused[0]}"
+            )
+        if not done.stayed:
+            trees.remove(source)
+    return {"came_back": done.came}
+
+
+def _known(config: Config, suffix: str) -> None:
+    known = suffixes(config)
+    if suffix not in known:
+        raise Refused(f"nothing was put aside as {suffix!r}: use one of {', '.join(known) or 'none'}")
+
+
+def remove(config: Config, suffix: str) -> None:
+    """Delete it. The caller holds the lock."""
+    postgresql.drop(config, _database(config, suffix))
+    for path in (_store_path(config, suffix), _secrets_path(config, suffix), quarantine_path(config, suffix)):
+        trees.remove(path)

@@ -1,0 +1,78 @@
+"""Fetch a recovery point to a place beside what lives: its own description first, then artifacts and database."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from mlflowctl.core import descent
+from mlflowctl.core.config import Config
+from mlflowctl.core.errors import ControlError
+from mlflowctl.recovery import backup, described, fitting
+from mlflowctl.recovery.backup import Say
+from mlflowctl.recovery.checker import Files
+from mlflowctl.recovery.copies import WHOLE, Copy, Place, Selection
+from mlflowctl.recovery.repository import Point, Restic
+from mlflowctl.recovery.rewind import rewind, taken
+from mlflowctl.stores.artifacts import trees
+from mlflowctl.stores.database import archive, postgresql
+
+
+def facts(config: Config, repository: Restic, point: Point, root: Path) -> dict[str, Any]:
+    """Restore what a point says of itself, some kilobytes, and read it."""
+    trees.remove(root)
+    root.mkdir(mode=0o700)
+    repository.restore(point.snapshot, root, include=[literal(str(config.stage / backup.FACTS))])
+    return described.read(root, config.stage, backup.FACTS)
+
+
+def fetch(config: Config, repository: Restic, place: Place, say: Say, what: Selection = WHOLE) -> Copy:
+    """Restore the files and the dump of a point to a place; what lies there is removed first.
+
+    Args:
+        config: the instance.
+        repository: where the point is.
+        place: where to.
+        say: progress.
+        what: all of it, or not.
+
+    Raises:
+        Refused: another release, an older PostgreSQL; the WAL archive does not hold that moment.
+        ControlError: too little space, a damaged dump.
+    """
+    point, root, name = place.point, place.root, place.database
+    # The smallest part first: it says whether the rest is worth fetching.
+    said = facts(config, repository, point, root)
+    fitting.refuse_older_postgresql(config, said)
+    fitting.refuse_other_release(config, said)
+    postgresql.drop(config, name)
+    # Dump, manifest and bundle; whatever else lies beside them is refused.
+    repository.restore(point.snapshot, root, include=[literal(str(config.stage))])
+    copy = Copy(place, config, described.read(root, config.stage, backup.FACTS), what.database_only)
+    files = listing(repository, point, copy.facts)
+    fitting.refuse_without_space(config, root, copy.facts["dump_bytes"] + (0 if what.database_only else files.size))
+    dump = copy.stage / backup.DUMP
+    if what.database_at:
+        copy = rewind(copy, archive.target(config, what.database_at, point.name, taken(copy.facts)), say)
+    elif postgresql.sha256(dump) != copy.facts["sha256"]:
+        raise ControlError(f"the dump of point {point.name} is damaged: its SHA-256 differs. Take another point")
+    if not what.database_only:
+        say(f"restoring {len(files.sizes)} files, {files.size} bytes")
+        repository.restore(point.snapshot, root, include=[literal(copy.facts["store"])])
+        with descent.opened(root, str(copy.facts["store"]).lstrip("/"), make=True):
+            pass
+    say("restoring the database")
+    postgresql.create(config, name)
+    postgresql.restore(config, dump, name)
+    return copy
+
+
+def literal(path: str) -> str:
+    """A path as restic's ``--include`` takes it: its patterns are Go's ``filepath.Match``."""
+    return re.sub(r"([\\*?\[])", r"\\\1", path)
+
+
+def listing(repository: Restic, point: Point, facts: dict[str, Any]) -> Files:
+    """The files of a point's store, wherever the volume was when it was taken."""
+    return backup.listing(Path(facts["store"]), repository, point.snapshot)

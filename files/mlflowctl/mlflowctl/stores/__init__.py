@@ -1,0 +1,1 @@
+"""Where MLflow keeps its rows and its artifacts."""

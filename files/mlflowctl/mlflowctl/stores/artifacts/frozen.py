@@ -1,0 +1,77 @@
+"""A copy of the store that stands still, made by the file system, so that deletions wait for a moment only.
+
+Without one the store itself is copied, and deletions wait until that is done.
+The copy has a constant path: restic finds what it knows by path.
+
+Sources: btrfs-subvolume(8); cp(1) ``--reflink``; XFS shares extents since
+Debian 10 (mkfs.xfs ``reflink=1`` is the default).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflowctl.core import beneath
+from mlflowctl.core.config import Config
+from mlflowctl.core.errors import ControlError
+from mlflowctl.core.process import run
+from mlflowctl.stores.artifacts import trees
+from mlflowctl.stores.database.references import UPLOADING
+
+# How long making it takes: btrfs a moment, whatever the size; reflink grows with the number of files.
+KINDS = ("none", "btrfs", "reflink")
+
+
+def place(config: Config) -> Path:
+    """The directory on the volume that holds the copy."""
+    return config.volume_path / ".point"
+
+
+def source(config: Config) -> Path:
+    """What a point copies: the frozen copy of the store, or the store itself."""
+    return config.store if config.snapshot == "none" else place(config) / config.store.name
+
+
+@contextmanager
+def frozen(config: Config) -> Iterator[Path]:
+    """Make the copy, if there is to be one, and remove it in the end.
+
+    Raises:
+        ControlError: the volume's file system cannot do it.
+    """
+    remove(config)
+    try:
+        if config.snapshot == "btrfs":
+            _try(["btrfs", "subvolume", "snapshot", "-r", str(config.volume_path), str(place(config))], config)
+        elif config.snapshot == "reflink":
+            place(config).mkdir(mode=0o700)
+            # An upload in progress is renamed when it is complete: that it vanished meanwhile is no loss.
+            command = ["cp", "--archive", "--reflink=always", str(config.store), str(place(config))]
+            _try(command, config, forgive=lambda line: UPLOADING in line and "No such file or directory" in line)
+        yield source(config)
+    finally:
+        remove(config)
+
+
+def remove(config: Config) -> None:
+    """Remove the copy, also one that a killed backup has left, of whatever kind."""
+    path = place(config)
+    found = beneath.look(config.volume_path, path.name)
+    # Only a subvolume's root has this inode number on btrfs.
+    if found and (found.st_ino, found.st_dev != config.volume_path.stat().st_dev) == (256, True):
+        run(["btrfs", "subvolume", "delete", str(path)])
+    else:
+        trees.remove(path)
+
+
+def _try(command: list[str], config: Config, forgive: Callable[[str], bool] = lambda line: False) -> None:
+    done = run(command, {"LC_ALL": "C"}, accept=range(256))
+    words = [line for line in done.stderr.splitlines() if not forgive(line)]
+    if done.returncode and (words or not done.stderr):
+        said = " ".join(words)[-500:] or f"{command[0]} ended with {done.returncode}"
+        raise ControlError(
+            f"backup_snapshot is {config.snapshot!r}, and {config.volume_path} cannot do that: {said}. "
+            "Set it to none, or move the volume to btrfs or XFS"
+        )

@@ -1,0 +1,288 @@
+"""The WAL archive: every change of the database, by pgBackRest, so that it can be had as of any moment.
+
+A recovery point leaves a named restore point in the log. A restore replays
+the archive up to a moment in a scratch cluster, beside the live one, and takes
+a dump out of it: what follows is a restore like any other.
+
+Sources: pgBackRest user guide, "Point-in-Time Recovery", and command
+reference (``backup``, ``info``, ``restore``); PostgreSQL manual, "Recovery
+Target" and ``pg_stat_archiver``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from mlflowctl.core import lock, state
+from mlflowctl.core.config import Config
+from mlflowctl.core.errors import ControlError, Refused
+from mlflowctl.core.process import run
+from mlflowctl.stores.database import postgresql
+
+STANZA = "mlflow"
+# The server's own system user: pgBackRest and a scratch cluster run as it.
+AS_POSTGRES: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": [], "cwd": "/"}
+# Seconds in which a finished segment must have reached the archive.
+ARCHIVED_SECONDS = 60
+FULL_AFTER = timedelta(days=6, hours=12)
+# No network, no archive, no waiting for disks: it lives as long as one dump of it. `jit` would need memory
+# that is writable and executable.
+SCRATCH = """
+listen_addresses = ''
+unix_socket_directories = '{root}'
+unix_socket_permissions = 0700
+hba_file = '{root}/scratch_hba.conf'
+ident_file = '{root}/scratch_ident.conf'
+archive_mode = off
+hot_standby = off
+fsync = off
+jit = off
+max_connections = 20
+"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Up to where the archive is replayed.
+
+    Attributes:
+        moment: the time of it; a base backup must have ended before.
+        name: of a named restore point, if it is one.
+    """
+
+    moment: datetime
+    name: str = ""
+
+    @property
+    def words(self) -> str:
+        """For a person."""
+        return f"{self.name or self.moment.isoformat()}"
+
+    def arguments(self) -> list[str]:
+        """As ``pgbackrest restore`` takes it."""
+        kind, value = ("name", self.name) if self.name else ("time", f"{self.moment:%Y-%m-%d %H:%M:%S.%f%z}")
+        return [f"--type={kind}", f"--target={value}", "--target-action=promote"]
+
+
+def target(config: Config, wanted: str, point: str, taken: datetime) -> Target:
+    """What ``--database-at`` asks for.
+
+    Args:
+        config: the instance.
+        wanted: ``point`` or a time in ISO 8601.
+        point: name of the recovery point.
+        taken: when its database snapshot was taken.
+
+    Raises:
+        Refused: there is no archive, or it is no time.
+    """
+    if not config.wal_archive:
+        raise Refused("--database-at needs a WAL archive (postgres_wal_archive): this host keeps none")
+    return Target(taken, restore_point(point)) if wanted == "point" else Target(moment(wanted))
+
+
+def moment(wanted: str) -> datetime:
+    """A time that an operator has typed.
+
+    Raises:
+        Refused: it is none, or it is still to come.
+    """
+    try:
+        found = datetime.fromisoformat(wanted).astimezone()
+    except ValueError as error:
+        raise Refused(f"--database-at is {wanted!r}: use a time such as 2026-11-21T10:17:30+00:00, or point") from error
+    if found > datetime.now().astimezone():
+        raise Refused(f"--database-at is {found.isoformat()}, which is still to come: use an earlier time")
+    return found
+
+
+def restore_point(point: str) -> str:
+    """Name in the log that belongs to a recovery point."""
+    return f"mlflow-{point}"
+
+
+def name_point(config: Config, point: str) -> None:
+    """Write a recovery point's name into the log."""
+    with postgresql.connect(config, postgresql.ADMIN) as connection:
+        connection.execute("SELECT pg_create_restore_point(%s)", (restore_point(point),))
+
+
+def flush(config: Config) -> None:
+    """Finish the segment that is being written and wait until it is in the archive.
+
+    Raises:
+        ControlError: it does not arrive.
+    """
+    with postgresql.connect(config, postgresql.ADMIN) as connection:
+        # A replay ends at the first commit after its moment: there must be one.
+        connection.execute("SELECT txid_current()")
+        row = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone() or ("",)
+        deadline = time.monotonic() + ARCHIVED_SECONDS
+        while time.monotonic() < deadline:
+            # Names of one timeline sort by age; the first eight digits are the timeline.
+            done = connection.execute(
+                "SELECT last_archived_wal >= %s FROM pg_stat_archiver WHERE last_archived_wal !~ 'history'", row
+            ).fetchone()
+            if done and done[0]:
+                return
+            time.sleep(0.2)
+    raise ControlError(
+        f"segment {row[0]} has not reached the WAL archive within {ARCHIVED_SECONDS} s: "
+        "PostgreSQL's log says why, and keeps what is not archived. See: pgbackrest --stanza=mlflow check, as postgres"
+    )
+
+
+def problem(config: Config) -> str:
+    """Why the archive does not grow, as PostgreSQL sees it; empty if it does."""
+    if not config.wal_archive:
+        return ""
+    try:
+        with postgresql.connect(config, postgresql.ADMIN) as connection:
+            row = connection.execute(
+                "SELECT last_failed_wal, last_failed_time::text FROM pg_stat_archiver"
+                " WHERE last_failed_time > coalesce(last_archived_time, '-infinity')"
+            ).fetchone()
+    except ControlError as error:
+        return str(error)
+    return f"the WAL archive does not take {row[0]} (last tried {row[1]}): the disk fills until it does" if row else ""
+
+
+def base_backup(config: Config, say: Any) -> dict[str, Any]:
+    """Copy the whole cluster into the archive: all of it once a week, otherwise what has changed.
+
+    Raises:
+        Busy: another transaction runs.
+        ControlError: it failed; older base backups stay.
+    """
+    if not config.wal_archive:
+        raise ControlError("this host keeps no WAL archive: set postgres_wal_archive and run the playbook")
+    started = time.monotonic()
+    with lock.exclusive(config.state_path, "base backup"):
+        try:
+            full = [found for found in _backups() if found["type"] == "full"]
+            age = time.time() - full[-1]["timestamp"]["stop"] if full else FULL_AFTER.total_seconds()
+            kind = "full" if age >= FULL_AFTER.total_seconds() else "incr"
+            say(f"taking a base backup of the database ({kind})")
+            _pgbackrest("backup", f"--type={kind}")
+            last = _backups()[-1]
+        except BaseException as error:
+            state.record(config, "base_backup", False, error=str(error) or type(error).__name__)
+            raise
+        facts = {
+            "label": last["label"],
+            "type": last["type"],
+            "seconds": round(time.monotonic() - started, 3),
+            "bytes": last["info"]["repository"]["delta"],
+        }
+        state.record(config, "base_backup", True, **facts)
+    return facts
+
+
+def _pgbackrest(command: str, *arguments: str) -> str:
+    return str(run(["pgbackrest", f"--stanza={STANZA}", *arguments, command], **AS_POSTGRES).stdout)
+
+
+def _backups() -> list[dict[str, Any]]:
+    """The base backups, oldest first."""
+    found: list[dict[str, Any]] = json.loads(_pgbackrest("info", "--output=json"))[0]["backup"]
+    return found
+
+
+def _base(wanted: Target) -> dict[str, Any]:
+    """The newest base backup that ended before a target.
+
+    Raises:
+        Refused: there is none.
+    """
+    before = [found for found in _backups() if found["timestamp"]["stop"] < wanted.moment.timestamp()]
+    if not before:
+        raise Refused(
+            f"the WAL archive has no base backup from before {wanted.words}: take a later moment, or the point's own "
+            "dump (no --database-at)"
+        )
+    return before[-1]
+
+
+@contextmanager
+def cluster(config: Config, wanted: Target, say: Any) -> Iterator[Config]:
+    """A scratch cluster that holds the database as of a target; gives the configuration that reaches it.
+
+    Raises:
+        Refused: the archive does not hold that moment.
+        ControlError: it cannot be replayed.
+    """
+    base = _base(wanted)
+    root = config.state_path / "replay"
+    shutil.rmtree(root, ignore_errors=True)
+    need = base["info"]["size"]
+    if shutil.disk_usage(config.state_path).free < need * 1.2:
+        raise ControlError(
+            f"{config.state_path} has no room for the {need >> 20} MiB of a replayed database: free some space"
+        )
+    root.mkdir(mode=0o700)
+    shutil.chown(root, "postgres", "postgres")
+    try:
+        say(f"replaying the WAL archive up to {wanted.words}, from base backup {base['label']}")
+        _pgbackrest("restore", f"--pg1-path={root}", f"--set={base['label']}", *wanted.arguments())
+        (root / "scratch.conf").write_text(SCRATCH.format(root=root))
+        (root / "scratch_hba.conf").write_text(
+            f"local postgres {postgresql.ADMIN} peer map=control\n"
+            f"local {config.database} {config.database_role} peer map=control\n"
+        )
+        (root / "scratch_ident.conf").write_text(
+            f"control root {postgresql.ADMIN}\ncontrol root {config.database_role}\n"
+        )
+        for name in ("scratch.conf", "scratch_hba.conf", "scratch_ident.conf"):
+            shutil.chown(root / name, "postgres", "postgres")
+        with _server(root, postgresql.server_major(config), wanted):
+            yield replace(config, database_socket_path=str(root))
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def _server(root: Path, major: int, wanted: Target) -> Iterator[None]:
+    """Run the scratch cluster; returns once it has replayed what it should."""
+    log = root / "scratch.log"
+    with log.open("w") as file:
+        server = subprocess.Popen(
+            [f"/usr/lib/postgresql/{major}/bin/postgres", "-D", root, "-c", f"config_file={root}/scratch.conf"],
+            stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, **AS_POSTGRES,
+        )  # fmt: skip
+        try:
+            while not _answers(root):
+                if server.poll() is not None:
+                    raise _ended(log.read_text(), wanted)
+                time.sleep(0.2)
+            yield
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def _answers(root: Path) -> bool:
+    """Whether the scratch cluster lets us in: it does once it has ended its recovery."""
+    try:
+        psycopg.connect(host=str(root), dbname=postgresql.ADMIN, user=postgresql.ADMIN, connect_timeout=10).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _ended(log: str, wanted: Target) -> ControlError:
+    """Why the scratch cluster ended by itself."""
+    if "before configured recovery target" in log:
+        return Refused(f"the WAL archive ends before {wanted.words}: take an earlier moment, or a later base backup's")
+    last = [line for line in log.splitlines() if "FATAL" in line or "ERROR" in line][-1:] or log.splitlines()[-1:]
+    return ControlError(f"the WAL archive cannot be replayed up to {wanted.words}: {' '.join(last)}")

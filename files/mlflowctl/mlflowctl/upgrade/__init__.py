@@ -1,0 +1,1 @@
+"""What another release would do to this server."""
