@@ -85,7 +85,7 @@ def test_nothing_acknowledged_is_lost(server: Any, control: Any, tmp_path: Path,
 def moment(control: Any) -> float:
     """When the database's snapshot of the last point was taken, in seconds since 1970."""
     manifest = control.python(
-        "from mlflowctl import config; print((config.load().stage / 'manifest.json').read_text().replace(chr(10), ''))"
+        "from mlflowctl.core import config; print((config.load().stage / 'manifest.json').read_text().replace(chr(10), ''))"
     )
     return datetime.fromisoformat(manifest["database_time"]).timestamp()
 
