@@ -102,9 +102,10 @@ def test_what_was_deleted_comes_back(control: Any, host: Any, point: str, http: 
 
 
 # Steps of a restore; it is killed where each begins. All of them in `make soak`.
-STEPS = ["service.stop", "database.rename", "os.chmod", "service.start"]
+# A module of mlflowctl, or os, and its function.
+STEPS = ["core.service:stop", "stores.database.postgresql:rename", "os:chmod", "core.service:start"]
 if os.environ.get("KILL_EVERY"):
-    STEPS += ["copies.Copy.give", "swap._move", "service.wait_ready"]
+    STEPS += ["recovery.copies:Copy.give", "recovery.swap:_move", "core.service:wait_ready"]
 # And at moments that nobody has chosen.
 MOMENTS = [random.uniform(0.1, 8) for _ in range(20)] if os.environ.get("KILL_EVERY") else [1.5]
 
@@ -114,7 +115,7 @@ def test_a_killed_restore_harms_nothing(control: Any, point: str, http: Any, ser
     """kill -9 at every step: MLflow serves the old data or, once swapped, the new ones; never nothing, never a mixture."""
     host, before = control.host, counts(http, server)
     # The unit itself, with one function that kills it. Environment for Python: no file of the project changes.
-    module, _, name = step.partition(".")
+    module, _, name = step.partition(":")
     target = f"mlflowctl.{module}" if module != "os" else "os"
     site = (
         f"import os, signal, sys\n"
