@@ -203,7 +203,7 @@ def restore() -> dict[str, Any]:
         variables = Path(folder, "repository.json")
         variables.touch(mode=0o600)
         repositories = [{"name": "local", "location": REPOSITORY, "password": password}]
-        variables.write_text(json.dumps({"backup_repositories": repositories}))
+        variables.write_text(json.dumps({"mlflow_backup_repositories": repositories}))
         began = datetime.now(UTC)
         run("ansible-playbook", "-i", "inventories/demo", "playbooks/restore.yml", "-e", f"@{variables}", env=ansible)
         whole = (datetime.now(UTC) - began).total_seconds()

@@ -49,20 +49,20 @@ def sizes() -> str:
     environment = NativeEnvironment(undefined=jinja2.StrictUndefined)
     defaults: dict[str, Any] = {}
     own: dict[str, Any] = {}
-    for role in ("mlflow", "postgres"):
+    for role in ("mlflow", "mlflow_postgres"):
         defaults |= yaml.safe_load((ROOT / "roles" / role / "defaults" / "main.yml").read_text())
         own |= yaml.safe_load((ROOT / "roles" / role / "vars" / "main.yml").read_text())
-    own["postgres_client_connections"] = yaml.safe_load((ROOT / "playbooks/vars/wiring.yml").read_text())[
-        "postgres_client_connections"
+    own["mlflow_postgres_client_connections"] = yaml.safe_load((ROOT / "playbooks/vars/wiring.yml").read_text())[
+        "mlflow_postgres_client_connections"
     ]
     names = {
         "workers": "__mlflow_workers",
-        "max_connections": "__postgres_max_connections",
-        "shared_buffers": "__postgres_shared_buffers_mb",
-        "effective_cache_size": "__postgres_effective_cache_mb",
-        "work_mem": "__postgres_work_mem_mb",
+        "max_connections": "__mlflow_postgres_max_connections",
+        "shared_buffers": "__mlflow_postgres_shared_buffers_mb",
+        "effective_cache_size": "__mlflow_postgres_effective_cache_mb",
+        "work_mem": "__mlflow_postgres_work_mem_mb",
     }
-    needed = ["postgres_client_connections", "__postgres_memory_mb", *names.values()]
+    needed = ["mlflow_postgres_client_connections", "__mlflow_postgres_memory_mb", *names.values()]
     rows = []
     for cores, gib in ((2, 4), (4, 8), (8, 32), (16, 64), (32, 256)):
         context: dict[str, Any] = defaults | {"ansible_facts": {"processor_vcpus": cores, "memtotal_mb": gib * 1024}}

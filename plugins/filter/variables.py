@@ -33,25 +33,25 @@ SECRET_NAME = re.compile(r"pass|secret|key|token|credential", re.IGNORECASE)
 HASHED_PLACEHOLDERS = ("replace-this-placeholder", "changeme", "change-me", "password")
 
 # Texts whose default is not empty and that may be empty all the same.
-MAY_BE_EMPTY = {"proxy_ca_local_path", "proxy_notify_unit"}
+MAY_BE_EMPTY = {"mlflow_proxy_ca_local_path", "mlflow_proxy_notify_unit"}
 # Paths on the controller, where an inventory's directory may have any name.
-ON_CONTROLLER = {"proxy_ca_local_path"}
+ON_CONTROLLER = {"mlflow_proxy_ca_local_path"}
 # Texts that each role looks at itself.
-OWN_RULES = {"mlflow_public_url", "proxy_public_url", "client_public_url"}
+OWN_RULES = {"mlflow_public_url", "mlflow_proxy_public_url", "mlflow_client_public_url"}
 # Lists whose entries have their order, and may come twice.
-MAY_REPEAT = {"backup_notify_command"}
+MAY_REPEAT = {"mlflow_backup_notify_command"}
 # Dictionaries of secrets and plain values side by side: none of their values is shown.
-HIDDEN = {"environment", "mlflow_settings", "postgres_wal_archive_settings"}
+HIDDEN = {"environment", "mlflow_settings", "mlflow_postgres_wal_archive_settings"}
 KEYS = {
     "mlflow_settings": (r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits and _, as of an environment variable"),
     "environment": (r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits and _, as of an environment variable"),
-    "postgres_settings": (
+    "mlflow_postgres_settings": (
         r"[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)?",
         "small letters, digits and _, as in postgresql.conf",
     ),
-    "postgres_wal_archive_settings": (r"[a-z][a-z0-9-]*", "small letters, digits and -, as in pgbackrest.conf"),
+    "mlflow_postgres_wal_archive_settings": (r"[a-z][a-z0-9-]*", "small letters, digits and -, as in pgbackrest.conf"),
 }
-ADDRESS_LISTS = {"mlflow_outbound_addresses", "proxy_ban_ignore"}
+ADDRESS_LISTS = {"mlflow_outbound_addresses", "mlflow_proxy_ban_ignore"}
 # systemd's own words for networks.
 NETWORK_WORDS = {"any", "localhost", "link-local", "multicast"}
 URL = re.compile(r"https?://([^/@\s]+@)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[!-~]*)?")
@@ -86,7 +86,7 @@ def name_problems(names: Iterable[str], specs: dict[str, Spec], wired: Mapping[s
             fix = f"Did you mean {meant}?" if meant else "Remove it; the README of each role lists the names."
             problems.append(f"{name} is an unknown variable. {fix}")
     for name in sorted(set(names) & set(wired)):
-        sources = sorted(set(re.findall(r"\b(?:mlflow|postgres)_\w+", str(wired[name]))) & settable)
+        sources = sorted(set(re.findall(r"\bmlflow_\w+", str(wired[name]))) & settable)
         problems.append(
             f"{name} would have no effect, because the playbook makes it itself: "
             + (f"set {' or '.join(sources)} instead." if sources else "remove it.")
@@ -98,8 +98,7 @@ def _meant(name: str, specs: dict[str, Spec], known: list[str]) -> str | None:
     """The known name that was meant; "" if it begins as ours do and is like none; None if it is somebody else's."""
     plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     prefix = plain.split("_", maxsplit=1)[0]
-    # client_… is too common a word to be ours alone.
-    ours = prefix in set(specs) - {"client"} or _distance(prefix, "mlflow") <= 2 < len(prefix)
+    ours = _distance(prefix, "mlflow") <= 2 < len(prefix)
     if plain in specs or name.startswith(("ansible_", "_", "vault_")) or (name.isupper() and plain not in known):
         return None
     nearest = min(known, key=lambda other: (_distance(plain, other), other))
@@ -134,8 +133,8 @@ def value_problems(values: Mapping[str, Any], specs: dict[str, Spec]) -> list[st
         specs: options of each role's argument spec, by role.
     """
     options = {name: option for role in specs.values() for name, option in role.items()}
-    if "proxy_users" in options:
-        options["mlflow_users"] = options["proxy_users"]
+    if "mlflow_proxy_users" in options:
+        options["mlflow_users"] = options["mlflow_proxy_users"]
     missing = [
         name for name, option in specs.get("mlflow", {}).items() if option.get("required") and name not in values
     ]
@@ -346,7 +345,7 @@ def _paths_apart(values: Mapping[str, Any], options: Spec) -> list[str]:
     """Two places that would be one, or parts of the host that would lie on the artifact volume."""
     names = [
         "mlflow_root_path", "mlflow_config_path", "mlflow_home_path", "mlflow_runtime_path",
-        "mlflow_pip_cache_path", "mlflow_volume_path", "backup_state_path", "postgres_wal_archive_path",
+        "mlflow_pip_cache_path", "mlflow_volume_path", "mlflow_backup_state_path", "mlflow_postgres_wal_archive_path",
     ]  # fmt: skip
     places = {name: str(values.get(name, options[name]["default"])) for name in names if name in options}
     given = set(places) & set(values)

@@ -65,7 +65,7 @@ def test_the_users_passphrase_is_the_key(host: Any) -> None:
 
 
 def test_further_settings_reach_the_process(host: Any) -> None:
-    """What mlflow_settings and postgres_settings say is what the running programs use."""
+    """What mlflow_settings and mlflow_postgres_settings say is what the running programs use."""
     settings = variables(host)
     pid = host.check_output("systemctl show --property MainPID --value %s.service", settings["mlflow_unit"])
     environment = host.file(f"/proc/{pid}/environ").content_string.split("\0")

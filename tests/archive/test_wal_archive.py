@@ -94,10 +94,10 @@ def test_another_password_replaces_nothing(host: Any) -> None:
     path = "/etc/pgbackrest/conf.d/password.conf"
     before = host.file(path).content_string
     done = run_playbook(
-        {"postgres_wal_archive_password": "another-password-of-some-length"}, arguments=("--tags", "postgres")
+        {"mlflow_postgres_wal_archive_password": "another-password-of-some-length"}, arguments=("--tags", "postgres")
     )
     assert done.returncode != 0
-    assert "postgres_wal_archive_password is not the one" in done.stdout
+    assert "mlflow_postgres_wal_archive_password is not the one" in done.stdout
     assert "another-password" not in done.stdout + done.stderr
     assert host.file(path).content_string == before
 

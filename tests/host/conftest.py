@@ -50,8 +50,8 @@ class Server:
     @property
     def ca(self) -> str:
         """The certificate that clients verify against: the CA's, or the user's own."""
-        own = self["proxy_tls_certificate_file"]
-        return own or str(self["proxy_ca_local_path"])
+        own = self["mlflow_proxy_tls_certificate_file"]
+        return own or str(self["mlflow_proxy_ca_local_path"])
 
     @property
     def login(self) -> tuple[str, str]:
@@ -79,7 +79,7 @@ class Server:
 def server(host: Any) -> Server:
     """The server under test."""
     settings: dict[str, Any] = {}
-    for role in ("postgres", "mlflow", "proxy"):
+    for role in ("mlflow_postgres", "mlflow", "mlflow_proxy"):
         defaults = yaml.safe_load((ROOT / "roles" / role / "defaults" / "main.yml").read_text())
         settings.update(defaults)
     variables = host.ansible.get_variables()
@@ -87,7 +87,7 @@ def server(host: Any) -> Server:
     directory = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
     if directory.name != "inventory":
         directory = directory / "inventory"
-    settings["proxy_ca_local_path"] = str(directory / "client" / f"{name}-ca.crt")
+    settings["mlflow_proxy_ca_local_path"] = str(directory / "client" / f"{name}-ca.crt")
     settings.update({key: value for key, value in variables.items() if not key.startswith("ansible_")})
     return Server(name, settings)
 

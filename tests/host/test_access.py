@@ -69,7 +69,7 @@ def test_token_is_the_same_login_in_other_words(server: Any, stranger: Any) -> N
 def test_plain_http_is_redirected_to_the_public_url(server: Any, stranger: Any) -> None:
     """Plain HTTP answers with the public URL whatever the client wrote, and with nothing else."""
     address = urlsplit(server.url).hostname
-    port = server["proxy_http_port"]
+    port = server["mlflow_proxy_http_port"]
     answer = stranger.get(f"http://{address}:{port}/a?b=c", allow_redirects=False)
     assert (answer.status_code, answer.headers["Location"]) == (308, server.origin + "/a?b=c")
     with pytest.raises(requests.ConnectionError):
@@ -95,7 +95,7 @@ def test_browser_headers(server: Any, http: Any) -> None:
     raw = http.get(server.url + "/").raw.headers
     assert raw.getlist("Strict-Transport-Security") == ["max-age=31536000"]
     assert raw.getlist("X-Content-Type-Options") == ["nosniff"]
-    sites = server["proxy_frame_ancestors"]
+    sites = server["mlflow_proxy_frame_ancestors"]
     assert raw.getlist("Content-Security-Policy") == [" ".join(["frame-ancestors 'self'", *sites])]
     assert raw.getlist("X-Frame-Options") == ([] if sites else ["SAMEORIGIN"])
     assert raw["Server"] == "nginx"

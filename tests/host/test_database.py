@@ -20,7 +20,9 @@ def test_pools_fit(server: Any, host: Any) -> None:
     one_of_each_that_leaves = 2
     processes = workers + server["mlflow_asgi_workers"] + one_of_each_that_leaves
     pool = server["mlflow_database_pool_size"] + server["mlflow_database_pool_overflow"]
-    assert int(setting(host, "max_connections")) == processes * 3 * pool + server["postgres_reserved_connections"]
+    assert (
+        int(setting(host, "max_connections")) == processes * 3 * pool + server["mlflow_postgres_reserved_connections"]
+    )
     main = host.check_output("systemctl show -p MainPID --value %s.service", server["mlflow_unit"])
     assert len(host.check_output(f"pgrep --parent {main}").split()) == workers
 
@@ -28,7 +30,7 @@ def test_pools_fit(server: Any, host: Any) -> None:
 def test_sized_from_the_host(server: Any, host: Any) -> None:
     """Shared buffers are a quarter of the planned share of this host's memory."""
     kib = int(host.check_output("awk '/^MemTotal/{print $2}' /proc/meminfo"))
-    planned = kib // 1024 * server["postgres_memory_percent"] // 100
+    planned = kib // 1024 * server["mlflow_postgres_memory_percent"] // 100
     buffers = int(
         host.check_output(
             "psql -U postgres -Atc \"SELECT setting::int * 8 / 1024 FROM pg_settings WHERE name = 'shared_buffers'\""
@@ -64,8 +66,8 @@ def test_the_database_goes_before_its_clients(server: Any, host: Any) -> None:
 
 
 def test_further_settings_win(server: Any, host: Any) -> None:
-    """postgres_settings are written last and win over the computed ones."""
-    for name, value in server["postgres_settings"].items():
+    """mlflow_postgres_settings are written last and win over the computed ones."""
+    for name, value in server["mlflow_postgres_settings"].items():
         assert setting(host, name) == value
 
 

@@ -45,7 +45,9 @@ def test_indexes_that_mlflow_lacks(server: Any, host: Any, in_mlflow: Any) -> No
     """They are there, and are made again before MLflow starts on a database that lacks them, such as a restored one."""
     psql = f"psql -U postgres {server['mlflow_database']} -Atc"
     listed = f"{psql} \"SELECT indexname FROM pg_indexes WHERE indexname ~ '^vm_'\""
-    wanted = in_mlflow("import json; from mlflow_host.database import indexes; print(json.dumps(list(indexes.INDEXES)))")
+    wanted = in_mlflow(
+        "import json; from mlflow_host.database import indexes; print(json.dumps(list(indexes.INDEXES)))"
+    )
     assert sorted(host.check_output(listed).split()) == sorted(wanted)
     host.check_output(f"{psql} 'DROP INDEX vm_runs_start_time'")
     host.check_output(f"systemctl restart {server.unit}-db-init.service {server.unit}.service")

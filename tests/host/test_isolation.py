@@ -23,7 +23,7 @@ def test_only_nginx_listens_on_a_network_address(server: Any, host: Any) -> None
         (int(line.split()[4].rsplit(":", 1)[1]), "".join(re.findall(r'\(\("([^"]+)"', line))) for line in lines
     }
     public = urlsplit(server.url).port or 443
-    assert listeners == {(public, "nginx"), (server["proxy_http_port"], "nginx")}
+    assert listeners == {(public, "nginx"), (server["mlflow_proxy_http_port"], "nginx")}
 
 
 @pytest.mark.parametrize("name", ["wsgi", "asgi"])
@@ -187,7 +187,7 @@ def secrets(server: Any, host: Any) -> list[str]:
     """Every secret of this host."""
     found: list[str] = host.check_output(f"cat {server['mlflow_config_path']}/secrets/*").split()
     # MLflow's three keys; each repository's password, and the credentials of its storage.
-    repositories = host.ansible.get_variables().get("backup_repositories", [{}])
+    repositories = host.ansible.get_variables().get("mlflow_backup_repositories", [{}])
     credentials = sum(len(repository.get("environment", {})) for repository in repositories)
     assert len(found) == 3 + len(repositories) + credentials
     # Credentials are NAME=value; the name of an account is no secret.

@@ -74,7 +74,7 @@ def test_an_outage_is_named_and_told_once(host: Any, server: Any, http: Any, tag
         assert "Traceback" not in done.stdout + done.stderr
         host.check_output(f"{look} && {look}")
         assert len(told(host, tag, subject)) == 1
-        state = server.settings.get("backup_state_path", "/var/lib/mlflow-backup")
+        state = server.settings.get("mlflow_backup_state_path", "/var/lib/mlflow-backup")
         metrics = host.check_output(f"cat {state}/metrics/mlflow-up.prom")
         assert ("mlflow_up 0.0" in metrics) == (what != "login")
     finally:

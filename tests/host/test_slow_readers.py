@@ -84,14 +84,14 @@ def test_answers_that_nobody_reads_are_bounded(
             stack.enter_context(connection)
         statuses = [status for _, status, _ in asked]
         # Each is longer than nginx keeps, so it holds a thread: half of a worker's at most.
-        allowed = min(server["proxy_unread_answers_mb"] // 8, max(server["mlflow_threads"] // 2, 1))
+        allowed = min(server["mlflow_proxy_unread_answers_mb"] // 8, max(server["mlflow_threads"] // 2, 1))
         assert set(statuses) == {200, 429}
         assert statuses.count(200) >= max(allowed - 1, 1)
         # On the way to the reader the kernel may take all of a search, which then holds nothing.
         assert statuses.count(200) <= allowed or kind == "search"
         for refusal in (said for _, status, said in asked if status == 429):
             assert json.loads(refusal)["error_code"] == "REQUEST_LIMIT_EXCEEDED"
-        assert int(host.check_output(HELD)) <= (server["proxy_unread_answers_mb"] + READERS) * MIB
+        assert int(host.check_output(HELD)) <= (server["mlflow_proxy_unread_answers_mb"] + READERS) * MIB
         for _ in range(20):
             assert http.get(f"{server.url}{REST}/experiments/get", params={"experiment_id": "0"}, timeout=20).ok
     # nginx sees a moment later that a reader is gone.
@@ -110,7 +110,7 @@ def one_answer(server: Any, host: Any) -> Iterator[None]:
     """An address may have as much unread as one long answer counts: how many there are at once depends on the threads."""
     file = f"/etc/nginx/{server.unit}/unread.conf"
     host.check_output(f"cp -p {file} /run/test-unread.conf")
-    host.check_output(f"sed -i 's/sum > {server['proxy_unread_answers_mb'] * MIB} /sum > {8 * MIB} /' {file}")
+    host.check_output(f"sed -i 's/sum > {server['mlflow_proxy_unread_answers_mb'] * MIB} /sum > {8 * MIB} /' {file}")
     host.check_output("nginx -t && systemctl reload nginx && sleep 1")
     yield
     host.check_output(f"cp -p /run/test-unread.conf {file} && systemctl reload nginx")

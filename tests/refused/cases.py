@@ -46,7 +46,7 @@ CASES: list[Case] = [
     # --- names of variables
     ("unknown variable", {"mlflow_verison": "3"}, ["mlflow_verison", "Did you mean mlflow_version?"]),
     ("misspelt prefix", {"mlfow_workers": 4}, ["mlfow_workers", "Did you mean mlflow_workers?"]),
-    ("wired", {"proxy_site": "other"}, ["proxy_site", "no effect", "set mlflow_unit"]),
+    ("wired", {"mlflow_proxy_site": "other"}, ["mlflow_proxy_site", "no effect", "set mlflow_unit"]),
     # --- placeholders; tests/unit/test_variables.py has the rest
     (
         "placeholder of the vault",
@@ -60,13 +60,13 @@ CASES: list[Case] = [
     ("weak", {"mlflow_users": [user(password="hunter2")]}, ["mlflow_users", "ada", "weak", "12 or more"]),
     (
         "rule",
-        {"proxy_access_rules": {"editor": ["runs/delete"]}},
-        ["proxy_access_rules", "runs/delete", "is no endpoint"],
+        {"mlflow_proxy_access_rules": {"editor": ["runs/delete"]}},
+        ["mlflow_proxy_access_rules", "runs/delete", "is no endpoint"],
     ),
     (
         "rule for no endpoint",
-        {"proxy_access_rules": {"editor": ["POST {api}/mlflow/runs/delet"]}},
-        ["proxy_access_rules", "runs/delet'", "did you mean 'POST {api}/mlflow/runs/delete'"],
+        {"mlflow_proxy_access_rules": {"editor": ["POST {api}/mlflow/runs/delet"]}},
+        ["mlflow_proxy_access_rules", "runs/delet'", "did you mean 'POST {api}/mlflow/runs/delete'"],
     ),
     ("no admin", {"mlflow_users": [user()]}, ["mlflow_users", "nobody is an admin", "role: admin"]),
     (
@@ -81,35 +81,39 @@ CASES: list[Case] = [
     ),
     (
         "frame",
-        {"proxy_frame_ancestors": ["portal.example.com"]},
-        ["proxy_frame_ancestors", "portal.example.com", "https://name"],
+        {"mlflow_proxy_frame_ancestors": ["portal.example.com"]},
+        ["mlflow_proxy_frame_ancestors", "portal.example.com", "https://name"],
     ),
-    ("connections", {"proxy_connections_per_address": 0}, ["proxy_connections_per_address", "is 0", "from 1 to 8192"]),
-    ("unread answers", {"proxy_unread_answers_mb": 7}, ["proxy_unread_answers_mb", "is 7", "from 8 to"]),
+    (
+        "connections",
+        {"mlflow_proxy_connections_per_address": 0},
+        ["mlflow_proxy_connections_per_address", "is 0", "from 1 to 8192"],
+    ),
+    ("unread answers", {"mlflow_proxy_unread_answers_mb": 7}, ["mlflow_proxy_unread_answers_mb", "is 7", "from 8 to"]),
     *(
         (f"origin {origin}", {"mlflow_allowed_origins": [origin]}, ["mlflow_allowed_origins", origin, "https://name"])
         for origin in ("http://a.example", "https://a.example/x", "null")
     ),
     (
         "sandbox",
-        {"proxy_sandbox_write_paths": ["var/cache site"]},
-        ["proxy_sandbox_write_paths", "var/cache site", "absolute path"],
+        {"mlflow_proxy_sandbox_write_paths": ["var/cache site"]},
+        ["mlflow_proxy_sandbox_write_paths", "var/cache site", "absolute path"],
     ),
     # --- client certificates
-    ("no CA", {"proxy_client_certificates": "required"}, ["proxy_client_ca_file", "''", "PEM file"]),
+    ("no CA", {"mlflow_proxy_client_certificates": "required"}, ["mlflow_proxy_client_ca_file", "''", "PEM file"]),
     (
         "CA is none",
-        {"proxy_client_certificates": "required", "proxy_client_ca_file": "{certificates}/no.pem"},
-        ["proxy_client_ca_file", "no.pem", "PEM"],
+        {"mlflow_proxy_client_certificates": "required", "mlflow_proxy_client_ca_file": "{certificates}/no.pem"},
+        ["mlflow_proxy_client_ca_file", "no.pem", "PEM"],
     ),
     (
         "ended revocation list",
         {
-            "proxy_client_certificates": "alternative",
-            "proxy_client_ca_file": "{certificates}/good.crt",
-            "proxy_client_crl_file": "{certificates}/ended.crl",
+            "mlflow_proxy_client_certificates": "alternative",
+            "mlflow_proxy_client_ca_file": "{certificates}/good.crt",
+            "mlflow_proxy_client_crl_file": "{certificates}/ended.crl",
         },
-        ["proxy_client_crl_file", "ended.crl", "Fetch a new one"],
+        ["mlflow_proxy_client_crl_file", "ended.crl", "Fetch a new one"],
     ),
     # --- the volume
     ("volume's group", {"mlflow_volume_group": "www-data"}, ["mlflow_volume_group", "www-data", "a group of its own"]),
@@ -139,49 +143,61 @@ CASES: list[Case] = [
     # --- recovery points
     (
         "same name",
-        {"backup_repositories": [repository(), repository(location="/srv/b")]},
-        ["backup_repositories", "each name once"],
+        {"mlflow_backup_repositories": [repository(), repository(location="/srv/b")]},
+        ["mlflow_backup_repositories", "each name once"],
     ),
     (
         "relative location",
-        {"backup_repositories": [repository(location="points")]},
-        ["backup_repositories", "points", "absolute path"],
+        {"mlflow_backup_repositories": [repository(location="points")]},
+        ["mlflow_backup_repositories", "points", "absolute path"],
     ),
     (
         "password in a location",
-        {"backup_repositories": [repository(location="rest:https://a:hunter2@b/")]},
-        ["backup_repositories", "holds a password", "RESTIC_REPOSITORY"],
+        {"mlflow_backup_repositories": [repository(location="rest:https://a:hunter2@b/")]},
+        ["mlflow_backup_repositories", "holds a password", "RESTIC_REPOSITORY"],
     ),
     (
         "points on the volume",
-        {"backup_repositories": [repository(location="/var/lib/mlflow/artifacts/points")]},
-        ["backup_repositories", "lies inside of what is backed up", "another disk"],
+        {"mlflow_backup_repositories": [repository(location="/var/lib/mlflow/artifacts/points")]},
+        ["mlflow_backup_repositories", "lies inside of what is backed up", "another disk"],
     ),
     (
         "weak repository password",
-        {"backup_repositories": [repository(password="hunter2")]},
-        ["backup_repositories", "shorter than 16", "leave it empty"],
+        {"mlflow_backup_repositories": [repository(password="hunter2")]},
+        ["mlflow_backup_repositories", "shorter than 16", "leave it empty"],
     ),
     (
         "schedule",
-        {"backup_schedule": "sometimes"},
-        ["backup_schedule is 'sometimes', which systemd does not understand. "],
+        {"mlflow_backup_schedule": "sometimes"},
+        ["mlflow_backup_schedule is 'sometimes', which systemd does not understand. "],
     ),
-    ("schedule of the past", {"backup_gc_schedule": "2020-01-01"}, ["backup_gc_schedule is '2020-01-01', which never"]),
-    ("URL to tell", {"backup_notify_url": "hooks.example.com/x"}, ["backup_notify_url", "hooks.example.com", "scheme"]),
-    ("program to tell", {"backup_notify_command": ["logger"]}, ["backup_notify_command", "logger", "absolute path"]),
+    (
+        "schedule of the past",
+        {"mlflow_backup_gc_schedule": "2020-01-01"},
+        ["mlflow_backup_gc_schedule is '2020-01-01', which never"],
+    ),
+    (
+        "URL to tell",
+        {"mlflow_backup_notify_url": "hooks.example.com/x"},
+        ["mlflow_backup_notify_url", "hooks.example.com", "scheme"],
+    ),
+    (
+        "program to tell",
+        {"mlflow_backup_notify_command": ["logger"]},
+        ["mlflow_backup_notify_command", "logger", "absolute path"],
+    ),
     (
         "one place twice",
-        {"backup_repositories": [repository(), repository(name="b", location="/srv/points/")]},
-        ["backup_repositories", "/srv/points", "location of its own"],
+        {"mlflow_backup_repositories": [repository(), repository(name="b", location="/srv/points/")]},
+        ["mlflow_backup_repositories", "/srv/points", "location of its own"],
     ),
     # Debian 12's restic reaches it.
     *(
         [
             (
                 "azure",
-                {"backup_repositories": [repository(location="azure:points:/")]},
-                ["backup_repositories", "azure:points:/", "Go by rclone"],
+                {"mlflow_backup_repositories": [repository(location="azure:points:/")]},
+                ["mlflow_backup_repositories", "azure:points:/", "Go by rclone"],
             )
         ]
         if os.environ.get("SUITE") == "trixie"
@@ -198,27 +214,27 @@ CASES: list[Case] = [
         for name, value, words in (
             ("mlflow_bulk_request_limit_mb", 999999999, "to 1024"),
             ("mlflow_transfer_least_rate_kb", 0, "from 1 to 1024"),
-            ("backup_memory_percent", 100, "from 10 to 90"),
+            ("mlflow_backup_memory_percent", 100, "from 10 to 90"),
             ("mlflow_statement_timeout_seconds", -1, "from 0 to 86400"),
         )
     ),
     ("root as user", {"mlflow_user": "root"}, ["mlflow_user", "root", "user of its own"]),
     (
         "archive path",
-        {"postgres_wal_archive_path": "wal"},
-        ["postgres_wal_archive_path", "'wal'", "absolute path"],
+        {"mlflow_postgres_wal_archive_path": "wal"},
+        ["mlflow_postgres_wal_archive_path", "'wal'", "absolute path"],
     ),
     (
         "weak archive password",
-        {"postgres_wal_archive_password": "hunter2"},
-        ["postgres_wal_archive_password", "7", "16 to 200"],
+        {"mlflow_postgres_wal_archive_password": "hunter2"},
+        ["mlflow_postgres_wal_archive_password", "7", "16 to 200"],
     ),
     (
         "archive setting twice",
-        {"postgres_wal_archive_settings": {"repo1-path": "/x"}},
-        ["postgres_wal_archive_settings", "repo1-path", "variables of their own"],
+        {"mlflow_postgres_wal_archive_settings": {"repo1-path": "/x"}},
+        ["mlflow_postgres_wal_archive_settings", "repo1-path", "variables of their own"],
     ),
-    ("database name", {"mlflow_database": "Bad-Name"}, ["postgres_database", "Bad-Name", "lower-case"]),
+    ("database name", {"mlflow_database": "Bad-Name"}, ["mlflow_postgres_database", "Bad-Name", "lower-case"]),
     ("weak key", {"mlflow_kek_passphrase": "short-kek"}, ["mlflow_kek_passphrase", "32 characters"]),
     # --- patches and settings of MLflow
     ("unknown patch", {"mlflow_patches": ["metricks"]}, ["mlflow_patches", "metricks", "use all, none", "metrics"]),
@@ -245,46 +261,58 @@ CASES: list[Case] = [
         ["mlflow_settings", "MLFLOW-LOGGING", "letters, digits and _"],
     ),
     # --- ports
-    ("one port twice", {"proxy_http_port": 443}, ["proxy_http_port", "443", "another port"]),
-    ("port held", {"proxy_http_port": 7777}, ["proxy_http_port", "7777", "python3", "stop that program"]),
+    ("one port twice", {"mlflow_proxy_http_port": 443}, ["mlflow_proxy_http_port", "443", "another port"]),
+    ("port held", {"mlflow_proxy_http_port": 7777}, ["mlflow_proxy_http_port", "7777", "python3", "stop that program"]),
     ("another instance", {"mlflow_unit": "second"}, ["mlflow_unit is 'second'", "'other'", "A host holds one"]),
     # --- certificates
     (
         "half a certificate",
-        {"proxy_tls_certificate_file": "{certificates}/good.crt"},
-        ["proxy_tls_key_file", "go together"],
+        {"mlflow_proxy_tls_certificate_file": "{certificates}/good.crt"},
+        ["mlflow_proxy_tls_key_file", "go together"],
     ),
     (
         "no such certificate",
-        {"proxy_tls_certificate_file": "/nowhere.crt", "proxy_tls_key_file": "/nowhere.key"},
-        ["proxy_tls_certificate_file", "/nowhere.crt", "PEM"],
+        {"mlflow_proxy_tls_certificate_file": "/nowhere.crt", "mlflow_proxy_tls_key_file": "/nowhere.key"},
+        ["mlflow_proxy_tls_certificate_file", "/nowhere.crt", "PEM"],
     ),
     (
         "other key",
-        {"proxy_tls_certificate_file": "{certificates}/good.crt", "proxy_tls_key_file": "{certificates}/other.key"},
-        ["proxy_tls_key_file", "other.key", "does not match"],
+        {
+            "mlflow_proxy_tls_certificate_file": "{certificates}/good.crt",
+            "mlflow_proxy_tls_key_file": "{certificates}/other.key",
+        },
+        ["mlflow_proxy_tls_key_file", "other.key", "does not match"],
     ),
     (
         "expired",
         {
-            "proxy_tls_certificate_file": "{certificates}/expired.crt",
-            "proxy_tls_key_file": "{certificates}/expired.key",
+            "mlflow_proxy_tls_certificate_file": "{certificates}/expired.crt",
+            "mlflow_proxy_tls_key_file": "{certificates}/expired.key",
         },
-        ["proxy_tls_certificate_file", "expired.crt", "give a valid one"],
+        ["mlflow_proxy_tls_certificate_file", "expired.crt", "give a valid one"],
     ),
     (
         "ends soon",
-        {"proxy_tls_certificate_file": "{certificates}/soon.crt", "proxy_tls_key_file": "{certificates}/soon.key"},
-        ["proxy_tls_certificate_file", "soon.crt", "less than a day"],
+        {
+            "mlflow_proxy_tls_certificate_file": "{certificates}/soon.crt",
+            "mlflow_proxy_tls_key_file": "{certificates}/soon.key",
+        },
+        ["mlflow_proxy_tls_certificate_file", "soon.crt", "less than a day"],
     ),
     (
         "other name",
-        {"proxy_tls_certificate_file": "{certificates}/other.crt", "proxy_tls_key_file": "{certificates}/other.key"},
-        ["proxy_tls_certificate_file", "other.example", "does not", "cover"],
+        {
+            "mlflow_proxy_tls_certificate_file": "{certificates}/other.crt",
+            "mlflow_proxy_tls_key_file": "{certificates}/other.key",
+        },
+        ["mlflow_proxy_tls_certificate_file", "other.example", "does not", "cover"],
     ),
     (
         "no PEM",
-        {"proxy_tls_certificate_file": "{certificates}/no.pem", "proxy_tls_key_file": "{certificates}/no.pem"},
-        ["proxy_tls_certificate_file", "no.pem", "PEM"],
+        {
+            "mlflow_proxy_tls_certificate_file": "{certificates}/no.pem",
+            "mlflow_proxy_tls_key_file": "{certificates}/no.pem",
+        },
+        ["mlflow_proxy_tls_certificate_file", "no.pem", "PEM"],
     ),
 ]

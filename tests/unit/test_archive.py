@@ -40,7 +40,7 @@ def test_other_words_are_refused(wanted: str, words: str) -> None:
 
 def test_without_an_archive_there_is_no_replay() -> None:
     """The variable that makes one is named."""
-    with pytest.raises(Refused, match="postgres_wal_archive"):
+    with pytest.raises(Refused, match="mlflow_postgres_wal_archive"):
         archive.target(SimpleNamespace(wal_archive=False), "point", "p", NOON)  # type: ignore[arg-type]
 
 

@@ -69,13 +69,13 @@ def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
         return environment.from_string(value).render(context)
 
     wired = {name: evaluate(value) for name, value in load(ROOT / "playbooks/vars/wiring.yml").items()}
-    for name in ("proxy_public_url", "proxy_users", "backup_public_url"):
+    for name in ("mlflow_proxy_public_url", "mlflow_proxy_users", "mlflow_backup_public_url"):
         wired.pop(name)
     assert wired == {name: defaults[name] for name in wired}
     # And what the other role reads is the same thing.
-    assert wired["postgres_system_users"] == [defaults["mlflow_user"]]
-    assert wired["postgres_database"] == defaults["mlflow_database"]
-    assert wired["proxy_wsgi_socket"] == defaults["mlflow_runtime_path"] + "/wsgi.sock"
+    assert wired["mlflow_postgres_system_users"] == [defaults["mlflow_user"]]
+    assert wired["mlflow_postgres_database"] == defaults["mlflow_database"]
+    assert wired["mlflow_proxy_wsgi_socket"] == defaults["mlflow_runtime_path"] + "/wsgi.sock"
 
 
 @pytest.mark.parametrize("wanted", [0, 5])
@@ -88,7 +88,7 @@ def test_pools_and_connections_follow_the_host(cores: int, mib: int, wanted: int
     own = load(ROOT / "roles" / "mlflow" / "vars" / "main.yml")["__mlflow_workers"]
     workers: Any = environment.from_string(own).render(context)
     assert workers == (wanted or max(min(cores, mib // 512, 16), 2))
-    wired = load(ROOT / "playbooks/vars/wiring.yml")["postgres_client_connections"]
+    wired = load(ROOT / "playbooks/vars/wiring.yml")["mlflow_postgres_client_connections"]
     pool = defaults["mlflow_database_pool_size"] + defaults["mlflow_database_pool_overflow"]
     connections: Any = environment.from_string(wired).render(context)
     assert connections == (workers + defaults["mlflow_asgi_workers"] + 2) * 3 * pool

@@ -39,13 +39,13 @@ def said(**values: Any) -> str:
         ("mlfow_wrokers", "mlflow_workers"),
         ("MLFLOW_WORKERS", "mlflow_workers"),
         ("mlflowworkers", "mlflow_workers"),
-        ("porxy_http_port", "proxy_http_port"),
-        ("backups_schedule", "backup_schedule"),
-        ("postgresql_settings", "postgres_settings"),
-        ("postgres_setings", "postgres_settings"),
+        ("mlflow_porxy_http_port", "mlflow_proxy_http_port"),
+        ("mlflow_backups_schedule", "mlflow_backup_schedule"),
+        ("mlflow_postgresql_settings", "mlflow_postgres_settings"),
+        ("mlflow_postgres_setings", "mlflow_postgres_settings"),
         ("mlfow_user", "mlflow_user"),
-        ("client_paht", "client_path"),
-        ("proxy_tls_certificate", "proxy_tls_certificate_file"),
+        ("mlflow_client_paht", "mlflow_client_path"),
+        ("mlflow_proxy_tls_certificate", "mlflow_proxy_tls_certificate_file"),
         ("mlflow_zzz", ""),
     ],
 )
@@ -72,7 +72,9 @@ def test_what_the_playbook_sets_itself_is_refused() -> None:
     for name in WIRED:
         (problem,) = name_problems([name], SPECS, WIRED, ["mlflow_users"])
         assert problem.startswith(f"{name} would have no effect")
-    assert "set mlflow_database instead" in name_problems(["postgres_database"], SPECS, WIRED, ["mlflow_users"])[0]
+    assert (
+        "set mlflow_database instead" in name_problems(["mlflow_postgres_database"], SPECS, WIRED, ["mlflow_users"])[0]
+    )
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS))
@@ -102,12 +104,16 @@ SECRETS = [
     {"mlflow_users": [{"name": "ada", "password": PLACEHOLDER}]},
     {"mlflow_users": [{"name": "ada", "password": "your-own-password"}]},
     {"mlflow_users": [{"name": "ada", "password_hash": sha512_crypt.using(rounds=5000).hash(PLACEHOLDER)}]},
-    {"backup_repositories": [{"name": "a", "location": "/srv/a", "password": PLACEHOLDER}]},
-    {"backup_repositories": [{"name": "a", "location": "s3:x", "environment": {"AWS_SECRET_ACCESS_KEY": "changeme"}}]},
-    {"postgres_wal_archive_settings": {"repo1-s3-key-secret": "<secret>"}},
+    {"mlflow_backup_repositories": [{"name": "a", "location": "/srv/a", "password": PLACEHOLDER}]},
+    {
+        "mlflow_backup_repositories": [
+            {"name": "a", "location": "s3:x", "environment": {"AWS_SECRET_ACCESS_KEY": "changeme"}}
+        ]
+    },
+    {"mlflow_postgres_wal_archive_settings": {"repo1-s3-key-secret": "<secret>"}},
     {"mlflow_settings": {"OPENAI_API_KEY": "put-your-key-here"}},
     {"mlflow_kek_passphrase": "ChangeMe" * 5},
-    {"backup_notify_url": "https://hooks.example.com/replace-me"},
+    {"mlflow_backup_notify_url": "https://hooks.example.com/replace-me"},
 ]
 
 
@@ -130,7 +136,12 @@ def test_real_secrets_pass() -> None:
     ):
         users = [{"name": "ada", "password": secret}]
         repositories = [{"name": "a", "location": "/srv/a", "password": secret}]
-        assert said(mlflow_users=users, backup_repositories=repositories, postgres_wal_archive_password=secret) == ""
+        assert (
+            said(
+                mlflow_users=users, mlflow_backup_repositories=repositories, mlflow_postgres_wal_archive_password=secret
+            )
+            == ""
+        )
     settings = {"MLFLOW_LOGGING_LEVEL": "none", "MLFLOW_X": "key", "MLFLOW_N": 3, "MLFLOW_B": True}
     assert said(mlflow_settings=settings) == ""
 
@@ -142,22 +153,22 @@ def test_real_secrets_pass() -> None:
         ({"mlflow_outbound_addresses": ["192.0.2.0/33"]}, "no address"),
         ({"mlflow_outbound_addresses": ["192.0.2.1", "192.0.2.1"]}, "2 times"),
         ({"mlflow_outbound_addresses": [""]}, "empty entry"),
-        ({"proxy_ban_ignore": ["office"]}, "no address"),
-        ({"backup_notify_url": "hooks.example.com/x"}, "scheme"),
-        ({"backup_notify_url": "ftp://hooks.example.com/x"}, "scheme"),
-        ({"backup_notify_url": "https://"}, "scheme"),
+        ({"mlflow_proxy_ban_ignore": ["office"]}, "no address"),
+        ({"mlflow_backup_notify_url": "hooks.example.com/x"}, "scheme"),
+        ({"mlflow_backup_notify_url": "ftp://hooks.example.com/x"}, "scheme"),
+        ({"mlflow_backup_notify_url": "https://"}, "scheme"),
         ({"mlflow_pip_index_url": "packages.example.com"}, "scheme"),
-        ({"backup_notify_mail": "operator"}, "mail address"),
-        ({"backup_notify_mail": "a@b.c, d@e.f"}, "mail address"),
+        ({"mlflow_backup_notify_mail": "operator"}, "mail address"),
+        ({"mlflow_backup_notify_mail": "a@b.c, d@e.f"}, "mail address"),
         ({"mlflow_root_path": "opt/mlflow"}, "absolute path"),
         ({"mlflow_root_path": "/opt/ml flow"}, "absolute path"),
         ({"mlflow_root_path": "/opt/../etc"}, "absolute path"),
-        ({"backup_state_path": "/opt/x/"}, "absolute path"),
+        ({"mlflow_backup_state_path": "/opt/x/"}, "absolute path"),
         ({"mlflow_config_path": "/home/ada/mlflow"}, "sandboxes"),
         ({"mlflow_config_path": "/etc/nginx"}, "belongs to the system"),
         ({"mlflow_root_path": "/usr/lib"}, "belongs to the system"),
         ({"mlflow_root_path": "/etc/mlflow"}, "both"),
-        ({"backup_state_path": "/var/lib/mlflow/artifacts/state"}, "artifact volume"),
+        ({"mlflow_backup_state_path": "/var/lib/mlflow/artifacts/state"}, "artifact volume"),
         ({"mlflow_runtime_path": "/run/" + "x" * 90}, "80 or fewer"),
         ({"mlflow_unit": ""}, "empty"),
         ({"mlflow_user": " mlflow"}, "spaces"),
@@ -165,10 +176,10 @@ def test_real_secrets_pass() -> None:
         ({"mlflow_settings": {"A B": "x"}}, "environment variable"),
         ({"mlflow_settings": {"A": ["x"]}}, "one text"),
         ({"mlflow_settings": {"A": "x\nB=y"}}, "control character"),
-        ({"postgres_settings": {"work-mem": "5MB"}}, "postgresql.conf"),
-        ({"backup_repositories": [{"name": "a"}]}, "no location"),
-        ({"backup_repositories": [{"name": "a", "location": "/srv/a", "pasword": "x"}]}, "use password"),
-        ({"backup_repositories": ["/srv/a"]}, "names and values"),
+        ({"mlflow_postgres_settings": {"work-mem": "5MB"}}, "postgresql.conf"),
+        ({"mlflow_backup_repositories": [{"name": "a"}]}, "no location"),
+        ({"mlflow_backup_repositories": [{"name": "a", "location": "/srv/a", "pasword": "x"}]}, "use password"),
+        ({"mlflow_backup_repositories": ["/srv/a"]}, "names and values"),
         ({"mlflow_version": 3.1}, "in quotes"),
         ({"mlflow_kek_passphrase": "a" * 40}, "weak"),
     ],
@@ -185,8 +196,8 @@ def test_good_values_pass() -> None:
     """So the cases above fail for their own reason."""
     assert said(
         mlflow_outbound_addresses=["192.0.2.20", "192.0.2.0/24", "2001:db8::/32", "localhost"],
-        backup_notify_url="https://hooks.example.com/a?b=c",
-        backup_notify_command=["/usr/bin/logger", "-t", "-t"],
+        mlflow_backup_notify_url="https://hooks.example.com/a?b=c",
+        mlflow_backup_notify_command=["/usr/bin/logger", "-t", "-t"],
         mlflow_workers="4",
         mlflow_pip_proxy="http://user:secret@192.0.2.10:3128",
         mlflow_runtime_path="/run/tracking",
@@ -242,7 +253,7 @@ def test_rules_fit_the_release() -> None:
     for wrong in ("GET {api}/mlflow/runs/delete", "POST /api/2.0/mlflow/runs/delete", "POST {api}/mlflow/runs/erase"):
         assert wrong in rule_problems({"editor": [wrong]}, endpoints)[0]
     assert rule_problems({"editor": ["GET /x"]}, []) == []
-    rules = yaml.safe_load((ROOT / "roles/proxy/files/access-rules.yml").read_text())
+    rules = yaml.safe_load((ROOT / "roles/mlflow_proxy/files/access-rules.yml").read_text())
     assert rule_problems(rules, endpoints) == []
 
 

@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-# What nginx looks for: roles/proxy, nginx/serving.lua.
+# What nginx looks for: roles/mlflow_proxy, nginx/serving.lua.
 READY = "ready"
 # While it exists nginx may read and write artifacts itself.
 VOLUME_IS_RIGHT = "volume-is-right"

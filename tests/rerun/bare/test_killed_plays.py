@@ -76,7 +76,11 @@ def test_timers_follow_their_variables(host: Any) -> None:
 
     assert "mlflow-gc.timer" not in timers()
     only = ("--tags", "backup")
-    change = {"backup_gc_enabled": True, "backup_drill_schedule": "*-*-* 23:00:00", "backup_random_delay": 0}
+    change = {
+        "mlflow_backup_gc_enabled": True,
+        "mlflow_backup_drill_schedule": "*-*-* 23:00:00",
+        "mlflow_backup_random_delay": 0,
+    }
     done = run_playbook(change, only)
     assert done.returncode == 0, done.stdout[-4000:]
     assert "mlflow-gc.timer" in timers()

@@ -16,7 +16,7 @@ def test_a_wrong_repository_password_replaces_nothing(host: Any) -> None:
     host.check_output("mlflowctl create-repository local")
     before = host.file(SECRET).content_string
     change = {
-        "backup_repositories": [
+        "mlflow_backup_repositories": [
             {"name": "local", "location": "/var/backups/mlflow", "password": "another-password-of-some-length"}
         ]
     }

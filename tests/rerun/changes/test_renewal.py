@@ -16,8 +16,8 @@ from tests.hosts.playbook import run_playbook
 NAME = "mlflow.test"
 VARIABLES = {
     "mlflow_public_url": f"https://{NAME}",
-    "proxy_acme_directory_url": "https://acme.test:14000/dir",
-    "proxy_acme_ca_bundle": "/srv/acme/cert.pem",
+    "mlflow_proxy_acme_directory_url": "https://acme.test:14000/dir",
+    "mlflow_proxy_acme_ca_bundle": "/srv/acme/cert.pem",
 }
 SERVER = """
 set -e
@@ -94,7 +94,7 @@ def test_an_acme_server_that_is_away_is_named(host: Any) -> None:
     """The play fails and says what certbot says; nginx goes on."""
     before = served(host)
     away = VARIABLES | {
-        "proxy_acme_directory_url": "https://acme.test:14009/dir",
+        "mlflow_proxy_acme_directory_url": "https://acme.test:14009/dir",
         "mlflow_public_url": "https://acme.test",
     }
     done = run_playbook(away, ("--tags", "proxy"))

@@ -14,8 +14,11 @@ from tests.hosts.playbook import ask, run_playbook
 
 CERTIFICATES = Path(os.environ["CERTIFICATES"])
 GOOD = ("ada", "correct-horse-battery")
-REQUIRED = {"proxy_client_certificates": "required", "proxy_client_ca_file": str(CERTIFICATES / "clients-ca.crt")}
-REVOKED = REQUIRED | {"proxy_client_crl_file": str(CERTIFICATES / "clients.crl")}
+REQUIRED = {
+    "mlflow_proxy_client_certificates": "required",
+    "mlflow_proxy_client_ca_file": str(CERTIFICATES / "clients-ca.crt"),
+}
+REVOKED = REQUIRED | {"mlflow_proxy_client_crl_file": str(CERTIFICATES / "clients.crl")}
 
 
 class Client:

@@ -163,7 +163,9 @@ def check(config: configuration.Config, output: Output, full: bool) -> None:
 
 
 @command(main)
-@click.option("--older-than", metavar="AGE", help="Deleted so long ago: 30d, 12h; backup_gc_older_than if not given.")
+@click.option(
+    "--older-than", metavar="AGE", help="Deleted so long ago: 30d, 12h; mlflow_backup_gc_older_than if not given."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 def gc(config: configuration.Config, output: Output, older_than: str | None, dry_run: bool) -> int:
     """Remove for good what users have deleted. There is no way back but an older point."""

@@ -20,9 +20,9 @@ SETTINGS = {
 VARIABLES = {
     "mlflow_outbound_addresses": ["127.0.0.0/8"],
     "mlflow_settings": SETTINGS,
-    "proxy_ban_enabled": True,
-    "proxy_ban_failures": 5,
-    "proxy_artifact_fast_path": False,
+    "mlflow_proxy_ban_enabled": True,
+    "mlflow_proxy_ban_failures": 5,
+    "mlflow_proxy_artifact_fast_path": False,
 }
 # So much is for the second nginx to write.
 CONTENT = b"x" * 2_000_000

@@ -72,6 +72,6 @@ def _try(command: list[str], config: Config, forgive: Callable[[str], bool] = la
     if done.returncode and (words or not done.stderr):
         said = " ".join(words)[-500:] or f"{command[0]} ended with {done.returncode}"
         raise ControlError(
-            f"backup_snapshot is {config.snapshot!r}, and {config.volume_path} cannot do that: {said}. "
+            f"mlflow_backup_snapshot is {config.snapshot!r}, and {config.volume_path} cannot do that: {said}. "
             "Set it to none, or move the volume to btrfs or XFS"
         )

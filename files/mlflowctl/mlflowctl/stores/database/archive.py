@@ -88,7 +88,7 @@ def target(config: Config, wanted: str, point: str, taken: datetime) -> Target:
         Refused: there is no archive, or it is no time.
     """
     if not config.wal_archive:
-        raise Refused("--database-at needs a WAL archive (postgres_wal_archive): this host keeps none")
+        raise Refused("--database-at needs a WAL archive (mlflow_postgres_wal_archive): this host keeps none")
     return Target(taken, restore_point(point)) if wanted == "point" else Target(moment(wanted))
 
 
@@ -166,7 +166,7 @@ def base_backup(config: Config, say: Any) -> dict[str, Any]:
         ControlError: it failed; older base backups stay.
     """
     if not config.wal_archive:
-        raise ControlError("this host keeps no WAL archive: set postgres_wal_archive and run the playbook")
+        raise ControlError("this host keeps no WAL archive: set mlflow_postgres_wal_archive and run the playbook")
     started = time.monotonic()
     with lock.exclusive(config.state_path, "base backup"):
         try:
