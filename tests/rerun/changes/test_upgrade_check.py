@@ -121,7 +121,8 @@ def test_a_release_of_the_same_schema_is_switched_to_and_back(host: Any, another
         assert release not in before or not variables
         assert process not in before
         assert ask(host, "ada", "correct-horse-battery").json()["ready"]
-        assert "changed=0 " in run_playbook(variables, only).stdout
+        if variables:
+            assert "changed=0 " in run_playbook(variables, only).stdout
     assert host.check_output(look).splitlines()[0] == before.splitlines()[0]
 
 
