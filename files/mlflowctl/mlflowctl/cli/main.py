@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from mlflowctl import __doc__ as about
+from mlflowctl import __version__
 from mlflowctl.cli import access
 from mlflowctl.cli.console import Output, command, unexpected
 from mlflowctl.core import config as configuration
@@ -43,6 +44,7 @@ Exit codes, of every command:
 
 
 @click.group(help=about, epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(version)s")
 def main() -> None:
     """The group of all commands."""
     os.umask(0o077)

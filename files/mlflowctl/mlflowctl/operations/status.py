@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlflowctl import __version__
 from mlflowctl.access import certificates, declared
 from mlflowctl.core import looks
 from mlflowctl.core.config import Config
@@ -38,6 +39,7 @@ def facts(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
         "warnings": [finding.problem for finding in warned],
         "free_bytes": health.room(config),
         "patches_off": patches.off(config),
+        "version": __version__,
         **recorded,
     }
 
