@@ -213,7 +213,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    with tempfile.TemporaryDirectory() as folder:
+    # Programs may run from there, which /tmp of a hardened host forbids.
+    with tempfile.TemporaryDirectory(dir=module.tmpdir) as folder:
         try:
             module.exit_json(changed=False, **read(module.params, folder))
         except Unknown as error:
