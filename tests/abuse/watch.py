@@ -47,12 +47,14 @@ while not select.select([sys.stdin], [], [], 0.5)[0]:
 print(json.dumps(most))
 """
 TEMPORARY = ["/var/lib/nginx/", "/tmp/", "/var/tmp/"]
-# Where the server may write: its volume, its database, its logs, its points, its users and tokens, and what is
-# compiled of them. systemd, logrotate and apt, which looks for updates, note when they did something.
+# Where the server may write: its volume, its database, its logs, its points, its users and tokens, what is compiled
+# of them, and what its timers measured and reported. systemd, logrotate and apt, which looks for updates, note when
+# they did something.
 PLACES = [
     *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/lib/postgresql", "/var/lib/systemd"),
     *("/var/backups", "/var/cache", "/var/lib/nginx", "/etc/*/access", "/var/lib/*-proxy/logins*"),
-    *("/var/lib/*-proxy/entries", "/var/lib/logrotate", "/var/lib/apt", "/var/lib/dpkg/lock*"),
+    *("/var/lib/*-proxy/entries", "/var/lib/*-backup/metrics", "/var/lib/*-backup/told.json"),
+    *("/var/lib/logrotate", "/var/lib/apt", "/var/lib/dpkg/lock*"),
 ]
 # What gunicorn, the kernel, systemd and nginx say when a process was lost.
 LOST = re.compile(

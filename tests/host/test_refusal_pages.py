@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +11,7 @@ import pytest
 import requests
 
 from tests.hosts.artifacts import API
-from tests.hosts.ready import wait_until_ready
+from tests.hosts.ready import wait_for, wait_until_ready
 
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
 # nginx asks another worker what changes nothing; this, nobody may repeat.
@@ -35,6 +34,7 @@ def _locked(server: Any, host: Any, http: Any) -> Iterator[None]:
     sql = "BEGIN; LOCK TABLE experiments; SELECT pg_sleep(60)"
     host.check_output(f"systemd-run --collect --unit={unit} psql -U postgres -d {server['mlflow_database']} -c '{sql}'")
     try:
+        wait_for(lambda: counts(host, "pg_stat_activity WHERE wait_event = 'PgSleep'"), "the table is not locked")
         yield
     finally:
         query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
@@ -48,25 +48,21 @@ def workers(server: Any, host: Any) -> list[str]:
     return str(host.check_output(f"pgrep --parent {main}")).split()
 
 
-def waits_for_the_lock(server: Any, host: Any) -> bool:
-    """Whether MLflow works on a request."""
-    query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{server['mlflow_database']}' AND wait_event = 'relation'"
-    return int(host.check_output(f'psql -U postgres -Atc "{query}"')) > 0
+def counts(host: Any, what: str) -> int:
+    """Rows of one of PostgreSQL's own views."""
+    return int(host.check_output(f'psql -U postgres -Atc "SELECT count(*) FROM {what}"'))
 
 
 @pytest.mark.usefixtures("_locked")
 @pytest.mark.parametrize("headers", [{}, PAGE], ids=["client", "browser"])
 def test_mlflow_dies_over_a_request(server: Any, host: Any, http: Any, headers: dict[str, str]) -> None:
     """nginx's 502 is a 503 to clients, which do not repeat it by themselves if it creates something."""
-    killed = workers(server, host)
     with ThreadPoolExecutor() as pool:
         head = {"Accept": "*/*"} | headers
         asked = pool.submit(http.post, server.url + CREATE, json={"experiment_id": "0"}, headers=head, timeout=60)
-        for _ in range(100):
-            if waits_for_the_lock(server, host):
-                break
-            time.sleep(0.1)
-        host.check_output(f"kill -9 {' '.join(killed)}")
+        waits = f"pg_stat_activity WHERE datname = '{server['mlflow_database']}' AND wait_event = 'relation'"
+        wait_for(lambda: counts(host, waits), "no request waits for the lock")
+        host.check_output(f"kill -9 {' '.join(workers(server, host))}")
         answer = asked.result()
     says(answer, 503, "TEMPORARILY_UNAVAILABLE")
     assert int(answer.headers["Retry-After"]) > 0

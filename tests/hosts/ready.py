@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 
@@ -13,3 +14,15 @@ def wait_until_ready(http: Any, server: Any) -> None:
             return
         time.sleep(0.5)
     raise AssertionError("MLflow does not come back")
+
+
+def wait_for(condition: Callable[[], Any], otherwise: str, seconds: float = 30) -> None:
+    """Return as soon as a condition holds.
+
+    Raises:
+        AssertionError: With what is the matter ``otherwise``, after so many seconds.
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.1)

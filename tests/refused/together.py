@@ -51,8 +51,11 @@ def refuse(given: dict[str, Any], cases: list[Case], certificates: Path) -> tupl
     done = run_playbook(environment=ENVIRONMENT | {"MOLECULE_INVENTORY_FILE": str(file)}, playbook=PLAYBOOK)
     printed = done.stdout + done.stderr
     told: dict[str, str] = {}
-    for found in FAILED.finditer(done.stdout + "\n"):
-        # A message is printed as YAML.
-        words = " ".join(found[0].split()).replace("''", "'")
-        told[found["host"]] = f"{told.get(found['host'], '')}{words}\n"
+    for task in re.split(r"^(?=TASK )", done.stdout + "\n", flags=re.MULTILINE):
+        # Where the value is a secret the task's name alone says what is wrong.
+        name_of_task = task.partition("\n")[0]
+        for found in FAILED.finditer(task):
+            # A message is printed as YAML.
+            words = " ".join(f"{name_of_task} {found[0]}".split()).replace("''", "'")
+            told[found["host"]] = f"{told.get(found['host'], '')}{words}\n"
     return told, printed

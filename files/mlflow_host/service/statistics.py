@@ -6,9 +6,9 @@ other, and a search of 50 ms took minutes, by nested loops over all of a table. 
 setting of the planner closes that for all combinations of counted and uncounted tables, so a
 search has stale tables counted before it is planned.
 
-A look costs about a millisecond, and is made by one search in a tenth of a second. Counting a table
-takes 10 to 300 ms whatever its size, because PostgreSQL takes a sample; a table is not counted
-again within five seconds.
+A look is one query of the catalogue, made by one search in a tenth of a second. Counting a table
+takes no longer when it is large, because PostgreSQL takes a sample; a table is not counted again
+within five seconds.
 
 Source: PostgreSQL, ``pg_class`` (``reltuples``, ``relpages``), ``ANALYZE``, "The Cumulative Statistics System".
 """
