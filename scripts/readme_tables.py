@@ -65,7 +65,8 @@ def sizes() -> str:
     needed = ["mlflow_postgres_client_connections", "__mlflow_postgres_memory_mb", *names.values()]
     rows = []
     for cores, gib in ((2, 4), (4, 8), (8, 32), (16, 64), (32, 256)):
-        context: dict[str, Any] = defaults | {"ansible_facts": {"processor_vcpus": cores, "memtotal_mb": gib * 1024}}
+        facts = {"processor_vcpus": cores, "memtotal_mb": gib * 1024}
+        context: dict[str, Any] = defaults | {"ansible_facts": facts, "__wiring_node": facts}
         for name in needed:
             context[name] = environment.from_string(own[name]).render(context)
         cells = [f"{context[name]:,}" + (" MiB" if name.endswith("_mb") else "") for name in names.values()]

@@ -123,7 +123,7 @@ def test_a_missing_variable_is_named(prepared: Any, tmp_path: Path, missing: str
         for key, value in given.items()
         if key.startswith(("mlflow_", "ansible_connection", "ansible_user")) and key != missing
     }
-    groups: dict[str, Any] = {group: {"hosts": {name: {}}} for group in ("mlflow_db", "mlflow_app", "mlflow_proxy")}
+    groups: dict[str, Any] = {group: {"hosts": {name: {}}} for group in ("mlflow_db", "mlflow_nodes")}
     inventory = tmp_path / "hosts.json"
     inventory.write_text(json.dumps({"all": {"vars": kept, "children": groups}}))
     done = run_playbook(arguments=("--tags", "check"), environment={"MOLECULE_INVENTORY_FILE": str(inventory)})
@@ -133,22 +133,28 @@ def test_a_missing_variable_is_named(prepared: Any, tmp_path: Path, missing: str
 
 
 @pytest.mark.parametrize(
-    ("hosts", "words"),
+    ("layout", "words"),
     [
-        (("db1", "app1", "proxy1"), ["mlflow_db db1, mlflow_app app1, mlflow_proxy proxy1", "put the same name"]),
-        (("one", "one", "two"), ["mlflow_proxy two", "put the same name"]),
-        (("one", "one", ""), ["mlflow_proxy has 0 hosts"]),
+        ({"mlflow_db": ["db1"], "mlflow_nodes": ["node1"]}, ["mlflow_db db1, mlflow_nodes node1", "put the same name"]),
+        ({"mlflow_db": ["one", "two"], "mlflow_nodes": ["one"]}, ["mlflow_db has 2 hosts", "exactly one"]),
+        ({"mlflow_db": ["one"], "mlflow_nodes": ["one", "two"]}, ["mlflow_nodes has 2 hosts", "exactly one"]),
+        ({"mlflow_db": ["one"], "mlflow_nodes": []}, ["mlflow_nodes has 0 hosts"]),
+        (
+            {"mlflow_db": ["one"], "mlflow_app": ["one"], "mlflow_proxy": ["one"]},
+            ["mlflow_app is not known", "mlflow_proxy is not known"],
+        ),
+        (
+            {"mlflow_db": ["one"], "mlflow_nodes": ["one"], "mlflow_app": ["two"]},
+            ["mlflow_app is not known", "into mlflow_nodes"],
+        ),
     ],
-    ids=["three", "two", "none"],
+    ids=["two hosts", "two databases", "two nodes", "none", "old groups", "an old group"],
 )
-def test_other_layouts_are_refused(tmp_path: Path, hosts: tuple[str, ...], words: list[str]) -> None:
+def test_other_layouts_are_refused(tmp_path: Path, layout: dict[str, list[str]], words: list[str]) -> None:
     """Before the first connection: no host of these exists."""
-    groups = ("mlflow_db", "mlflow_app", "mlflow_proxy")
-    layout: dict[str, Any] = {
-        group: {"hosts": {name: {}} if name else {}} for group, name in zip(groups, hosts, strict=True)
-    }
+    children = {group: {"hosts": {name: {} for name in names}} for group, names in layout.items()}
     inventory = tmp_path / "hosts.json"
-    inventory.write_text(json.dumps({"all": {"vars": {"mlflow_public_url": "https://a.example"}, "children": layout}}))
+    inventory.write_text(json.dumps({"all": {"vars": {"mlflow_public_url": "https://a.example"}, "children": children}}))
     done = run_playbook(arguments=("--tags", "check"), environment={"MOLECULE_INVENTORY_FILE": str(inventory)})
     said = re.sub(r"\s+", " ", done.stdout + done.stderr)
     assert done.returncode != 0

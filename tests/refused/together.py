@@ -10,7 +10,7 @@ from typing import Any
 from tests.hosts.playbook import run_playbook
 from tests.refused.cases import Case
 
-GROUPS = ("mlflow_db", "mlflow_app", "mlflow_proxy")
+GROUPS = ("mlflow_db", "mlflow_nodes")
 # Several hosts in a group are refused by site.yml before this.
 PLAYBOOK = "playbooks/check.yml"
 # Without it the first refusal would end the run for all.

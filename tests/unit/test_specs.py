@@ -58,9 +58,7 @@ def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
     environment = NativeEnvironment(undefined=jinja2.StrictUndefined)
     context = {
         "mlflow_public_url": "https://mlflow.example.com",
-        "groups": {"mlflow_app": ["a"]},
-        "hostvars": {"a": {}},
-        "ansible_facts": {"processor_vcpus": 2, "memtotal_mb": 4096},
+        "__wiring_node": {"processor_vcpus": 2, "memtotal_mb": 4096},
     }
 
     def evaluate(value: Any) -> Any:
@@ -68,7 +66,8 @@ def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
             return [evaluate(item) for item in value]
         return environment.from_string(value).render(context)
 
-    wired = {name: evaluate(value) for name, value in load(ROOT / "playbooks/vars/wiring.yml").items()}
+    wiring = load(ROOT / "playbooks/vars/wiring.yml")
+    wired = {name: evaluate(value) for name, value in wiring.items() if not name.startswith("__")}
     for name in ("mlflow_proxy_public_url", "mlflow_proxy_users", "mlflow_backup_public_url"):
         wired.pop(name)
     assert wired == {name: defaults[name] for name in wired}
@@ -86,11 +85,13 @@ def test_pools_and_connections_follow_the_host(cores: int, mib: int, wanted: int
     environment = NativeEnvironment(undefined=jinja2.StrictUndefined)
     context = defaults | {"ansible_facts": {"processor_vcpus": cores, "memtotal_mb": mib}}
     own = load(ROOT / "roles" / "mlflow" / "vars" / "main.yml")["__mlflow_workers"]
+    # Of the node, wherever the database is.
+    context["__wiring_node"] = context["ansible_facts"]
     workers: Any = environment.from_string(own).render(context)
     assert workers == (wanted or max(min(cores, mib // 512, 16), 2))
     wired = load(ROOT / "playbooks/vars/wiring.yml")["mlflow_postgres_client_connections"]
     pool = defaults["mlflow_database_pool_size"] + defaults["mlflow_database_pool_overflow"]
-    connections: Any = environment.from_string(wired).render(context)
+    connections: Any = environment.from_string(wired).render(context | {"ansible_facts": {}})
     assert connections == (workers + defaults["mlflow_asgi_workers"] + 2) * 3 * pool
 
 
