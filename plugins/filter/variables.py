@@ -37,7 +37,7 @@ MAY_BE_EMPTY = {"mlflow_proxy_ca_local_path", "mlflow_proxy_notify_unit"}
 # Paths on the controller, where an inventory's directory may have any name.
 ON_CONTROLLER = {"mlflow_proxy_ca_local_path"}
 # Texts that each role looks at itself.
-OWN_RULES = {"mlflow_public_url", "mlflow_proxy_public_url", "mlflow_client_public_url"}
+OWN_RULES = {"mlflow_public_url", "mlflow_client_public_url"}
 # Lists whose entries have their order, and may come twice.
 MAY_REPEAT = {"mlflow_backup_notify_command"}
 # Dictionaries of secrets and plain values side by side: none of their values is shown.
@@ -80,7 +80,7 @@ def name_problems(names: Iterable[str], specs: dict[str, Spec], wired: Mapping[s
     free = [name for name in known if name not in wired]
     settable = {name for options in specs.values() for name in options} - set(wired) | {"mlflow_users"}
     problems = []
-    for name in sorted(set(names) - set(known)):
+    for name in sorted(set(names) - set(known) - set(wired)):
         meant = _meant(name, specs, free)
         if meant is not None:
             fix = f"Did you mean {meant}?" if meant else "Remove it; the README of each role lists the names."

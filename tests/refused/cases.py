@@ -46,7 +46,7 @@ CASES: list[Case] = [
     # --- names of variables
     ("unknown variable", {"mlflow_verison": "3"}, ["mlflow_verison", "Did you mean mlflow_version?"]),
     ("misspelt prefix", {"mlfow_workers": 4}, ["mlfow_workers", "Did you mean mlflow_workers?"]),
-    ("wired", {"mlflow_proxy_site": "other"}, ["mlflow_proxy_site", "no effect", "set mlflow_unit"]),
+    ("wired", {"mlflow_proxy_access_path": "/other"}, ["mlflow_proxy_access_path", "no effect", "set mlflow_config_path"]),
     # --- placeholders; tests/unit/test_variables.py has the rest
     (
         "placeholder of the vault",

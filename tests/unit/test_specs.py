@@ -56,20 +56,24 @@ def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
     for role in ROLES:
         defaults.update(load(role / "defaults" / "main.yml"))
     environment = NativeEnvironment(undefined=jinja2.StrictUndefined)
-    context = {
-        "mlflow_public_url": "https://mlflow.example.com",
+    context: dict[str, Any] = {
+        "mlflow_public_url": "https://localhost",
         "__wiring_node": {"processor_vcpus": 2, "memtotal_mb": 4096},
     }
 
     def evaluate(value: Any) -> Any:
         if isinstance(value, list):
             return [evaluate(item) for item in value]
+        if isinstance(value, dict):
+            return {key: evaluate(item) for key, item in value.items()}
         return environment.from_string(value).render(context)
 
     wiring = load(ROOT / "playbooks/vars/wiring.yml")
+    objects = [name for name, value in wiring.items() if isinstance(value, dict)]
+    context |= {name: evaluate(wiring.pop(name)) for name in objects}
     wired = {name: evaluate(value) for name, value in wiring.items() if not name.startswith("__")}
-    for name in ("mlflow_proxy_public_url", "mlflow_proxy_users", "mlflow_backup_public_url"):
-        wired.pop(name)
+    wired.pop("mlflow_proxy_users")
+    assert len(objects) == 4
     assert wired == {name: defaults[name] for name in wired}
     # And what the other role reads is the same thing.
     assert wired["mlflow_postgres_system_users"] == [defaults["mlflow_user"]]
