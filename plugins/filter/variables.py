@@ -39,7 +39,7 @@ ON_CONTROLLER = {"mlflow_proxy_ca_local_path"}
 # Texts that each role looks at itself.
 OWN_RULES = {"mlflow_public_url", "mlflow_client_public_url"}
 # Lists whose entries have their order, and may come twice.
-MAY_REPEAT = {"mlflow_backup_notify_command"}
+MAY_REPEAT = {"mlflow_control_notify_command"}
 # Dictionaries of secrets and plain values side by side: none of their values is shown.
 HIDDEN = {"environment", "mlflow_settings", "mlflow_postgres_wal_archive_settings"}
 KEYS = {

@@ -103,7 +103,12 @@ class Target:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """What mlflowctl knows about the instance: its user, its volume, its repositories."""
-        code = "import json, tomllib; print(json.dumps(tomllib.load(open('/etc/mlflow/mlflowctl.toml', 'rb')), default=str))"
+        code = (
+            "import glob, json, tomllib; data = {}\n"
+            "for part in ['/etc/mlflow/mlflowctl.toml', *glob.glob('/etc/mlflow/mlflowctl.d/*.toml')]:\n"
+            "    data |= tomllib.load(open(part, 'rb'))\n"
+            "print(json.dumps(data, default=str))"
+        )
         found: dict[str, Any] = json.loads(self.on_host("python3", "-c", code).stdout)
         return found
 

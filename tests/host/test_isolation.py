@@ -98,6 +98,8 @@ REACHED: dict[str, set[str]] = {
     "{config}": {"mlflow"},
     "{config}/mlflow.env": {"mlflow"},
     "{config}/mlflowctl.toml": set(),
+    "{config}/mlflowctl.d": set(),
+    "{config}/mlflowctl.d/backup.toml": set(),
     "{config}/access.toml": set(),
     "{config}/access": set(),
     "{config}/access/users.json": set(),

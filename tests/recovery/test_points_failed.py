@@ -199,8 +199,9 @@ def test_a_full_repository_fails_loudly_and_recovers(control: Any, host: Any) ->
     """A repository without room: exit 2, an error, no verified point; with room again it works."""
     host.check_output("mkdir -p /mnt/tiny && mount -t tmpfs -o size=600k tmpfs /mnt/tiny")
     host.check_output(
+        "cd /etc/mlflow && cp mlflowctl.toml tiny.toml && mkdir tiny.d && "
         'sed \'s|^location = .*|location = "/mnt/tiny/repository"|; s|^name = .*|name = "tiny"|\''
-        " /etc/mlflow/mlflowctl.toml > /etc/mlflow/tiny.toml"
+        " mlflowctl.d/backup.toml > tiny.d/backup.toml"
     )
     code = """
 import json
@@ -222,7 +223,7 @@ except ControlError as error:
         taken = control.python(code)
         assert taken.get("lost") == 0, taken
     finally:
-        host.check_output("umount /mnt/tiny; rm -f /etc/mlflow/tiny.toml /var/lib/mlflow/artifacts/store/big")
+        host.check_output("umount /mnt/tiny; rm -rf /etc/mlflow/tiny.* /var/lib/mlflow/artifacts/store/big")
     control.run("backup")
 
 

@@ -275,7 +275,8 @@ def test_no_secret_is_shown(control: Any, host: Any) -> None:
         found = host.run("journalctl --no-pager --unit 'mlflow-*' | grep -Fc -- %s; true", word)
         assert found.stdout.strip() in ("0", ""), "in a journal"
         found = host.run(
-            "grep -rFl -- %s /etc/systemd /var/lib/mlflow-backup/state.json /etc/mlflow/mlflowctl.toml", word
+            "grep -rFl -- %s /etc/systemd /var/lib/mlflow-backup/state.json /etc/mlflow/mlflowctl.toml /etc/mlflow/mlflowctl.d",
+            word,
         )
         assert found.stdout == ""
     assert host.file("/etc/mlflow/secrets/repository_local").mode == 0o600

@@ -46,7 +46,11 @@ CASES: list[Case] = [
     # --- names of variables
     ("unknown variable", {"mlflow_verison": "3"}, ["mlflow_verison", "Did you mean mlflow_version?"]),
     ("misspelt prefix", {"mlfow_workers": 4}, ["mlfow_workers", "Did you mean mlflow_workers?"]),
-    ("wired", {"mlflow_proxy_access_path": "/other"}, ["mlflow_proxy_access_path", "no effect", "set mlflow_config_path"]),
+    (
+        "wired",
+        {"mlflow_proxy_access_path": "/other"},
+        ["mlflow_proxy_access_path", "no effect", "set mlflow_config_path"],
+    ),
     # --- placeholders; tests/unit/test_variables.py has the rest
     (
         "placeholder of the vault",
@@ -178,13 +182,13 @@ CASES: list[Case] = [
     ),
     (
         "URL to tell",
-        {"mlflow_backup_notify_url": "hooks.example.com/x"},
-        ["mlflow_backup_notify_url", "hooks.example.com", "scheme"],
+        {"mlflow_control_notify_url": "hooks.example.com/x"},
+        ["mlflow_control_notify_url", "hooks.example.com", "scheme"],
     ),
     (
         "program to tell",
-        {"mlflow_backup_notify_command": ["logger"]},
-        ["mlflow_backup_notify_command", "logger", "absolute path"],
+        {"mlflow_control_notify_command": ["logger"]},
+        ["mlflow_control_notify_command", "logger", "absolute path"],
     ),
     (
         "one place twice",

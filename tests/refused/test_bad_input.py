@@ -152,9 +152,11 @@ def test_a_missing_variable_is_named(prepared: Any, tmp_path: Path, missing: str
 )
 def test_other_layouts_are_refused(tmp_path: Path, layout: dict[str, list[str]], words: list[str]) -> None:
     """Before the first connection: no host of these exists."""
-    children = {group: {"hosts": {name: {} for name in names}} for group, names in layout.items()}
+    children: dict[str, Any] = {group: {"hosts": {name: {} for name in names}} for group, names in layout.items()}
     inventory = tmp_path / "hosts.json"
-    inventory.write_text(json.dumps({"all": {"vars": {"mlflow_public_url": "https://a.example"}, "children": children}}))
+    inventory.write_text(
+        json.dumps({"all": {"vars": {"mlflow_public_url": "https://a.example"}, "children": children}})
+    )
     done = run_playbook(arguments=("--tags", "check"), environment={"MOLECULE_INVENTORY_FILE": str(inventory)})
     said = re.sub(r"\s+", " ", done.stdout + done.stderr)
     assert done.returncode != 0

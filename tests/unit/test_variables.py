@@ -113,7 +113,7 @@ SECRETS = [
     {"mlflow_postgres_wal_archive_settings": {"repo1-s3-key-secret": "<secret>"}},
     {"mlflow_settings": {"OPENAI_API_KEY": "put-your-key-here"}},
     {"mlflow_kek_passphrase": "ChangeMe" * 5},
-    {"mlflow_backup_notify_url": "https://hooks.example.com/replace-me"},
+    {"mlflow_control_notify_url": "https://hooks.example.com/replace-me"},
 ]
 
 
@@ -154,12 +154,12 @@ def test_real_secrets_pass() -> None:
         ({"mlflow_outbound_addresses": ["192.0.2.1", "192.0.2.1"]}, "2 times"),
         ({"mlflow_outbound_addresses": [""]}, "empty entry"),
         ({"mlflow_proxy_ban_ignore": ["office"]}, "no address"),
-        ({"mlflow_backup_notify_url": "hooks.example.com/x"}, "scheme"),
-        ({"mlflow_backup_notify_url": "ftp://hooks.example.com/x"}, "scheme"),
-        ({"mlflow_backup_notify_url": "https://"}, "scheme"),
+        ({"mlflow_control_notify_url": "hooks.example.com/x"}, "scheme"),
+        ({"mlflow_control_notify_url": "ftp://hooks.example.com/x"}, "scheme"),
+        ({"mlflow_control_notify_url": "https://"}, "scheme"),
         ({"mlflow_pip_index_url": "packages.example.com"}, "scheme"),
-        ({"mlflow_backup_notify_mail": "operator"}, "mail address"),
-        ({"mlflow_backup_notify_mail": "a@b.c, d@e.f"}, "mail address"),
+        ({"mlflow_control_notify_mail": "operator"}, "mail address"),
+        ({"mlflow_control_notify_mail": "a@b.c, d@e.f"}, "mail address"),
         ({"mlflow_root_path": "opt/mlflow"}, "absolute path"),
         ({"mlflow_root_path": "/opt/ml flow"}, "absolute path"),
         ({"mlflow_root_path": "/opt/../etc"}, "absolute path"),
@@ -196,8 +196,8 @@ def test_good_values_pass() -> None:
     """So the cases above fail for their own reason."""
     assert said(
         mlflow_outbound_addresses=["192.0.2.20", "192.0.2.0/24", "2001:db8::/32", "localhost"],
-        mlflow_backup_notify_url="https://hooks.example.com/a?b=c",
-        mlflow_backup_notify_command=["/usr/bin/logger", "-t", "-t"],
+        mlflow_control_notify_url="https://hooks.example.com/a?b=c",
+        mlflow_control_notify_command=["/usr/bin/logger", "-t", "-t"],
         mlflow_workers="4",
         mlflow_pip_proxy="http://user:secret@192.0.2.10:3128",
         mlflow_runtime_path="/run/tracking",

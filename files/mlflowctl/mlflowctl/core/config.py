@@ -1,4 +1,4 @@
-"""What the playbook tells mlflowctl: one TOML file."""
+"""What the playbook tells mlflowctl: a TOML file, and one of each further role in the directory beside it."""
 
 from __future__ import annotations
 
@@ -116,21 +116,34 @@ def load(path: Path | None = None) -> Config:
     """Read the configuration.
 
     Args:
-        path: the file; by default ``$MLFLOWCTL_CONFIG`` or :data:`DEFAULT`.
+        path: the file; by default ``$MLFLOWCTL_CONFIG`` or :data:`DEFAULT`. Parts of it lie in the directory whose name
+            ends with ``.d`` instead of ``.toml``.
 
     Raises:
         ControlError: it is missing, unreadable or incomplete.
     """
     path = path or Path(os.environ.get("MLFLOWCTL_CONFIG", str(DEFAULT)))
+    data: dict[str, Any] = {}
+    for part in [path, *sorted(path.with_suffix(".d").glob("*.toml"))]:
+        found = _read(part)
+        # Each role names the timers that it has installed.
+        timers = [*data.get("timers", []), *found.get("timers", [])]
+        twice = sorted(data.keys() & found.keys() - {"timers"})
+        if twice:
+            raise ControlError(f"{part}: {', '.join(twice)} is set elsewhere, too: run the playbook again")
+        data |= found | {"timers": timers}
+    return parse(data, str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text())
     except OSError as error:
         raise ControlError(
             f"cannot read {path}: {error.strerror}. Run as root, on a host with recovery points"
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise ControlError(f"{path} is damaged ({error}): run the playbook again") from error
-    return parse(data, str(path))
 
 
 def parse(data: dict[str, Any], where: str) -> Config:
