@@ -24,6 +24,8 @@ from mlflowctl.stores.database import postgresql, references
 
 from tests.unit.helpers import settings
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.mark.parametrize("path", ["/plain/path", "/with [brackets]/x", "/star*/q?", "/back\\slash"])
 def test_a_path_is_no_pattern(path: str) -> None:
@@ -164,7 +166,9 @@ def test_a_link_in_a_point_is_not_followed(tampered: copies.Copy, tmp_path: Path
         {"name": "ci\n"},
     ],
 )
-def test_tokens_of_a_point_are_looked_at(tampered: copies.Copy, change: dict[str, object]) -> None:
+def test_tokens_of_a_point_are_looked_at(
+    tampered: copies.Copy, change: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Their names become names of files, and their hashes lines of them."""
     token = {
         "name": "ci", "owner": "ada", "role": "editor", "hash": "{SSHA}" + "A" * 40,
@@ -179,8 +183,12 @@ def test_tokens_of_a_point_are_looked_at(tampered: copies.Copy, change: dict[str
         host_files.put_tokens(tampered, print)
     assert not target.exists()
     file.write_text(json.dumps([token]))
+    started: list[list[str]] = []
+    monkeypatch.setattr(host_files, "run", started.append)
     host_files.put_tokens(tampered, print)
     assert json.loads(target.read_text()) == [token]
+    (name,) = [command[-1] for command in started]
+    assert (ROOT / "roles/mlflow_proxy/templates/systemd" / f"{name}.j2").is_file()
 
 
 TOKEN = (

@@ -99,4 +99,4 @@ def put_tokens(copy: Copy, say: Say) -> None:
         else:
             kept.append(asdict(token))
     jsonfile.write(target, kept)
-    run(["systemctl", "start", f"{config.unit}-declared.service"])
+    run(["systemctl", "start", f"{config.unit}-access.service"])
