@@ -1,7 +1,7 @@
-"""Write the tables of the READMEs: variables from argument specs, figures from committed results.
+"""Write what documents take from elsewhere: variables, figures, patches, commands.
 
-``python -m scripts.readme_tables`` rewrites the READMEs; with ``--check`` it only
-says, by exit code 1, that one of them is out of date.
+``python -m scripts.readme_tables`` rewrites the documents; with ``--check`` it only
+reports, by exit code 1, that one of them is out of date.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from jinja2.nativetypes import NativeEnvironment
 
 from bench import table as results
 from bench.table_pressure import pressure
+from scripts import command_reference
 from tests.stock.differences import DIFFERENCES
 
 ROOT = Path(__file__).parents[1]
@@ -121,6 +122,7 @@ def tables() -> list[tuple[Path, str, str]]:
     found.append((page, "sizes", sizes()))
     found.append((ROOT / "docs" / "patches.md", "patches", patches()))
     found.append((ROOT / "docs" / "differences.md", "differences", differences()))
+    found.append((command_reference.PAGE, "commands", command_reference.commands()))
     for file, document, write in (
         (RESULTS / "provisioning.json", readme, results.provisioning),
         (RESULTS / "recovery.json", readme, results.recovery),

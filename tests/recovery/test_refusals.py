@@ -31,7 +31,7 @@ def test_a_failure_can_be_acknowledged(control: Any, host: Any) -> None:
     assert "last backup failed" in str(control.run("status", expect=1)["problems"])
     control.run("acknowledge backup")
     assert "last backup failed" not in str(host.run("mlflowctl status --json").stdout)
-    assert "nobody knows of" in control.run("acknowledge backup", expect=2)["error"]
+    assert "no failure to acknowledge" in control.run("acknowledge backup", expect=2)["error"]
     control.run("backup")
 
 
@@ -64,3 +64,13 @@ def test_a_sentence_and_no_traceback(host: Any, broken: str, command: str) -> No
     assert done.rc in (0, 1, 2, 3, 75), done
     assert "Traceback" not in done.stdout + done.stderr
     assert "MLFLOWCTL_TRACEBACK" not in done.stdout + done.stderr
+
+
+def test_bash_completes_the_commands(host: Any) -> None:
+    """Where bash-completion looks, by what the wrapper on the host starts."""
+    done = host.check_output(
+        "bash -c %s",
+        "source /usr/local/share/bash-completion/completions/mlflowctl; COMP_WORDS=(mlflowctl upg); COMP_CWORD=1;"
+        ' _mlflowctl_completion mlflowctl; echo "${COMPREPLY[@]}"',
+    )
+    assert done.strip() == "upgrade-check"

@@ -2,4 +2,4 @@
 
 from mlflowctl.cli.main import main
 
-main()
+main(prog_name="mlflowctl")

@@ -1,4 +1,4 @@
-"""The commands about people, tokens, and the trail of who did what."""
+"""The commands for users, tokens, certificates and the audit log."""
 
 from __future__ import annotations
 
@@ -8,100 +8,136 @@ from typing import Any
 
 import click
 
-from mlflowctl.access import audit as trail
-from mlflowctl.access import certificates as ends
+from mlflowctl.access import audit as audit_log
+from mlflowctl.access import certificates as validity
 from mlflowctl.access import client, issue, logins, uses
-from mlflowctl.access import declared as accesses
-from mlflowctl.cli.console import Output, command
+from mlflowctl.access.declared import Access, exclusive, load
+from mlflowctl.cli.console import Output, command, group
 
-# What is in here becomes a part of the main group.
-top = click.Group()
+# Its commands become commands of mlflowctl.
+topic = click.Group()
 
-
-@top.group()
-def token() -> None:
-    """Logins for programs: the value of MLFLOW_TRACKING_TOKEN."""
-
-
-@top.group()
-def access() -> None:
-    """Who may log in."""
+NAMED = "Name of the token."
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-@command(token, accesses.load, name="create")
-@click.argument("name")
-@click.option("--owner", metavar="USER", required=True, help="Who answers for it; without that user it does not work.")
-@click.option("--role", metavar="ROLE", help="viewer, editor or admin; the owner's if not given, and never more.")
-@click.option("--expires", metavar="AGE", default="90d", show_default=True, help="Ends after: 90d, 12h, or never.")
-def token_create(config: accesses.Access, output: Output, **wish: Any) -> None:
-    """Make a token NAME and show it, once."""
-    output.facts(issue.create(config, issue.Wish(**wish), _now()))
+token = group(
+    topic,
+    "token",
+    "Create, list, rotate and revoke tokens, the logins of programs.\n\n"
+    "Give each program its own token instead of a user's password. Clients take it as MLFLOW_TRACKING_TOKEN.",
+)
 
 
-@command(token, accesses.load, name="list")
-def token_list(config: accesses.Access, output: Output) -> None:
-    """List the tokens, without their secrets."""
+@command(token, load, example="mlflowctl token create ci --owner ada --role editor --expires 90d", name="create")
+@click.argument("name", help="Name of the token; no user or other token may have it.")
+@click.option("--owner", metavar="USER", required=True, help="User who is responsible for it. It stops with that user.")
+@click.option("--role", metavar="ROLE", help="viewer, editor or admin, at most the owner's.  [default: the owner's]")
+@click.option("--expires", metavar="AGE", default="90d", show_default=True, help="Lifetime: 90d, 12h, or never.")
+def token_create(config: Access, output: Output, **request: Any) -> None:
+    """Create a token and show it, once.
+
+    Use it for a program that logs in, such as a CI job. Only a hash is kept, so save the token right away.
+    """
+    output.facts(issue.create(config, issue.Wish(**request), _now()))
+
+
+@command(token, load, example="mlflowctl token list", name="list")
+def token_list(config: Access, output: Output) -> None:
+    """List the tokens with owner, role, state and last use.
+
+    Use it to find tokens that are about to expire, or that nobody uses. No secret is shown.
+    """
     output.table(issue.listing(config, _now()))
 
 
-@command(token, accesses.load, name="revoke")
-@click.argument("name")
-def token_revoke(config: accesses.Access, output: Output, name: str) -> None:
-    """End the token NAME. The next request with it is refused."""
+@command(token, load, example="mlflowctl token revoke ci", name="revoke")
+@click.argument("name", help=NAMED)
+def token_revoke(config: Access, output: Output, name: str) -> None:
+    """Revoke a token. The next request with it is refused.
+
+    Use it when a program no longer needs its token, or when the token has leaked.
+    """
     output.facts(issue.revoke(config, name, _now()))
 
 
-@command(token, accesses.load, name="rotate")
-@click.argument("name")
-def token_rotate(config: accesses.Access, output: Output, name: str) -> None:
-    """Give the token NAME a new secret, and its lifetime again. The old secret ends at once."""
+@command(token, load, example="mlflowctl token rotate ci", name="rotate")
+@click.argument("name", help=NAMED)
+def token_rotate(config: Access, output: Output, name: str) -> None:
+    """Give a token a new secret and its full lifetime again.
+
+    Use it before a token expires, or when it may have leaked. The old secret stops working at once.
+    """
     output.facts(issue.rotate(config, name, _now()))
 
 
-@command(access, accesses.load, name="apply")
-def access_apply(config: accesses.Access, output: Output) -> None:
-    """Let exactly those log in who may. The playbook and a timer call it; harmless at any time."""
-    with accesses.exclusive(config):
+access = group(
+    topic,
+    "access",
+    "Update what nginx checks logins against.\n\n"
+    "Users themselves are managed with mlflow_users and playbooks/users.yml.",
+)
+
+
+@command(access, load, example="mlflowctl access apply", name="apply")
+def access_apply(config: Access, output: Output) -> None:
+    """Write the current users and tokens to where nginx checks logins.
+
+    The playbook and a timer call it. Run it yourself to end expired tokens right away. It can run at any time.
+    """
+    with exclusive(config):
         facts = logins.apply(config, _now())
         uses.last(config)
     output.facts(facts)
 
 
-@command(top, accesses.load, name="audit")
-@click.option("--user", metavar="NAME", help="Only what this user or token did.")
-@click.option("--since", metavar="TIME", help="Only from then on: 2026-11-21T06:00, or an age such as 2d.")
-def audit(config: accesses.Access, output: Output, user: str | None, since: str | None) -> None:
-    """Who changed what, oldest first."""
-    found = trail.read(config, user, since, _now())
+@command(topic, load, example="mlflowctl audit --user ada --since 2d")
+@click.option("--user", metavar="NAME", help="Show only requests of this user or token.")
+@click.option("--since", metavar="TIME", help="Show only requests since then: 2026-11-21T06:00, or an age such as 2d.")
+def audit(config: Access, output: Output, user: str | None, since: str | None) -> None:
+    """Show who changed what, oldest first.
+
+    Use it to find out who deleted or changed something. Refused requests are listed, too.
+    """
+    found = audit_log.read(config, user, since, _now())
     output.table(
-        found if output.json else [line | {"subject": trail.subject(line)} for line in found],
+        found if output.json else [line | {"subject": audit_log.subject(line)} for line in found],
         ("time", "name", "role", "method", "route", "subject", "status"),
     )
 
 
-@command(top, accesses.load, name="certificates")
-def certificates(config: accesses.Access, output: Output) -> int:
-    """How many days nginx's certificates have left; exits 1 if one ends too soon."""
-    output.table(ends.read(config, _now()))
-    problems = ends.problems(config, _now())
+@command(topic, load, example="mlflowctl certificates")
+def certificates(config: Access, output: Output) -> int:
+    """Show when nginx's certificates and revocation list expire.
+
+    Use it to plan a renewal, or in monitoring: the exit code is 1 if one expires too soon.
+    """
+    output.table(validity.read(config, _now()))
+    problems = validity.problems(config, _now())
     for problem in problems:
         output.say(problem)
     return 1 if problems else 0
 
 
-@command(top, accesses.load, name="client-bundle")
-@click.argument("name")
-@click.option("--output", "where", metavar="FILE", help="The archive; mlflow-NAME.zip here if not given.")
-def client_bundle(config: accesses.Access, output: Output, name: str, where: str | None) -> None:
-    """Write an archive that gets a client of user or token NAME going. No secret is in it."""
+@command(topic, load, example="mlflowctl client-bundle ada --output /root/ada.zip", name="client-bundle")
+@click.argument("name", help="Name of a user or a token.")
+@click.option("--output", "where", metavar="FILE", help="Archive to write.  [default: mlflow-NAME.zip]")
+def client_bundle(config: Access, output: Output, name: str, where: str | None) -> None:
+    """Write an archive with what a client needs to connect.
+
+    Use it for a new user or program: it holds the address, the CA and scripts that set the environment. It holds
+    no secret, so you may send it.
+    """
     output.facts(client.bundle(config, name, Path(where or f"mlflow-{name}.zip")))
 
 
-@command(top, lambda: None, name="whoami")
+@command(topic, lambda: None, example="MLFLOW_TRACKING_URI=https://mlflow.example.com mlflowctl whoami")
 def whoami(_: None, output: Output) -> None:
-    """As whom the server sees the login of the environment (MLFLOW_TRACKING_...)."""
+    """Show the user or token, and the role, that the server sees for the current environment.
+
+    Use it to test a login: it reads the same MLFLOW_TRACKING_... variables as MLflow's clients. It needs no root.
+    """
     output.facts(client.whoami())

@@ -89,10 +89,26 @@ def unexpected(error: Exception) -> str:
     return f"{type(error).__name__}: {words}. MLFLOWCTL_TRACEBACK=1 shows where"
 
 
+def group(parent: click.Group, name: str, text: str) -> click.Group:
+    """A command that only holds others."""
+    made = click.Group(name=name, help=text)
+    parent.add_command(made)
+    return made
+
+
 def command(
-    group: click.Group, load: Callable[[], Any] = configuration.load, **more: Any
+    parent: click.Group, load: Callable[[], Any] = configuration.load, *, example: str, **more: Any
 ) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command with ``--json``, our exit codes, and what ``load`` returns as its first argument."""
+    """A command with ``--json``, our exit codes, and what ``load`` returns as its first argument.
+
+    Its docstring is its help: the first paragraph says what it does, the second when to use it.
+
+    Args:
+        parent: the group that it is added to.
+        load: reads what the command works on.
+        example: a whole command line, shown at the end of the help.
+        more: further arguments of ``click.Group.command``.
+    """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         @click.option("--json", is_flag=True, help="Print the result as JSON.")
@@ -109,6 +125,6 @@ def command(
                 sys.exit(ControlError.exit_code)
             sys.exit(code or 0)
 
-        return group.command(**more)(run)
+        return parent.command(epilog=f"\b\nExample:\n  {example}", **more)(run)
 
     return decorate
