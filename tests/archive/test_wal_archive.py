@@ -108,7 +108,7 @@ def test_what_cannot_be_replayed_is_refused(host: Any, history: dict[str, str]) 
         "no base backup from before"
         in control(host, "restore --database-at 2020-01-01 --replace-live", expect=2)["error"]
     )
-    assert "still to come" in control(host, "restore --database-at 2999-01-01 --replace-live", expect=2)["error"]
+    assert "in the future" in control(host, "restore --database-at 2999-01-01 --replace-live", expect=2)["error"]
     assert host.service("tracking.service").is_running
 
 
@@ -124,7 +124,7 @@ def test_an_archive_that_is_away_stops_nothing_and_is_told(host: Any, history: d
         sql(host, "SELECT txid_current(); SELECT pg_switch_wal()")
         host.check_output(
             "timeout 60 sh -c %s",
-            "until mlflowctl status --json | grep --quiet 'the WAL archive does not take'; do sleep 1; done",
+            "until mlflowctl status --json | grep --quiet 'the WAL archive does not accept'; do sleep 1; done",
         )
         experiment(host, "wal-away")
         assert control(host, "base-backup", expect=1)["error"]
@@ -134,7 +134,7 @@ def test_an_archive_that_is_away_stops_nothing_and_is_told(host: Any, history: d
     control(host, "base-backup")
     host.check_output(
         "timeout 120 sh -c %s",
-        "while mlflowctl status --json | grep --quiet 'the WAL archive does not take'; do sleep 1; done",
+        "while mlflowctl status --json | grep --quiet 'the WAL archive does not accept'; do sleep 1; done",
     )
     assert json.loads(host.check_output("runuser -u postgres -- pgbackrest --stanza=mlflow info --output=json"))
 

@@ -42,11 +42,11 @@ def stopped(host: Any, server: Any, what: str) -> tuple[str, str, str, str]:
         "mlflow": (
             f"systemctl stop {unit}.target {unit}.socket {unit}-asgi.socket {unit}.service {unit}-asgi.service",
             f"systemctl start {unit}.socket {unit}-asgi.socket {unit}.target {unit}.service", f"{unit}.service",
-            "does not run",
+            "is not running",
         ),
-        "nginx": ("systemctl stop nginx", "systemctl start nginx", "nginx.service", "nginx.service does not run"),
+        "nginx": ("systemctl stop nginx", "systemctl start nginx", "nginx.service", "nginx.service is not running"),
         "login": (
-            f"systemctl stop {unit}-login", f"systemctl start {unit}-login", f"{unit}-login.service", "does not run",
+            f"systemctl stop {unit}-login", f"systemctl start {unit}-login", f"{unit}-login.service", "is not running",
         ),
         "volume": (
             f"mv {volume}/.volume-id {volume}/.volume-id.away", f"mv {volume}/.volume-id.away {volume}/.volume-id",

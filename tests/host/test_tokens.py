@@ -130,7 +130,7 @@ def test_many_at_once_are_one_login(server: Any, create: Callable[..., Any]) -> 
     ("arguments", "said"),
     [
         ("create x --owner nobody", "there is no active user 'nobody'"),
-        ("create x --owner eve --role admin", "'eve' is editor: a token of theirs cannot be admin"),
+        ("create x --owner eve --role admin", "'eve' is editor: their tokens cannot be admin"),
         ("create x --owner eve --role root", "there is no role 'root'"),
         ("create ../x --owner eve", "cannot be used"),
         ("create eve --owner eve", "is a user's name"),
@@ -183,7 +183,7 @@ def test_status_names_what_would_keep_tokens_alive(server: Any, host: Any) -> No
         problems = json.loads(host.run("mlflowctl status --json").stdout)["problems"]
     finally:
         host.check_output(f"mv {users}.kept {users}; systemctl start {access}.service {access}.timer")
-    assert f"{access}.timer does not run: systemctl start {access}.timer" in problems
+    assert f"{access}.timer is not running: systemctl start {access}.timer" in problems
     assert f"{access}.service failed: journalctl -u {access}.service" in problems
     problems = json.loads(host.run("mlflowctl status --json").stdout)["problems"]
     assert [problem for problem in problems if access in problem] == []

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Point, following
-from mlflowctl.recovery.restore import Order
+from mlflowctl.recovery.restore import Request
 from mlflowctl.stores.database import archive
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -31,7 +31,7 @@ def test_a_time_and_a_point_are_targets() -> None:
     assert named.arguments()[:2] == ["--type=name", "--target=mlflow-p"]
 
 
-@pytest.mark.parametrize(("wanted", "words"), [("yesterday", "use a time such as"), ("2999-01-01", "still to come")])
+@pytest.mark.parametrize(("wanted", "words"), [("yesterday", "use a time such as"), ("2999-01-01", "in the future")])
 def test_other_words_are_refused(wanted: str, words: str) -> None:
     """Before anything is done."""
     with pytest.raises(Refused, match=words):
@@ -74,21 +74,21 @@ def test_an_archive_that_ends_too_early_is_no_riddle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "words"),
+    ("options", "words"),
     [
         ({"database_at": "2026-01-01", "run": "r"}, "--database-at and --run exclude"),
         ({"database_at": "point"}, "needs the name of a point"),
     ],
 )
-def test_orders_that_make_no_sense_are_refused(wishes: dict[str, Any], words: str) -> None:
+def test_contradicting_options_are_refused(options: dict[str, Any], words: str) -> None:
     """Before the unit starts."""
     with pytest.raises(ControlError, match=words):
-        Order(**wishes)
+        Request(**options)
 
 
-def test_an_order_survives_its_way_to_the_unit(tmp_path: Path) -> None:
-    """Without a point there is no word for it."""
-    assert Order(database_at="2026-01-01", replace_live=True).arguments() == [
+def test_options_reach_the_unit(tmp_path: Path) -> None:
+    """Without a point there is no argument for it."""
+    assert Request(database_at="2026-01-01", replace_live=True).arguments() == [
         "--replace-live",
         "--database-at",
         "2026-01-01",

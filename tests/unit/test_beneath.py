@@ -17,7 +17,7 @@ import pytest
 from mlflowctl.core import beneath, config, descent
 from mlflowctl.core.errors import ControlError
 from mlflowctl.operations import gc, orphans
-from mlflowctl.recovery import copies, drill, fitting, leftovers, partial, preflight, restored, swap
+from mlflowctl.recovery import compatibility, copies, drill, leftovers, partial, preflight, restored, swap
 from mlflowctl.recovery.repository import VERIFIED, Point
 from mlflowctl.stores.artifacts import frozen
 from mlflowctl.stores.database import postgresql
@@ -98,7 +98,9 @@ def test_put_back_follows_no_link_on_the_way(instance: config.Config, outside: P
     """A directory of the target became a link between the two commands: named, nothing lost, the others come back."""
     root = aside(instance, "2/run/artifacts/deep/file", "3/other")
     link(instance.store / planted, outside)
-    with pytest.raises(ControlError, match=f"1 files stay in {root}, 1 are back; first: .*store/{planted} is a link"):
+    with pytest.raises(
+        ControlError, match=f"1 files stay in {root}, 1 were moved back; first: .*store/{planted} is a link"
+    ):
         leftovers.put_back(instance, NAME, print)
     assert (root / "2/run/artifacts/deep/file").read_text() == "kept"
     assert (instance.store / "3/other").read_text() == "kept"
@@ -140,7 +142,7 @@ def test_put_back_makes_directories_for_the_service(instance: config.Config) -> 
 
 
 @pytest.fixture
-def ownerless(monkeypatch: pytest.MonkeyPatch, instance: config.Config) -> None:
+def no_references(monkeypatch: pytest.MonkeyPatch, instance: config.Config) -> None:
     """No row refers to anything."""
 
     @contextmanager
@@ -149,11 +151,11 @@ def ownerless(monkeypatch: pytest.MonkeyPatch, instance: config.Config) -> None:
 
     monkeypatch.setattr(preflight, "check_volume", lambda _: None)
     monkeypatch.setattr(postgresql, "snapshot", snapshot)
-    monkeypatch.setattr(orphans, "owned", lambda *_: set())
+    monkeypatch.setattr(orphans, "referenced", lambda *_: set())
     os.utime(instance.store / "1/run/artifacts/file", (OLD, OLD))
 
 
-@pytest.mark.usefixtures("way", "ownerless")
+@pytest.mark.usefixtures("way", "no_references")
 @pytest.mark.parametrize("planted", ["1", "1/run", "1/run/artifacts", "1/run/artifacts/file"])
 def test_quarantine_takes_no_file_through_a_link(
     instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, planted: str
@@ -172,7 +174,7 @@ def test_quarantine_takes_no_file_through_a_link(
         orphans.quarantine(instance, "1d", print)
     else:
         with pytest.raises(
-            ControlError, match=f"1 files stay in the store, 0 are put aside .*store/{planted} is a link"
+            ControlError, match=f"1 files stay in the store, 0 were set aside .*store/{planted} is a link"
         ):
             orphans.quarantine(instance, "1d", print)
     assert described(outside) == before
@@ -183,7 +185,7 @@ def test_quarantine_takes_no_file_through_a_link(
         (outside / name).rmdir()
 
 
-@pytest.mark.usefixtures("way", "ownerless")
+@pytest.mark.usefixtures("way", "no_references")
 def test_quarantine_is_closed_to_the_service(instance: config.Config, outside: Path) -> None:
     """A link in the store is not put aside, and what is cannot be changed by who wrote it."""
     link(instance.store / "1/away", outside)
@@ -237,10 +239,10 @@ def brought_back(instance: config.Config, monkeypatch: pytest.MonkeyPatch, part:
     monkeypatch.setattr(restored, "facts", lambda *_: {"store": str(instance.store)})
     listed = type("Listed", (), {"sizes": {"1/run/artifacts/file": 4}})
     monkeypatch.setattr(restored, "listing", lambda *_: listed)
-    monkeypatch.setattr(fitting, "refuse_without_space", lambda *_: None)
+    monkeypatch.setattr(compatibility, "refuse_without_space", lambda *_: None)
     place = copies.Place(Point("p", "s", NOW, VERIFIED, ()), root, "x")
     repository: Any = Repository()
-    return partial.bring_back(instance, repository, place, part, print)
+    return partial.restore_part(instance, repository, place, part, print)
 
 
 @pytest.mark.usefixtures("way")
@@ -308,7 +310,7 @@ def test_what_is_swapped_is_no_link(instance: config.Config, outside: Path) -> N
     link(instance.volume_path / "restore-p", outside)
     with pytest.raises(ControlError, match="restore-p is a link"):
         swap._move(instance, instance.volume_path / "restore-p/victim", instance.volume_path / "new")
-    with pytest.raises(ControlError, match="is there already"):
+    with pytest.raises(ControlError, match="exists already"):
         swap._move(instance, instance.store, instance.volume_path / "incoming")
 
 
@@ -332,20 +334,20 @@ def test_sizes_are_those_of_the_store(instance: config.Config, outside: Path) ->
 
 @pytest.mark.usefixtures("way")
 def test_giving_away_gives_nothing_else(instance: config.Config, outside: Path) -> None:
-    """A link is given itself; a file with another name elsewhere stops it before anything is given."""
+    """A link is given itself; a file with a hard link elsewhere stops it before anything is given."""
     volume, owner = instance.volume_path, descent.Owner(NOBODY.pw_uid, NOBODY.pw_gid)
     link(volume / "store/1/away", outside)
     (volume / "store/1/twice").write_text("inside")
     os.link(volume / "store/1/twice", volume / "store/1/run/twice")
     os.link(outside / "victim", volume / "store/1/run/hard")
-    with pytest.raises(ControlError, match="1/run/hard has another name elsewhere"):
-        beneath.give(volume, "store", owner)
+    with pytest.raises(ControlError, match="1/run/hard has a hard link elsewhere"):
+        beneath.chown(volume, "store", owner)
     assert (volume / "store/1/twice").stat().st_uid == os.geteuid()
     (volume / "store/1/run/hard").unlink()
-    beneath.give(volume, "store", owner)
+    beneath.chown(volume, "store", owner)
     assert {path.lstat().st_uid for path in (volume / "store").rglob("*")} == {NOBODY.pw_uid}
     with pytest.raises(ControlError, match="1/away is a link"):
-        beneath.give(volume, "store/1/away", owner)
+        beneath.chown(volume, "store/1/away", owner)
 
 
 @pytest.mark.usefixtures("way")
@@ -401,7 +403,7 @@ def test_a_path_that_leaves_is_refused(instance: config.Config, path: str) -> No
     """Before anything is opened."""
     volume = instance.volume_path
     for operation in (
-        lambda: beneath.look(volume, path),
+        lambda: beneath.lstat(volume, path),
         lambda: beneath.remove(volume, path),
         lambda: beneath.rename(volume, path, "x"),
         lambda: beneath.rename(volume, "store", path),
@@ -432,5 +434,5 @@ def test_a_device_is_not_given_away(tmp_path: Path, kind: int, stays: bool) -> N
         os.mknod(tmp_path / "copy/deep/odd", kind | 0o600, 0 if stays else os.makedev(7, 0))
     except PermissionError:
         pytest.skip("only root makes devices")
-    beneath.give(tmp_path, "copy", descent.Owner(os.getuid(), os.getgid()))
+    beneath.chown(tmp_path, "copy", descent.Owner(os.getuid(), os.getgid()))
     assert sorted(os.listdir(tmp_path / "copy/deep")) == ["file", "link"] + ["odd"] * stays

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from mlflowctl.access import declared
 from mlflowctl.cli import main
-from mlflowctl.core import config, errors, lock, looks, service
+from mlflowctl.core import checks, config, errors, lock, service
 from mlflowctl.core.errors import Busy, ControlError
 from mlflowctl.operations import status, watch
 from mlflowctl.stores.artifacts import fence
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_lock_names_its_holder(tmp_path: Path) -> None:
-    """A second transaction is told who is at work, and gets its turn afterwards."""
+    """A second operation is refused with the name of the first, and can run afterwards."""
     with (
         lock.exclusive(tmp_path, "backup"),
         pytest.raises(Busy, match="backup"),
@@ -37,8 +37,8 @@ def test_the_lock_names_its_holder(tmp_path: Path) -> None:
         pass
 
 
-def test_the_fence_falls_whatever_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Up inside, down after an error; without the unit's directory there is no backup."""
+def test_the_fence_is_lowered_whatever_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised inside, lowered after an error; without the unit's directory there is no backup."""
     monkeypatch.setattr(fence, "SETTLE_SECONDS", 0)
     path = tmp_path / "fence"
     with pytest.raises(RuntimeError), fence.raised(path):
@@ -50,7 +50,7 @@ def test_the_fence_falls_whatever_happens(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
-    """A setting too few or too many, or no repository: the message says which."""
+    """A missing or unknown setting, or no repository: the message says which."""
     good = settings(tmp_path)
     assert config.parse(good, "x").store == tmp_path / "store"
     for change, words in (
@@ -66,7 +66,7 @@ def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
 
 
 def test_status_names_what_is_overdue(tmp_path: Path) -> None:
-    """Never, too long ago, or failed since; what somebody knows of is left out."""
+    """Never run, too long ago, or failed since; acknowledged failures are left out."""
     instance = config.parse(settings(tmp_path), "x")
 
     def problems(recorded: dict[str, Any]) -> list[str]:
@@ -85,31 +85,31 @@ def test_status_names_what_is_overdue(tmp_path: Path) -> None:
     assert problems(failed) == []
 
 
-def test_whatever_is_broken_status_says_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No database, no volume, no server, no systemd: a sentence for each, one line, and never an exception."""
+def test_status_reports_all_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No database, no volume, no server, no systemd: one line for each, and never an exception."""
     monkeypatch.setattr(declared, "settings", lambda: tmp_path / "none")
     data = settings(tmp_path) | {"volume_path": str(tmp_path / "gone"), "timers": ["mlflow-backup.timer"]}
     facts = status.facts(config.parse(data, "x"), {})
     said = " ".join(facts["problems"])
-    for words in ("PostgreSQL does not let us", "is the artifact volume mounted", "wsgi.sock", "was ever taken"):
+    for words in ("cannot connect to database", "is the artifact volume mounted", "wsgi.sock", "was ever taken"):
         assert words in said
     assert not [problem for problem in facts["problems"] if "\n" in problem or "Traceback" in problem]
     json.dumps(facts)
 
 
-def test_a_look_that_hangs_or_breaks_keeps_nobody_out() -> None:
-    """Each is a sentence of its own, and the others are there."""
+def test_a_check_that_hangs_or_fails_does_not_stop_the_others() -> None:
+    """Each is reported in a sentence, and the others are there."""
     never = threading.Event()
-    fine = looks.Finding("fine", "seen")
+    fine = checks.Finding("fine", "seen")
 
-    def broken() -> list[looks.Finding]:
+    def broken() -> list[checks.Finding]:
         raise ValueError("two\nlines")
 
-    found = looks.run(
+    found = checks.run(
         [
-            looks.Look("hangs", lambda: [fine] * never.wait(60)),
-            looks.Look("breaks", broken),
-            looks.Look("sees", lambda: [fine]),
+            checks.Check("hangs", lambda: [fine] * never.wait(60)),
+            checks.Check("breaks", broken),
+            checks.Check("sees", lambda: [fine]),
         ],
         0.2,
     )
@@ -120,22 +120,22 @@ def test_a_look_that_hangs_or_breaks_keeps_nobody_out() -> None:
     ]
 
 
-def test_a_change_is_told_once() -> None:
-    """New when both looks have it, over when neither has; what a cause explains, or is between two states, waits."""
-    cause, effect = looks.Finding("postgresql", "away"), looks.Finding("ready", "503", ("postgresql",))
-    starting = looks.Finding("mlflow.service", "is starting", passing=True)
+def test_a_change_is_reported_once() -> None:
+    """New when both checks have it, over when neither has; explained and transient problems wait."""
+    cause, effect = checks.Finding("postgresql", "is down"), checks.Finding("ready", "503", ("postgresql",))
+    starting = checks.Finding("mlflow.service", "is starting", transient=True)
 
-    def told(first: list[looks.Finding], second: list[looks.Finding], heard: dict[str, str]) -> Any:
-        return watch.changes(*watch.settled(first, second), heard)
+    def changes(first: list[checks.Finding], second: list[checks.Finding], reported: dict[str, str]) -> Any:
+        return watch.changes(*watch.confirmed(first, second), reported)
 
-    assert told([cause, effect], [cause, effect], {}) == ({"postgresql": "away"}, [])
-    assert told([cause, effect], [cause, effect], {"postgresql": "away"}) == ({}, [])
-    assert told([cause], [], {}) == ({}, [])
-    assert told([cause], [], {"postgresql": "away"}) == ({}, [])
-    assert told([], [], {"postgresql": "away"}) == ({}, ["postgresql"])
-    assert told([effect], [effect], {"postgresql": "away"}) == ({"ready": "503"}, ["postgresql"])
-    assert told([starting], [starting], {"mlflow.service": "died"}) == ({}, [])
-    assert told([starting], [starting], {}) == ({}, [])
+    assert changes([cause, effect], [cause, effect], {}) == ({"postgresql": "is down"}, [])
+    assert changes([cause, effect], [cause, effect], {"postgresql": "is down"}) == ({}, [])
+    assert changes([cause], [], {}) == ({}, [])
+    assert changes([cause], [], {"postgresql": "is down"}) == ({}, [])
+    assert changes([], [], {"postgresql": "is down"}) == ({}, ["postgresql"])
+    assert changes([effect], [effect], {"postgresql": "is down"}) == ({"ready": "503"}, ["postgresql"])
+    assert changes([starting], [starting], {"mlflow.service": "died"}) == ({}, [])
+    assert changes([starting], [starting], {}) == ({}, [])
 
 
 def test_the_services_environment_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_the_services_environment_is_read_as_systemd_reads_it(tmp_path: Path) ->
     assert found == {"PLAIN": "a=b", "QUOTED": "WARNING", "SPACES": 'a "b" c', "PATH": "/usr/bin:/bin"}
 
 
-def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
+def test_every_command_has_json_and_help(tmp_path: Path) -> None:
     """--json and --help everywhere; without a configuration the error is JSON and the exit code 1."""
     runner = CliRunner(env={"MLFLOWCTL_CONFIG": str(tmp_path / "none")})
     names = []
@@ -175,8 +175,8 @@ def test_every_command_speaks_json_and_explains_itself(tmp_path: Path) -> None:
         assert said in json.loads(done.stdout)["error"], name
 
 
-def test_help_says_the_exit_codes() -> None:
-    """Those that errors are raised with, and the two that have no error of their own; the manual has the same."""
+def test_help_lists_the_exit_codes() -> None:
+    """Those of the errors, and the two without an error class; the manual lists the same."""
     shown = CliRunner().invoke(main.main, ["--help"]).output
     listed = {int(code) for code in re.findall(r"^ +(\d+) +\S", shown, re.MULTILINE)}
     raised = {kind.exit_code for kind in vars(errors).values() if hasattr(kind, "exit_code")}

@@ -109,7 +109,7 @@ def test_no_table_is_cut_when_it_is_piped(length: int, capsys: pytest.CaptureFix
 def test_orphans_are_files_below_no_owner() -> None:
     """An owner's directory covers everything below it, and nothing beside it; uploads in progress are left out."""
     files = [("1/r/artifacts/a", 1), ("1/r2/x", 2), ("1/r2/y", 3), ("top", 4), ("1/r2/.artifact.uploading.z", 9)]
-    assert orphans.ownerless(files, {"1/r/artifacts", "1/r22"}) == [("1/r2/x", 2), ("1/r2/y", 3), ("top", 4)]
+    assert orphans.unreferenced(files, {"1/r/artifacts", "1/r22"}) == [("1/r2/x", 2), ("1/r2/y", 3), ("top", 4)]
 
 
 def test_gc_deletes_nothing_but_directories_of_the_store() -> None:
@@ -167,7 +167,7 @@ OTHER = Directory("run", "other", "1/other/artifacts")
 def test_a_directory_that_others_need_stays(owner: Directory, stays: bool) -> None:
     """Equal, above or below; and nothing else stays for it."""
     beside = Directory("run", "beside", "3/beside/artifacts")
-    found = overlaps.left_alone([GONE, OTHER, beside, Directory("run", "nowhere", "")], [owner], [])
+    found = overlaps.needed_by_others([GONE, OTHER, beside, Directory("run", "nowhere", "")], [owner], [])
     found.pop(OTHER, None)  # the directory above is above both
     assert found == ({GONE: owner} if stays else {})
 
@@ -185,16 +185,16 @@ def test_a_directory_that_others_need_stays(owner: Directory, stays: bool) -> No
 def test_what_a_model_relies_on_stays_and_the_rest_goes(path: str, present: bool, stays: bool) -> None:
     """What is broken already relies on nothing."""
     model = Reference("model_version", "relies/1", path, ANYTHING, "uri", present)
-    found = overlaps.left_alone([GONE, OTHER], [], [model])
+    found = overlaps.needed_by_others([GONE, OTHER], [], [model])
     assert list(found) == ([GONE] if stays else [])
 
 
 def test_what_stays_keeps_what_lies_in_it() -> None:
     """One that is deleted too, below one that stays, stays; beside it, it goes."""
     inner = Directory("run", "inner", "1/gone/artifacts/inner/artifacts")
-    assert overlaps.left_alone([GONE, inner, OTHER], [], []) == {}
+    assert overlaps.needed_by_others([GONE, inner, OTHER], [], []) == {}
     model = Reference("model_version", "relies/1", "1/gone/artifacts/model", ANYTHING, "uri", True)
-    found = overlaps.left_alone([inner, GONE, OTHER], [], [model])
+    found = overlaps.needed_by_others([inner, GONE, OTHER], [], [model])
     assert {str(one): str(owner) for one, owner in found.items()} == {
         "run gone": "model_version relies/1",
         "run inner": "run gone",

@@ -17,7 +17,7 @@ import pytest
 from mlflowctl.access.declared import User
 from mlflowctl.core import config, process
 from mlflowctl.core.errors import ControlError, Refused
-from mlflowctl.recovery import backup, copies, described, host_files, preflight, restore, restored
+from mlflowctl.recovery import backup, copies, description, host_files, preflight, restore, restored
 from mlflowctl.recovery.repository import VERIFIED, Point
 from mlflowctl.stores.artifacts import frozen
 from mlflowctl.stores.database import postgresql, references
@@ -37,10 +37,10 @@ def test_a_path_is_no_pattern(path: str) -> None:
 
 def test_options_that_exclude_each_other_are_refused() -> None:
     """One part at a time; the order travels to the unit as it was given."""
-    order = restore.Order("latest", replace_live=True, model="wine/1")
+    order = restore.Request("latest", replace_live=True, model="wine/1")
     assert order.arguments() == ["latest", "--replace-live", "--model", "wine/1"]
     with pytest.raises(ControlError, match="--run and --model"):
-        restore.Order("latest", run="a", model="b")
+        restore.Request("latest", run="a", model="b")
 
 
 @pytest.mark.parametrize(
@@ -248,10 +248,10 @@ def test_a_description_has_the_types_that_a_host_writes(tmp_path: Path, change: 
     (tmp_path / "stage").mkdir()
     file = tmp_path / "stage" / backup.FACTS
     file.write_text(json.dumps(FACTS))
-    assert described.read(tmp_path, Path("/stage"), backup.FACTS) == FACTS
+    assert description.read(tmp_path, Path("/stage"), backup.FACTS) == FACTS
     file.write_text(json.dumps(FACTS | change))
     with pytest.raises(ControlError, match="cannot be used"):
-        described.read(tmp_path, Path("/stage"), backup.FACTS)
+        description.read(tmp_path, Path("/stage"), backup.FACTS)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "5", "[" * 100_000, '{"store"', "\xff"])
@@ -260,7 +260,7 @@ def test_a_description_that_is_none_is_refused(tmp_path: Path, content: str) -> 
     (tmp_path / "stage").mkdir()
     (tmp_path / "stage" / backup.FACTS).write_bytes(content.encode("latin-1"))
     with pytest.raises(ControlError, match="cannot be used"):
-        described.read(tmp_path, Path("/stage"), backup.FACTS)
+        description.read(tmp_path, Path("/stage"), backup.FACTS)
 
 
 @pytest.mark.parametrize("name", [backup.FACTS, backup.DUMP, backup.MANIFEST, "host/etc/mlflow/secrets/x", "host"])
@@ -282,8 +282,8 @@ def test_a_point_has_files_only(tmp_path: Path, name: str, kind: str) -> None:
             os.mknod(stage / name, stat.S_IFCHR | 0o600, os.makedev(1, 5))  # /dev/zero
         case "socket":
             os.mknod(stage / name, stat.S_IFSOCK | 0o600)
-    with pytest.raises(ControlError, match=f"{name} of the point is no file"):
-        described.read(tmp_path, Path("/stage"), backup.FACTS)
+    with pytest.raises(ControlError, match=f"{name} of the point is not a regular file"):
+        description.read(tmp_path, Path("/stage"), backup.FACTS)
 
 
 def test_a_description_is_small(tmp_path: Path) -> None:
@@ -291,8 +291,8 @@ def test_a_description_is_small(tmp_path: Path) -> None:
     (tmp_path / "stage").mkdir()
     with (tmp_path / "stage" / backup.FACTS).open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(ControlError, match="bytes: take another point"):
-        described.read(tmp_path, Path("/stage"), backup.FACTS)
+    with pytest.raises(ControlError, match="bytes: use another point"):
+        description.read(tmp_path, Path("/stage"), backup.FACTS)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_a_point_does_not_lie_beside_its_copy(tmp_path: Path, monkeypatch: pytes
             (stage / backup.FACTS).write_text(json.dumps(FACTS | {"store": self.wanted}))
 
     repository = Repository()
-    with pytest.raises(ControlError, match=r"which no host writes|store is no text"):
+    with pytest.raises(ControlError, match=r"which is not a valid path|store is not a text"):
         restored.facts(instance, repository, point, tmp_path / "copy")  # type: ignore[arg-type]
     for right in ("/srv/mlflow/store", "/mnt/old volume/store", str(instance.store)):
         repository.wanted = right

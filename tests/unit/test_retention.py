@@ -39,7 +39,7 @@ def test_the_floor_holds_whatever_the_rules() -> None:
     assert [p.name for p in go] == ["p90verified", "p31incomplete"]
 
 
-@pytest.mark.parametrize(("points", "words"), [([], "no verified"), ([point(-48)], "lies in the future")])
+@pytest.mark.parametrize(("points", "words"), [([], "no verified"), ([point(-48)], "is in the future")])
 def test_retention_refuses(points: list[Point], words: str) -> None:
     """No point, or a clock that is wrong: nothing is removed."""
     with pytest.raises(ControlError, match=words):

@@ -53,7 +53,7 @@ def users(path: Path, entries: list[dict[str, str]]) -> None:
 
 def make(place: declared.Access, name: str, owner: str, role: str | None, expires: str) -> dict[str, Any]:
     """Make a token."""
-    return issue.create(place, issue.Wish(name, owner, role, expires), NOW)
+    return issue.create(place, issue.TokenRequest(name, owner, role, expires), NOW)
 
 
 def reached(place: declared.Access) -> dict[str, list[str]]:
@@ -130,7 +130,7 @@ def test_a_token_logs_in_and_only_its_hash_is_kept(place: declared.Access) -> No
         ({"owner": "bob"}, "there is no active user 'bob': use one of ada, eve"),
         ({"owner": "leo"}, "there is no active user 'leo'"),
         ({"role": "root"}, "there is no role 'root'"),
-        ({"role": "admin"}, "'eve' is editor: a token of theirs cannot be admin"),
+        ({"role": "admin"}, "'eve' is editor: their tokens cannot be admin"),
         ({"expires": "soon"}, "--expires is 'soon'"),
         ({"expires": "0d"}, "at once"),
     ],
@@ -283,6 +283,6 @@ def test_certificates_say_how_long_they_last(place: declared.Access) -> None:
         ("the server's own CA", 3649),
     ]
     (said,) = certificates.problems(place, now)
-    assert "the server's certificate ends in 19 days" in said
+    assert "the server's certificate expires in 19 days" in said
     (said,) = certificates.problems(place, now + timedelta(days=30))
     assert "has ended" in said

@@ -39,7 +39,7 @@ def test_depth_does_not_matter(deep: Path) -> None:
     """They are listed, given away and removed; what is not there is no error."""
     file = "d/" * 1800 + "f"
     assert list(trees.walk(deep)) == [(file, 0)]
-    trees.give(deep, pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name)
+    trees.chown(deep, pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name)
     assert (deep / file).parent.stat().st_mode & 0o7777 == 0o2770
     assert deep.stat().st_mode & 0o7777 == 0o2770
     trees.remove(deep)

@@ -153,7 +153,7 @@ def test_a_release_that_is_too_old_is_told_apart(host: Any) -> None:
     before = host.run(LEFT).stdout
     done = run_playbook(VARIABLES, playbook="playbooks/upgrade_check.yml")
     assert done.returncode == 2, done.stdout[-3000:]
-    assert f"MLflow {OLD} cannot have this database" in done.stdout
+    assert f"MLflow {OLD} cannot migrate this database" in done.stdout
     assert "it is older than the database" in done.stdout
     assert host.run(LEFT).stdout == before
     assert "3.1.0 is not installed on this host" in control(host, "upgrade-check 3.1.0", expect=2)["error"]

@@ -1,4 +1,4 @@
-"""Who did what: nginx writes a line for every request that changes something, also for refused ones."""
+"""The audit log: nginx writes a line for every request that changes something, also for refused ones."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mlflowctl.access.declared import Access
 from mlflowctl.core.ages import parse_age
 from mlflowctl.core.errors import Refused
 
-# What is told by MLflow, with all that is not printable percent-encoded (mlflow_host.patches.security.subjects).
+# Fields that MLflow sets, percent-encoded where not printable (mlflow_host.patches.security.subjects).
 SUBJECTS = ("experiment", "run", "model", "version")
 
 
 def read(access: Access, user: str | None, since: str | None, now: datetime) -> list[dict[str, Any]]:
-    """The lines that fit, oldest first.
+    """The matching lines, oldest first.
 
     Args:
         access: where the log is.
@@ -57,7 +57,7 @@ def _start(since: str, now: datetime) -> datetime:
 
 
 def _time(line: dict[str, Any]) -> datetime | None:
-    """When it was; none for a line that nginx has not written."""
+    """The time of the line; ``None`` if it is not a line of nginx."""
     try:
         time = datetime.fromisoformat(line["time"])
     except (KeyError, TypeError, ValueError):
@@ -66,7 +66,7 @@ def _time(line: dict[str, Any]) -> datetime | None:
 
 
 def _logs(newest: Path) -> list[Path]:
-    """The log and those that were rotated away (``.1``, ``.2.gz`` …), oldest first."""
+    """The log and the rotated ones (``.1``, ``.2.gz`` …), oldest first."""
     name = re.compile(re.escape(newest.name) + r"\.([0-9]+)(\.gz)?")
     found = [(match, path) for path in newest.parent.glob(f"{newest.name}.*") if (match := name.fullmatch(path.name))]
     rotated = {int(match[1]): path for match, path in found}
@@ -74,7 +74,7 @@ def _logs(newest: Path) -> list[Path]:
 
 
 def _decoded(line: dict[str, Any]) -> dict[str, Any]:
-    """The line with its subject as MLflow has it. Lines without a version are older, and not encoded."""
+    """The line with its subject decoded. Lines without a version are older, and not encoded."""
     return line | {name: unquote(line[name]) for name in SUBJECTS if isinstance(line.get(name), str)}
 
 

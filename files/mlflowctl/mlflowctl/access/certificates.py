@@ -1,4 +1,4 @@
-"""When the certificates of the proxy end, and the revocation list."""
+"""When the certificates of the proxy and the revocation list expire."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from mlflowctl.access.declared import Access
 from mlflowctl.core.process import run
 
-# File, what it is, and what openssl calls its end.
+# File, description, and openssl's command for the end of its validity.
 _FILES = {
     "server.crt": ("the server's certificate", ["x509", "-enddate"]),
     "ca.crt": ("the server's own CA", ["x509", "-enddate"]),
@@ -19,31 +19,31 @@ _FILES = {
 
 
 def read(access: Access, now: datetime) -> list[dict[str, Any]]:
-    """What there is, with its end (ISO 8601) and the days that are left; negative if it has ended.
+    """The files with their expiry (ISO 8601) and the days that are left; negative if it has expired.
 
     Raises:
-        ControlError: a file is none of what it should be.
+        ControlError: openssl cannot read a file.
     """
     return [
-        {"name": name, "file": str(access.tls / file), "ends": end.isoformat(), "days": (end - now).days}
-        for file, (name, question) in _FILES.items()
+        {"name": name, "file": str(access.tls / file), "expires": end.isoformat(), "days": (end - now).days}
+        for file, (name, command) in _FILES.items()
         if (access.tls / file).is_file()
-        for end in [_end(access.tls / file, question)]
+        for end in [_expiry(access.tls / file, command)]
     ]
 
 
 def problems(access: Access, now: datetime) -> list[str]:
-    """What ends too soon, in plain sentences."""
+    """What expires too soon, as sentences."""
     return [
-        f"{entry['name']} ends in {entry['days']} days, at {entry['ends']} ({entry['file']}): renew it"
+        f"{entry['name']} expires in {entry['days']} days, at {entry['expires']} ({entry['file']}): renew it"
         if entry["days"] >= 0
-        else f"{entry['name']} has ended at {entry['ends']} ({entry['file']}): renew it"
+        else f"{entry['name']} has expired at {entry['expires']} ({entry['file']}): renew it"
         for entry in read(access, now)
         if entry["days"] < access.certificate_days
     ]
 
 
-def _end(file: Path, question: list[str]) -> datetime:
+def _expiry(file: Path, command: list[str]) -> datetime:
     """The end of a certificate's or list's validity, as openssl prints it: ``notAfter=Nov 21 12:00:00 2027 GMT``."""
-    said = run(["openssl", *question, "-noout", "-in", str(file)]).stdout.strip()
-    return datetime.strptime(said.split("=")[1], "%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)
+    output = run(["openssl", *command, "-noout", "-in", str(file)]).stdout.strip()
+    return datetime.strptime(output.split("=")[1], "%b %d %H:%M:%S %Y GMT").replace(tzinfo=UTC)

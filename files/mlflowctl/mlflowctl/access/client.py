@@ -1,4 +1,4 @@
-"""What a client needs: an archive to hand out, and the question who one is."""
+"""For clients: an archive with what they need to connect, and the user that the server sees."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ Try it: `python -c "import mlflow; print(len(mlflow.search_experiments()))"`
 
 
 def bundle(access: Access, name: str, where: Path) -> dict[str, Any]:
-    """Write an archive for a user or the holder of a token. There is no secret in it.
+    """Write an archive for a user or a token. It holds no secret.
 
     Args:
-        access: where things are.
+        access: the configuration.
         name: of a user or token.
         where: the archive; it must not exist.
 
@@ -48,7 +48,7 @@ def bundle(access: Access, name: str, where: Path) -> dict[str, Any]:
         ``archive`` and what it holds.
 
     Raises:
-        ControlError: nobody has that name, or the file exists.
+        ControlError: no user or token has that name, or the file exists.
     """
     is_token = name in tokens.read(access)
     if not is_token and name not in users(access):
@@ -104,14 +104,14 @@ def _python(plain: Mapping[str, str], secret: str, ca: bool) -> str:
 
 
 def whoami(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Ask the server as whom and in which role it sees the login of the environment, as MLflow's clients have it.
+    """Ask the server which user and role it sees for the login in the environment variables of MLflow's clients.
 
     Raises:
-        ControlError: the server does not know the login, or does not answer.
+        ControlError: the server does not accept the login, or does not answer.
     """
     url = environment.get("MLFLOW_TRACKING_URI", "").rstrip("/")
     if not url.startswith("https://"):
-        raise Refused(f"MLFLOW_TRACKING_URI is {url!r}: set what a client needs, and the login")
+        raise Refused(f"MLFLOW_TRACKING_URI is {url!r}: set the variables of a client, with the login")
     name, password = (environment.get(f"MLFLOW_TRACKING_{part}", "") for part in ("USERNAME", "PASSWORD"))
     pair = base64.b64encode(f"{name}:{password}".encode()).decode()
     login = f"Basic {pair}" if name else f"Bearer {environment.get('MLFLOW_TRACKING_TOKEN', '')}"
@@ -121,6 +121,6 @@ def whoami(environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
         with urllib.request.urlopen(request, timeout=_SECONDS, context=context) as answer:  # noqa: S310
             return dict(json.load(answer))
     except urllib.error.HTTPError as error:
-        raise ControlError(f"{url} answers {error.code}: it does not know this login") from error
+        raise ControlError(f"{url} answers {error.code}: it does not accept this login") from error
     except OSError as error:
         raise ControlError(f"{url} does not answer: {error}") from error

@@ -1,4 +1,4 @@
-"""Who may log in, with which role, as the playbook wrote it down."""
+"""The users and their roles, as the playbook has written them."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from mlflowctl.core import config as configuration
 from mlflowctl.core import jsonfile
 from mlflowctl.core.errors import ControlError
 
-# Each may do what those before it may.
+# Each role includes the ones before it.
 ROLES = ("viewer", "editor", "admin")
 
-# As for users in the playbook: fit for a URL, a log and a file name.
+# As for users in the playbook: safe in a URL, a log and a file name.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Access:
-    """Where the playbook has put what this module works with. Paths are absolute.
+    """The configuration of users, tokens and certificates. Paths are absolute.
 
     Attributes:
         path: directory of the users, the tokens and when they were last used.
         logins: the link that nginx follows.
-        group: the proxy's group, which may read what is behind it, but for the passwords' hashes.
+        group: the proxy's group, which may read the directory behind it except the hashes of passwords.
         password_group: the group that may read those.
         login_log: nginx's log of password and token checks.
         audit_log: nginx's log of requests that change something.
         tls: directory of nginx's certificates.
         public_url: where clients reach the server.
         ca: the certificate that clients verify it with; ``None`` if every client knows its CA.
-        timers: the units that end tokens and look at certificates by the calendar.
-        certificate_days: days left at which a certificate needs somebody.
+        timers: the units that expire tokens and check certificates.
+        certificate_days: a certificate with fewer days left is a problem.
         units: nginx, and the units that start and stop with it.
     """
 
@@ -57,13 +57,13 @@ class Access:
 
 @dataclass(frozen=True)
 class User:
-    """A person, as the playbook was told.
+    """A user of mlflow_users.
 
     Attributes:
         name: as it stands in a request.
         role: one of :data:`ROLES`.
         hash: of the password, as in an htpasswd file.
-        state: ``present``, or ``locked``: may not log in, and neither may tokens of theirs.
+        state: ``present`` or ``locked``; a locked user and their tokens cannot log in.
     """
 
     name: str
@@ -78,12 +78,12 @@ class User:
 
 
 def settings() -> Path:
-    """The file that says where things are: beside mlflowctl's configuration."""
+    """The configuration file, beside mlflowctl's own."""
     return Path(os.environ.get("MLFLOWCTL_CONFIG", str(configuration.DEFAULT))).with_name("access.toml")
 
 
 def load() -> Access:
-    """Read where things are.
+    """Read the configuration.
 
     Raises:
         ControlError: the file is missing or damaged.
@@ -103,7 +103,7 @@ def load() -> Access:
             ca=Path(data["ca"]) if data["ca"] else None,
             timers=data["timers"],
             certificate_days=data["certificate_days"],
-            # A file that an older playbook wrote has none.
+            # Missing in a file that an older playbook wrote.
             units=tuple(data.get("units", ["nginx.service"])),
         )
     except OSError as error:
@@ -114,7 +114,7 @@ def load() -> Access:
 
 @contextmanager
 def exclusive(access: Access) -> Iterator[None]:
-    """Hold users and tokens still. Waits: nobody holds this for longer than a moment."""
+    """Lock users and tokens. Waits for the lock, which is only held for a moment."""
     descriptor = os.open(access.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -136,6 +136,6 @@ def users(access: Access) -> dict[str, User]:
         raise ControlError(f"{path} is missing or damaged: run playbooks/users.yml") from error
 
 
-def lesser(one: str, other: str) -> str:
-    """The role that may do less."""
+def lower_role(one: str, other: str) -> str:
+    """The role with fewer rights."""
     return ROLES[min(ROLES.index(one), ROLES.index(other))]

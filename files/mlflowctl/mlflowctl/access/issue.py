@@ -7,19 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from mlflowctl.access import tokens, uses
-from mlflowctl.access.declared import NAME, ROLES, Access, exclusive, lesser, users
+from mlflowctl.access.declared import NAME, ROLES, Access, exclusive, lower_role, users
 from mlflowctl.access.logins import apply
 from mlflowctl.core.ages import parse_age
 from mlflowctl.core.errors import Refused
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A token that somebody wants.
+class TokenRequest:
+    """The properties of a token to create.
 
     Attributes:
-        name: free among users and tokens.
-        owner: a user that may log in.
+        name: not used by another token or a user.
+        owner: an active user.
         role: one of :data:`ROLES`; ``None``: the owner's.
         expires: an age such as ``90d``, or ``never``.
     """
@@ -30,50 +30,50 @@ class Wish:
     expires: str
 
 
-def create(access: Access, wish: Wish, now: datetime) -> dict[str, Any]:
-    """Make a token.
+def create(access: Access, request: TokenRequest, now: datetime) -> dict[str, Any]:
+    """Create a token.
 
     Args:
-        access: where things are.
-        wish: what it is to be.
+        access: the configuration.
+        request: the properties of the token.
         now: with a time zone.
 
     Returns:
         The token's facts, and ``token``: the value of ``MLFLOW_TRACKING_TOKEN``.
 
     Raises:
-        ControlError: something of the wish will not do; nothing has changed.
+        ControlError: a property is not allowed; nothing has changed.
     """
-    name, owner = wish.name, wish.owner
+    name, owner = request.name, request.owner
     if not NAME.fullmatch(name):
         raise Refused(
             f"the name {name!r} cannot be used: "
-            "take 1 to 64 letters, digits and . _ @ -, beginning with a letter or digit"
+            "use 1 to 64 letters, digits and . _ @ -, beginning with a letter or digit"
         )
-    if wish.role not in (None, *ROLES):
-        raise Refused(f"there is no role {wish.role!r}: use one of {', '.join(ROLES)}")
-    lifetime = None if wish.expires == "never" else parse_age(wish.expires, "--expires")
+    if request.role not in (None, *ROLES):
+        raise Refused(f"there is no role {request.role!r}: use one of {', '.join(ROLES)}")
+    lifetime = None if request.expires == "never" else parse_age(request.expires, "--expires")
     if lifetime == 0:
-        raise Refused(f"--expires is {wish.expires!r}: it would end at once; use 90d, or never")
+        raise Refused(f"--expires is {request.expires!r}: it would expire at once; use 90d, or never")
     with exclusive(access):
         known, kept = users(access), tokens.read(access)
         if name in known:
             raise Refused(f"{name!r} is a user's name: give the token another one, such as {name}-ci")
         if name in kept:
-            raise Refused(f"there is a token {name!r}: revoke or rotate it, or take another name")
+            raise Refused(f"there is a token {name!r}: revoke or rotate it, or use another name")
         active = sorted(user.name for user in known.values() if user.active)
         if owner not in active:
             raise Refused(f"there is no active user {owner!r}: use one of {', '.join(active)}")
-        role = wish.role or known[owner].role
-        if lesser(role, known[owner].role) != role:
-            raise Refused(f"{owner!r} is {known[owner].role}: a token of theirs cannot be {role}")
+        role = request.role or known[owner].role
+        if lower_role(role, known[owner].role) != role:
+            raise Refused(f"{owner!r} is {known[owner].role}: their tokens cannot be {role}")
         secret, digest = tokens.new_secret()
-        token = tokens.Token(name, owner, role, digest, _time(now), lifetime, _end(now, lifetime))
-        return _keep(access, {**kept, name: token}, token, secret, now)
+        token = tokens.Token(name, owner, role, digest, _time(now), lifetime, _expiry(now, lifetime))
+        return _save(access, {**kept, name: token}, token, secret, now)
 
 
 def rotate(access: Access, name: str, now: datetime) -> dict[str, Any]:
-    """Give a token a new secret and its whole lifetime again. The old secret ends at once.
+    """Give a token a new secret and its full lifetime again. The old secret stops working at once.
 
     Returns:
         As :func:`create`.
@@ -85,12 +85,12 @@ def rotate(access: Access, name: str, now: datetime) -> dict[str, Any]:
         kept = tokens.read(access)
         old = _found(kept, name)
         secret, digest = tokens.new_secret()
-        token = replace(old, hash=digest, created=_time(now), expires=_end(now, old.lifetime))
-        return _keep(access, {**kept, name: token}, token, secret, now)
+        token = replace(old, hash=digest, created=_time(now), expires=_expiry(now, old.lifetime))
+        return _save(access, {**kept, name: token}, token, secret, now)
 
 
 def revoke(access: Access, name: str, now: datetime) -> dict[str, Any]:
-    """End a token. The next request with it is refused.
+    """Revoke a token. The next request with it is refused.
 
     Raises:
         ControlError: there is no such token.
@@ -105,14 +105,14 @@ def revoke(access: Access, name: str, now: datetime) -> dict[str, Any]:
 
 
 def listing(access: Access, now: datetime) -> list[dict[str, Any]]:
-    """All tokens, without their hashes: what each may do now, and when it was used last."""
+    """All tokens without their hashes: role, state, and when each was last used."""
     with exclusive(access):
         known, kept, used = users(access), tokens.read(access), uses.last(access)
     return [
         {
             "name": token.name,
             "owner": token.owner,
-            "role": lesser(token.role, known[token.owner].role) if token.owner in known else token.role,
+            "role": lower_role(token.role, known[token.owner].role) if token.owner in known else token.role,
             "state": "expired" if token.expired(now) else "valid" if token.works(known, now) else "owner cannot log in",
             "created": token.created,
             "expires": token.expires or "never",
@@ -122,7 +122,7 @@ def listing(access: Access, now: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def _keep(
+def _save(
     access: Access, kept: dict[str, tokens.Token], token: tokens.Token, secret: str, now: datetime
 ) -> dict[str, Any]:
     tokens.write(access, kept)
@@ -146,5 +146,5 @@ def _time(when: datetime) -> str:
     return when.astimezone(UTC).isoformat(timespec="seconds")
 
 
-def _end(now: datetime, lifetime: int | None) -> str | None:
+def _expiry(now: datetime, lifetime: int | None) -> str | None:
     return None if lifetime is None else _time(now + timedelta(seconds=lifetime))

@@ -1,13 +1,13 @@
-"""What nginx checks logins with: users and tokens, compiled into one directory.
+"""What nginx checks logins against: users and tokens, compiled into one directory.
 
 It holds, for every name that may log in, a file with its hash and an empty
 file in the directory of each role that the name reaches. The directory is
-named by its content and stands behind a link, so a change is whole and needs
+named by its content and a link points to it, so a change is atomic and needs
 no reload. Each name also has an entry, a link whose target is named by the
-name's hash and role; nginx's memory of correct logins is keyed with where that
-leads to. So a change takes effect with the next request, and only for that name.
+name's hash and role; nginx's cache of correct logins is keyed by that target.
+So a change takes effect with the next request, and only for that name.
 
-Hashes of passwords are for the group of the nginx that compares them alone.
+Only the group of the nginx that compares passwords may read their hashes.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from pathlib import Path
 from typing import Any
 
 from mlflowctl.access import tokens
-from mlflowctl.access.declared import ROLES, Access, lesser, users
+from mlflowctl.access.declared import ROLES, Access, lower_role, users
 from mlflowctl.core.errors import ControlError
 
-# Changes with what lies where: the next run then publishes again.
+# Version of the directory's layout: a new one makes the next run publish again.
 LAYOUT = 2
-# The name in a password's file. nginx finds the file by the user's name, and asks with this one.
+# The user name inside a password file. nginx finds the file by the user's name, and compares with this one.
 ANYBODY = "x"
-# Stands for every unknown name; none of a user begins with a dot.
+# Used for every unknown name; no user's name begins with a dot.
 NOBODY = ".nobody"
 
 
 def apply(access: Access, now: datetime) -> dict[str, Any]:
-    """Let exactly those log in who may: users, and tokens of theirs that are not expired.
+    """Publish the logins of all active users, and of their tokens that have not expired.
 
     Args:
-        access: where things are.
+        access: the configuration.
         now: with a time zone.
 
     Returns:
@@ -53,13 +53,13 @@ def apply(access: Access, now: datetime) -> dict[str, Any]:
             f"{both[0]!r} is the name of a user and of a token: "
             f"rename the user, or revoke the token (mlflowctl token revoke {both[0]})"
         )
-    logins += [(token.name, "tokens", lesser(token.role, known[token.owner].role), token.hash) for token in valid]
+    logins += [(token.name, "tokens", lower_role(token.role, known[token.owner].role), token.hash) for token in valid]
     changed = _publish(access, sorted(logins))
     return {"changed": changed, "users": len(logins) - len(valid), "tokens": len(valid)}
 
 
 def _publish(access: Access, logins: list[tuple[str, str, str, str]]) -> bool:
-    """Put name, kind, role and hash of every login where nginx looks."""
+    """Write name, kind, role and hash of every login to where nginx reads them."""
     digest = hashlib.sha256(json.dumps([LAYOUT, access.group, access.password_group, logins]).encode()).hexdigest()[:16]
     target = access.logins.with_name(f"{access.logins.name}.{digest}")
     if access.logins.is_symlink() and access.logins.readlink() == Path(target.name) and target.is_dir():
@@ -67,13 +67,13 @@ def _publish(access: Access, logins: list[tuple[str, str, str, str]]) -> bool:
     partial = access.logins.with_name(f"{access.logins.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    # Two users pass here, each to what its group may read.
+    # Two system users pass through here, each to what its group may read.
     partial.chmod(0o711)
     for directory in ("people", "tokens", "entries", *ROLES):
         _directory(partial / directory, access.group)
     _directory(partial / "passwords", access.password_group)
-    # Whoever has no password file is compared with this one: never right, and as slow as the others.
-    _readable(partial / "passwords" / NOBODY, f"{ANYBODY}:{_never_right(logins)}\n", access.password_group)
+    # Names without a password file are compared with this one, which never matches and takes as long as the others.
+    _readable(partial / "passwords" / NOBODY, f"{ANYBODY}:{_unmatchable_hash(logins)}\n", access.password_group)
     states = access.logins.with_name("entries")
     _directory(states, access.group)
     wanted = set()
@@ -106,8 +106,8 @@ def _publish(access: Access, logins: list[tuple[str, str, str, str]]) -> bool:
     return True
 
 
-def _never_right(logins: list[tuple[str, str, str, str]]) -> str:
-    """What looks like the users' hashes and is of no password."""
+def _unmatchable_hash(logins: list[tuple[str, str, str, str]]) -> str:
+    """A hash of the same form as the users' that matches no password."""
     hashes = [secret for _, kind, _, secret in logins if kind == "passwords" and "$" in secret]
     scheme, _, rest = (hashes[0] if hashes else f"$6${'x' * 16}${'.' * 86}").rpartition("$")
     return f"{scheme}${'.' * len(rest)}"

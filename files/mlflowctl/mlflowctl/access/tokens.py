@@ -1,4 +1,4 @@
-"""Named tokens: logins for programs, each with an owner, a role, an end, and one purpose.
+"""Named tokens: logins for programs, each with an owner, a role and an expiry.
 
 A token is the base64 of ``name:secret``, because MLflow's clients send
 ``MLFLOW_TRACKING_TOKEN`` as ``Authorization: Bearer …`` and nginx reads it as
@@ -29,14 +29,14 @@ class Token:
     """A token as it is kept.
 
     Attributes:
-        name: it logs in with, and stands under in logs.
-        owner: the user who answers for it; without that user it does not work.
-        role: it never reaches more than its owner's.
-        hash: salted SHA-1 as in an htpasswd file (``{SSHA}``). Fast, and that is
-            enough: the secret is 256 random bits, nobody guesses it.
+        name: its login name, also in logs.
+        owner: the user who is responsible for it; it stops working with that user.
+        role: its own role; the owner's applies if that is lower.
+        hash: salted SHA-1 as in an htpasswd file (``{SSHA}``). A fast hash is
+            enough, because the secret is 256 random bits.
         created: when, ISO 8601 in UTC.
-        lifetime: seconds from creation to its end; ``None``: none.
-        expires: when it ends, ISO 8601 in UTC; ``None``: never.
+        lifetime: seconds from creation to expiry; ``None``: unlimited.
+        expires: when it expires, ISO 8601 in UTC; ``None``: never.
     """
 
     name: str
@@ -48,24 +48,24 @@ class Token:
     expires: str | None
 
     def expired(self, now: datetime) -> bool:
-        """Whether it has ended."""
+        """Whether it has expired."""
         return self.expires is not None and datetime.fromisoformat(self.expires) <= now
 
     def works(self, users: dict[str, User], now: datetime) -> bool:
-        """Whether it may log in: it has not ended, and its owner may."""
+        """Whether it may log in: it has not expired, and its owner is active."""
         return self.owner in users and users[self.owner].active and not self.expired(now)
 
 
 def read(access: Access) -> dict[str, Token]:
-    """All tokens by name, also those that have ended."""
+    """All tokens by name, also expired ones."""
     return {entry["name"]: Token(**entry) for entry in jsonfile.read(access.path / "tokens.json", [])}
 
 
 def checked(content: bytes) -> list[Token]:
-    """The tokens of a file that somebody else may have written, such as one of a recovery point.
+    """The tokens of a file from an untrusted source, such as a recovery point.
 
     Raises:
-        ControlError: it is none, or a name in it is no name: names become names of files.
+        ControlError: it is not a valid file of tokens. Names are checked because they become file names.
     """
     try:
         found = [Token(**entry) for entry in json.loads(content)]
@@ -73,14 +73,14 @@ def checked(content: bytes) -> list[Token]:
             raise ValueError("two have the same name")
         for token in found:
             if not (NAME.fullmatch(token.name) and NAME.fullmatch(token.owner) and token.role in ROLES):
-                raise ValueError(f"{token.name!r} of {token.owner!r} with the role {token.role!r} is no token")
+                raise ValueError(f"{token.name!r} of {token.owner!r} with the role {token.role!r} is not a valid token")
             if not HASH.fullmatch(token.hash):
-                raise ValueError(f"what stands for the secret of {token.name} is no hash of one")
+                raise ValueError(f"the hash of {token.name} is not valid")
             for when in (token.created, token.expires):
                 if when is not None and datetime.fromisoformat(when).tzinfo is None:
-                    raise ValueError(f"a time of {token.name} has no zone")
+                    raise ValueError(f"a time of {token.name} has no time zone")
             if token.created is None or not (token.lifetime is None or type(token.lifetime) is int):
-                raise ValueError(f"{token.name} was never made, or its lifetime is no number of seconds")
+                raise ValueError(f"{token.name} has no creation time, or its lifetime is not a number of seconds")
             token.expired(datetime.now(UTC))
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ControlError(f"the tokens of the recovery point cannot be used: {error}") from error
@@ -88,7 +88,7 @@ def checked(content: bytes) -> list[Token]:
 
 
 def write(access: Access, kept: dict[str, Token]) -> None:
-    """Keep these tokens and no others."""
+    """Replace the stored tokens."""
     jsonfile.write(access.path / "tokens.json", [asdict(token) for token in kept.values()])
 
 

@@ -1,4 +1,4 @@
-"""When each name was used last, from nginx's log of logins."""
+"""When each user and token was last used, from nginx's log of logins."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mlflowctl.core import jsonfile
 def last(access: Access) -> dict[str, str]:
     """When each name last logged in (ISO 8601).
 
-    nginx remembers a correct login for a minute, so times are that exact. What
-    was read is kept, because the log is rotated away.
+    nginx caches a correct login for a minute, so times are that exact. The
+    result is stored, because the log is rotated.
     """
     path = access.path / "last_use.json"
     kept: dict[str, Any] = jsonfile.read(path, {"inode": 0, "offset": 0, "names": {}})
@@ -25,7 +25,7 @@ def last(access: Access) -> dict[str, str]:
             continue
         with file:
             inode = log.stat().st_ino
-            # A log that was not read before is read whole; but an older one only if reading had stopped in it.
+            # A new log is read from its beginning; a rotated one only from where reading had stopped in it.
             if inode == kept["inode"]:
                 file.seek(kept["offset"])
             elif log != access.login_log:

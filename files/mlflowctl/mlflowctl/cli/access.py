@@ -42,7 +42,7 @@ def token_create(config: Access, output: Output, **request: Any) -> None:
 
     Use it for a program that logs in, such as a CI job. Only a hash is kept, so save the token right away.
     """
-    output.facts(issue.create(config, issue.Wish(**request), _now()))
+    output.facts(issue.create(config, issue.TokenRequest(**request), _now()))
 
 
 @command(token, load, example="mlflowctl token list", name="list")
@@ -118,7 +118,7 @@ def certificates(config: Access, output: Output) -> int:
     output.table(validity.read(config, _now()))
     problems = validity.problems(config, _now())
     for problem in problems:
-        output.say(problem)
+        output.log(problem)
     return 1 if problems else 0
 
 

@@ -28,7 +28,7 @@ class Output:
         self.json = json
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         """One line of progress: a spinner's place on a terminal, a line in the journal."""
         self._console.print(printable(text, keep="\n"), markup=False)
 

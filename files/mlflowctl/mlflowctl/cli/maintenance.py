@@ -70,7 +70,7 @@ def gc(config: Config, output: Output, older_than: str | None, dry_run: bool) ->
     """
     age = older_than or config.gc_older_than
     arguments = ["--older-than", age, *["--dry-run"] * dry_run]
-    return operation.run(config, output, "gc", arguments, lambda: garbage.run(config, age, dry_run, output.say))
+    return operation.run(config, output, "gc", arguments, lambda: garbage.run(config, age, dry_run, output.log))
 
 
 orphans = group(
@@ -106,7 +106,7 @@ def orphans_quarantine(config: Config, output: Output, older_than: str) -> int:
     """
     arguments = ["quarantine", "--older-than", older_than]
     return operation.run(
-        config, output, "orphans", arguments, lambda: orphan_files.quarantine(config, older_than, output.say)
+        config, output, "orphans", arguments, lambda: orphan_files.quarantine(config, older_than, output.log)
     )
 
 
@@ -116,7 +116,7 @@ def watch(config: Config, output: Output) -> None:
 
     A timer runs it every minute. Run it yourself to send them right away. Each problem is reported once.
     """
-    watching.run(config, output.say)
+    watching.run(config, output.log)
 
 
 @command(topic, example="mlflowctl notify mlflow-backup.service")
@@ -126,4 +126,4 @@ def notify(config: Config, output: Output, unit: str) -> None:
 
     The units call it when they fail. Run it yourself to test the notifications.
     """
-    watching.failed(config, unit, output.say)
+    watching.failed(config, unit, output.log)

@@ -30,7 +30,7 @@ def run(config: Config, output: Output, name: str, arguments: list[str], perform
         facts, code = perform(), 0
     except Refused as error:
         facts, code = {"error": str(error)}, error.exit_code
-        if not units.ordered():
+        if not units.requested():
             # Started by a timer: nobody reads the answer, so it must not look like a success.
             code = ControlError.exit_code
             state.record(config, name.replace("-", "_"), False, error=str(error))

@@ -38,7 +38,7 @@ def backup(config: Config, output: Output, if_none: bool = False) -> int:
     """
     if if_none and "success" in state.read(config).get("backup", {}):
         return 0
-    return operation.run(config, output, "backup", [], lambda: backups.take(config, output.say))
+    return operation.run(config, output, "backup", [], lambda: backups.take(config, output.log))
 
 
 @command(topic, example="mlflowctl points --repository offsite")
@@ -72,8 +72,10 @@ def restore(config: Config, output: Output, **options: Any) -> int:
     server then stops for a few seconds. With --database-at and no POINT, the artifacts come from the first point
     after that time.
     """
-    order = restores.Order(**options)
-    return operation.run(config, output, "restore", order.arguments(), lambda: restores.run(config, order, output.say))
+    request = restores.Request(**options)
+    return operation.run(
+        config, output, "restore", request.arguments(), lambda: restores.run(config, request, output.log)
+    )
 
 
 @command(topic, example="mlflowctl verify latest")
@@ -99,7 +101,7 @@ def drill(config: Config, output: Output, point: str, repository: str | None) ->
     scratch database and directory, served by a second MLflow, checked and removed.
     """
     arguments = [point, *(["--repository", repository] if repository else [])]
-    return operation.run(config, output, "drill", arguments, lambda: drills.run(config, point, repository, output.say))
+    return operation.run(config, output, "drill", arguments, lambda: drills.run(config, point, repository, output.log))
 
 
 @command(topic, example="mlflowctl prune --dry-run")
@@ -110,7 +112,7 @@ def prune(config: Config, output: Output, dry_run: bool) -> None:
     A timer does this regularly. Run it yourself when a repository needs space, or with --dry-run after a change of
     mlflow_backup_keep.
     """
-    output.facts(retention.apply(config, dry_run, output.say))
+    output.facts(retention.apply(config, dry_run, output.log))
 
 
 @command(topic, example="mlflowctl check --full")
@@ -121,7 +123,7 @@ def check(config: Config, output: Output, full: bool) -> None:
     A timer does this regularly for a seventh of the data. Run it yourself with --full when a disk or a server of a
     repository had a fault.
     """
-    output.facts(verification.check_repositories(config, full, output.say))
+    output.facts(verification.check_repositories(config, full, output.log))
 
 
 @command(topic, example="mlflowctl base-backup", name="base-backup")
@@ -131,7 +133,7 @@ def base_backup(config: Config, output: Output) -> int:
     A timer does this regularly if mlflow_postgres_wal_archive is true. Run it yourself once after you have switched the
     archive on: `restore --database-at` reaches back to the oldest base backup.
     """
-    return operation.run(config, output, "base-backup", [], lambda: archive.base_backup(config, output.say))
+    return operation.run(config, output, "base-backup", [], lambda: archive.base_backup(config, output.log))
 
 
 @command(topic, example="mlflowctl create-repository offsite", name="create-repository")
@@ -158,7 +160,7 @@ def recover(config: Config, output: Output) -> None:
     nothing otherwise.
     """
     with lock.exclusive(config.state_path, "recovery of a restore"):
-        swap.recover(config, output.say)
+        swap.recover(config, output.log)
 
 
 leftovers = group(
@@ -188,7 +190,7 @@ def leftovers_delete(config: Config, output: Output, suffix: str) -> int:
     """
     arguments = ["delete", "--", suffix]
     return operation.run(
-        config, output, "leftovers", arguments, lambda: leftover_data.delete(config, suffix, output.say)
+        config, output, "leftovers", arguments, lambda: leftover_data.delete(config, suffix, output.log)
     )
 
 
@@ -201,5 +203,5 @@ def leftovers_put_back(config: Config, output: Output, suffix: str) -> int:
     """
     arguments = ["put-back", "--", suffix]
     return operation.run(
-        config, output, "leftovers", arguments, lambda: leftover_data.put_back(config, suffix, output.say)
+        config, output, "leftovers", arguments, lambda: leftover_data.put_back(config, suffix, output.log)
     )

@@ -21,4 +21,4 @@ def upgrade_check(config: Config, output: Output, version: str) -> int:
     Use it before an upgrade; playbooks/upgrade_check.yml installs the version and calls it. The server stays
     available.
     """
-    return operation.run(config, output, "upgrade-check", [version], lambda: checks.run(config, version, output.say))
+    return operation.run(config, output, "upgrade-check", [version], lambda: checks.run(config, version, output.log))

@@ -1,4 +1,4 @@
-"""Lengths of time as people write them."""
+"""Durations as people write them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def parse_age(text: str, option: str) -> int:
-    """Seconds of an age such as ``30d`` or ``12h``, which the user gave as ``option``.
+    """Seconds of an age such as ``30d`` or ``12h``, given as ``option``.
 
     Raises:
         ControlError: it is not one.
@@ -22,7 +22,7 @@ def parse_age(text: str, option: str) -> int:
 
 
 def age(seconds: float) -> str:
-    """The same the other way round, in the largest unit of which there are two: ``36h``, ``3d``."""
+    """A number of seconds as text, in the largest unit of which there are at least two: ``36h``, ``3d``."""
     whole = max(0, int(seconds))
     letter, size = next(((letter, size) for letter, size in _UNITS.items() if whole >= 2 * size), ("s", 1))
     return f"{whole // size}{letter}"

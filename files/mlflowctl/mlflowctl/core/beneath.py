@@ -1,7 +1,7 @@
-"""What root does to files in directories that others can write: look, list, move, remove, give away.
+"""File operations of root in directories that others can write: stat, list, move, remove, chown.
 
-All of it is done to names in a directory that :mod:`mlflowctl.core.descent` has opened,
-wherever that has gone meanwhile; never through a link.
+Each works on a name in a directory that :mod:`mlflowctl.core.descent` has opened,
+wherever that directory has been moved meanwhile, and never follows a link.
 
 Sources: renameat2(2) ``RENAME_NOREPLACE``.
 """
@@ -15,8 +15,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from mlflowctl.core.descent import IN_THE_WAY, InTheWay, Owner, descend, opened, parts
-from mlflowctl.core.descent import give as give_directory
+from mlflowctl.core.descent import UNSAFE_ERRNOS, Owner, UnsafePath, descend, opened, parts
+from mlflowctl.core.descent import chown as chown_directory
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.process import run
 
@@ -25,11 +25,11 @@ NO_REPLACE = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def look(root: Path, path: str | Path) -> os.stat_result | None:
-    """What is at a path below a root, itself and not what it points to; ``None`` if there is nothing.
+def lstat(root: Path, path: str | Path) -> os.stat_result | None:
+    """The status of a path below a root, of a link itself; ``None`` if there is nothing.
 
     Raises:
-        InTheWay: a directory on the way is none.
+        UnsafePath: a part of the path above it is not a directory.
     """
     *above, name = parts(path)
     try:
@@ -40,10 +40,10 @@ def look(root: Path, path: str | Path) -> os.stat_result | None:
 
 
 def is_directory(root: Path, path: str | Path) -> bool:
-    """Whether there is a directory, by no link."""
+    """Whether there is a directory, reached without links."""
     try:
-        found = look(root, path)
-    except InTheWay:
+        found = lstat(root, path)
+    except UnsafePath:
         return False
     return found is not None and stat.S_ISDIR(found.st_mode)
 
@@ -55,26 +55,26 @@ def rename(root: Path, source: str | Path, target: str | Path, owner: Owner | No
         root: a directory that only root can replace.
         source: what moves, below the root.
         target: its new path, below the root.
-        owner: whom directories are made for; root if not given.
+        owner: of new directories; root if not given.
 
     Returns:
-        False if something is at the target already: then nothing moves.
+        False if the target exists: then nothing is moved.
 
     Raises:
-        FileNotFoundError: the source is gone.
-        InTheWay: a directory of either path is none.
+        FileNotFoundError: the source does not exist.
+        UnsafePath: a part of either path is not a directory.
     """
     *above, name = parts(source)
-    *beyond, new = parts(target)
+    *target_parents, new = parts(target)
     with (
         opened(root, "/".join(above)) as old,
-        opened(root, "/".join(beyond), make=True, owner=owner) as directory,
+        opened(root, "/".join(target_parents), make=True, owner=owner) as directory,
     ):
         return _rename(old, name, directory, new)
 
 
 def _rename(old: int, name: str, directory: int, new: str) -> bool:
-    """Rename without replacing anything, if the file system can; otherwise after a look."""
+    """Rename without replacing anything; where the file system cannot do that, check for the target first."""
     done = _libc.renameat2(old, os.fsencode(name), directory, os.fsencode(new), ctypes.c_uint(NO_REPLACE))
     code = ctypes.get_errno()
     if done == 0:
@@ -94,12 +94,12 @@ def _rename(old: int, name: str, directory: int, new: str) -> bool:
 def walk(root: Path, below: str | Path = "") -> Iterator[tuple[str, int]]:
     """Regular files below a directory, by their paths from there, with their sizes in bytes; follows no link.
 
-    However deep they are: Python's own functions call themselves once for each
-    level, or keep a descriptor for each. A directory that goes meanwhile is left out.
+    Works at any depth: Python's own functions recurse once for each level, or keep
+    a descriptor for each. A directory that is removed meanwhile is skipped.
 
     Raises:
-        FileNotFoundError: the directory itself is not there.
-        InTheWay: a part of its path is no directory.
+        FileNotFoundError: the directory itself does not exist.
+        UnsafePath: a part of its path is not a directory.
     """
     begin = "/".join(parts(below))
     stack = [""]
@@ -109,7 +109,7 @@ def walk(root: Path, below: str | Path = "") -> Iterator[tuple[str, int]]:
             try:
                 here = descend(top, path.split("/")[:-1])
             except OSError as error:
-                if error.errno in (*IN_THE_WAY, errno.ENOENT):
+                if error.errno in (*UNSAFE_ERRNOS, errno.ENOENT):
                     continue
                 raise
             try:
@@ -124,7 +124,7 @@ def walk(root: Path, below: str | Path = "") -> Iterator[tuple[str, int]]:
 
 
 def _size(entry: os.DirEntry[str]) -> int | None:
-    """Bytes of a file; nothing if it is gone."""
+    """Bytes of a file; ``None`` if it no longer exists."""
     try:
         return entry.stat(follow_symlinks=False).st_size
     except FileNotFoundError:
@@ -132,29 +132,29 @@ def _size(entry: os.DirEntry[str]) -> int | None:
 
 
 def remove(root: Path, path: str | Path) -> None:
-    """Remove a file, or a directory and all below it; what is not there is no error. A link goes, not what it names.
+    """Remove a file, or a directory and all below it, if it exists. A link itself is removed, not its target.
 
     Raises:
-        InTheWay: a directory on the way is none.
+        UnsafePath: a part of the path above it is not a directory.
         ControlError: something in it cannot be removed.
     """
     *above, name = parts(path)
     try:
         with opened(root, "/".join(above)) as directory:
-            # GNU rm works by descriptors, too; it begins in the one that is open here.
+            # GNU rm works with descriptors, too, and starts in the directory that is open here.
             run(["rm", "--recursive", "--force", "--", f"./{name}"], cwd=f"/proc/{os.getpid()}/fd/{directory}")
     except FileNotFoundError:
         return
 
 
-def give(root: Path, below: str | Path, owner: Owner) -> None:
-    """Make an owner own a directory and all below it, and what is made in its directories the group's too.
+def chown(root: Path, below: str | Path, owner: Owner) -> None:
+    """Change the owner of a directory and all below it, and set the setgid bit of the directories.
 
-    A device is no artifact and goes: a disk must not become the service's.
+    Device files are removed: the service must not own a disk.
 
     Raises:
-        ControlError: a file in it has another name elsewhere, so it would be given away there, too.
-        InTheWay: a part of its path is no directory.
+        ControlError: a file has a hard link outside, whose owner would change, too.
+        UnsafePath: a part of its path is not a directory.
     """
     begin = "/".join(parts(below))
     with opened(root, begin) as top:
@@ -175,7 +175,7 @@ def give(root: Path, below: str | Path, owner: Owner) -> None:
         for names, seen, path in links.values():
             if names > seen:
                 raise ControlError(
-                    f"{root / begin / path} has another name elsewhere: it cannot be given to the service"
+                    f"{root / begin / path} has a hard link elsewhere, so its owner is not changed to the service"
                 )
         for path in reversed(directories):
             here = descend(top, path.split("/")[:-1])
@@ -187,12 +187,12 @@ def give(root: Path, below: str | Path, owner: Owner) -> None:
                         os.unlink(entry.name, dir_fd=here)
                     else:
                         os.chown(entry.name, owner.user, owner.group, dir_fd=here, follow_symlinks=False)
-                give_directory(here, owner)
+                chown_directory(here, owner)
             finally:
                 os.close(here)
 
 
 def _is_device(entry: os.DirEntry[str]) -> bool:
-    """Whether a file stands for a disk, a terminal or the like."""
+    """Whether it is a device file."""
     mode = entry.stat(follow_symlinks=False).st_mode
     return stat.S_ISBLK(mode) or stat.S_ISCHR(mode)

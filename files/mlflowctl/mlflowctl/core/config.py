@@ -1,4 +1,4 @@
-"""What the playbook tells mlflowctl: a TOML file, and one of each further role in the directory beside it."""
+"""The configuration of mlflowctl: a TOML file of the playbook, and parts of further roles in the directory beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT = Path("/etc/mlflow/mlflowctl.toml")
 
 @dataclass(frozen=True)
 class Repository:
-    """One place where recovery points are kept.
+    """A repository for recovery points.
 
     Attributes:
         name: in messages and metrics.
@@ -49,19 +49,19 @@ class Config:
         database: name of the backend store's database.
         database_role: role that owns it.
         database_socket_path: directory of PostgreSQL's socket.
-        full_file: exists while uploads are refused for want of room.
+        full_file: exists while uploads are refused because the volume is full.
         state_path: staging of dumps, state file and metrics.
         fence_file: exists while deletions must wait.
         closed_file: exists while every request must wait.
         files: what a bare host needs besides database and artifacts.
         wal_archive: whether pgBackRest keeps every change of the database.
         timers: the units that start operations by the calendar.
-        snapshot: how the store is made to stand still while it is copied: ``none``, ``btrfs``, ``reflink``.
-        keep: how many verified points to keep at each distance.
+        snapshot: how the store is frozen while it is copied: ``none``, ``btrfs``, ``reflink``.
+        keep: how many verified points to keep of each kind (daily, weekly …).
         stale_hours: age in hours at which the newest verified point is too old.
-        gc_older_than: age of a deletion that `gc` makes final, such as ``90d``.
-        notify: who hears of a failure: ``command``, ``mail``, ``url``.
-        repositories: where points go, the first one is restored from.
+        gc_older_than: minimum age of a deletion that `gc` makes permanent, such as ``90d``.
+        notify: where failures are reported: ``command``, ``mail``, ``url``.
+        repositories: where points are stored; the first is the default for restores.
     """
 
     unit: str
@@ -96,7 +96,7 @@ class Config:
 
     @property
     def stage(self) -> Path:
-        """Where a point is put together; one place, so that restic finds the last one."""
+        """Staging directory of a point; its path is constant, so that restic finds the previous snapshot."""
         return self.state_path / "stage"
 
     def repository(self, name: str | None = None) -> Repository:
@@ -116,7 +116,7 @@ def load(path: Path | None = None) -> Config:
     """Read the configuration.
 
     Args:
-        path: the file; by default ``$MLFLOWCTL_CONFIG`` or :data:`DEFAULT`. Parts of it lie in the directory whose name
+        path: the file; by default ``$MLFLOWCTL_CONFIG`` or :data:`DEFAULT`. Parts of it are in the directory whose name
             ends with ``.d`` instead of ``.toml``.
 
     Raises:

@@ -1,11 +1,11 @@
-"""Open directories below a root by descriptors, part by part, never through a link.
+"""Open directories below a root by descriptors, component by component, without following links.
 
-The service's account owns the artifact store: between two looks at a path of it
-any directory can become a link to somewhere else. So a path below a root is
-opened part by part, and no part of it may be a link.
+The service's account owns the artifact store, so any directory in it can be replaced
+by a link between two operations on a path. A path below a root is therefore opened
+component by component, and none may be a link.
 
-The root itself is a path that only root can change: the artifact volume, or a
-directory of ours.
+The root itself is a path that only root can change: the artifact volume, or one of
+our own directories.
 
 Sources: openat2(2) ``RESOLVE_BENEATH``, ``RESOLVE_NO_SYMLINKS``; openat(2),
 "Rationale for openat() and other directory file descriptor APIs".
@@ -28,21 +28,21 @@ from mlflowctl.core.errors import ControlError
 FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 OPENAT2 = 437  # the same on every architecture
 NO_SYMLINKS, BENEATH = 0x04, 0x08
-# Bytes of a path that one call takes, well below PATH_MAX.
+# Bytes of a path for one call, well below PATH_MAX.
 AT_ONCE = 3000
-# Also after a move these say that the way is not a plain one, not that something is missing.
-IN_THE_WAY = (errno.ELOOP, errno.ENOTDIR, errno.EXDEV, errno.EAGAIN)
+# Errors that mean that a component is not a plain directory, and not that it is missing.
+UNSAFE_ERRNOS = (errno.ELOOP, errno.ENOTDIR, errno.EXDEV, errno.EAGAIN)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class InTheWay(ControlError):
-    """A link, or something else that is no directory, is where a directory should be; nothing was changed there."""
+class UnsafePath(ControlError):
+    """A component of a path is a link, or not a directory. Nothing was changed there."""
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whom directories are made for: setgid, and closed to all others."""
+    """User and group of new directories, which are setgid and not accessible for others."""
 
     user: int
     group: int
@@ -60,10 +60,10 @@ class _How(ctypes.Structure):
 
 
 def parts(below: str | Path) -> list[str]:
-    """The parts of a path below a root.
+    """The components of a path below a root.
 
     Raises:
-        ControlError: it is not below.
+        ControlError: the path leads out of the root.
     """
     found = [part for part in str(below).split("/") if part not in ("", ".")]
     if ".." in found or str(below).startswith("/"):
@@ -72,7 +72,7 @@ def parts(below: str | Path) -> list[str]:
 
 
 def _openat2(directory: int, path: str) -> int:
-    """Open a directory below another; -1 where the kernel has no such call, or a sandbox forbids it.
+    """Open a directory below another; -1 if the kernel does not have the call, or a sandbox forbids it.
 
     Raises:
         OSError: as for open.
@@ -90,7 +90,7 @@ def _openat2(directory: int, path: str) -> int:
 
 
 def _step(directory: int, names: list[str]) -> int:
-    """Open a directory below another, some parts at once where that is possible. The descriptor is the caller's."""
+    """Open a directory below another, several components at once where possible. The caller closes the descriptor."""
     path = "/".join(names)
     if len(names) > 1 and (found := _openat2(directory, path)) >= 0:
         return found
@@ -107,7 +107,7 @@ def _step(directory: int, names: list[str]) -> int:
 
 
 def _portions(names: list[str]) -> Iterator[list[str]]:
-    """Parts of a path, as many at once as one call takes."""
+    """The components of a path in portions for one call each."""
     portion: list[str] = []
     size = 0
     for name in names:
@@ -121,7 +121,7 @@ def _portions(names: list[str]) -> Iterator[list[str]]:
 
 
 def _make(directory: int, name: str, owner: Owner | None) -> None:
-    """Make a directory if it is not there: root's alone, or its owner's."""
+    """Create a directory if it does not exist, owned by root or the given owner."""
     try:
         os.mkdir(name, 0o700, dir_fd=directory)
     except FileExistsError:
@@ -129,13 +129,13 @@ def _make(directory: int, name: str, owner: Owner | None) -> None:
     if owner:
         made = os.open(name, FLAGS, dir_fd=directory)
         try:
-            give(made, owner)
+            chown(made, owner)
         finally:
             os.close(made)
 
 
-def give(directory: int, owner: Owner) -> None:
-    """Give an open directory away. The mode first: afterwards it is another's."""
+def chown(directory: int, owner: Owner) -> None:
+    """Change mode and owner of an open directory; the mode first, while it is still root's."""
     os.fchmod(directory, 0o2770)
     os.fchown(directory, owner.user, owner.group)
 
@@ -147,12 +147,12 @@ def opened(root: Path, below: str | Path = "", make: bool = False, owner: Owner 
     Args:
         root: a directory that only root can replace; it may be a link.
         below: the path from there.
-        make: make what is missing of it.
-        owner: whom it is made for; root if not given.
+        make: create missing directories.
+        owner: of new directories; root if not given.
 
     Raises:
-        FileNotFoundError: there is no such directory.
-        InTheWay: a part of it is no directory.
+        FileNotFoundError: the directory does not exist.
+        UnsafePath: a component is not a directory.
     """
     here = os.open(root, FLAGS & ~os.O_NOFOLLOW)
     try:
@@ -161,20 +161,20 @@ def opened(root: Path, below: str | Path = "", make: bool = False, owner: Owner 
             for portion in [[name] for name in names] if make else _portions(names):
                 if make:
                     _make(here, portion[0], owner)
-                beyond = _step(here, portion)
+                below_it = _step(here, portion)
                 os.close(here)
-                here = beyond
+                here = below_it
         except OSError as error:
-            if error.errno in IN_THE_WAY:
-                raise InTheWay(_blame(root, names)) from error
+            if error.errno in UNSAFE_ERRNOS:
+                raise UnsafePath(_explain(root, names)) from error
             raise
         yield here
     finally:
         os.close(here)
 
 
-def _blame(root: Path, names: list[str]) -> str:
-    """Which part of a path is no directory; for a person."""
+def _explain(root: Path, names: list[str]) -> str:
+    """Which component of a path is not a directory, as a sentence."""
     here = os.open(root, FLAGS & ~os.O_NOFOLLOW)
     try:
         for count, name in enumerate(names, 1):
@@ -182,22 +182,22 @@ def _blame(root: Path, names: list[str]) -> str:
                 below = os.open(name, FLAGS, dir_fd=here)
             except OSError:
                 place = root / "/".join(names[:count])
-                return f"{place} is a link, or no directory: it is not followed. Look who made it, and remove it"
+                return f"{place} is a link, or not a directory, and is not followed. Find its creator, and remove it"
             os.close(here)
             here = below
     finally:
         os.close(here)
-    return f"{root / '/'.join(names)} was moved meanwhile: repeat it"
+    return f"{root / '/'.join(names)} was moved meanwhile: try again"
 
 
 def descend(directory: int, names: list[str]) -> int:
-    """Open a directory below another, however deep; the descriptor is the caller's."""
+    """Open a directory below another, at any depth. The caller closes the descriptor."""
     here = os.dup(directory)
     try:
         for portion in _portions(names):
-            beyond = _step(here, portion)
+            below_it = _step(here, portion)
             os.close(here)
-            here = beyond
+            here = below_it
     except OSError:
         os.close(here)
         raise

@@ -1,4 +1,4 @@
-"""What can go wrong, by what the caller should do about it.
+"""Errors, by what the caller should do about them.
 
 Exit codes, the same for every command: 0 fine, 1 failed or a problem was
 found, 2 refused, 3 lost, 75 busy. docs/recovery.md has the table.
@@ -8,22 +8,22 @@ from __future__ import annotations
 
 
 class ControlError(Exception):
-    """It failed: says what is wrong, where, and what to do."""
+    """An operation failed. The message says what is wrong, where, and what to do."""
 
     exit_code = 1
 
 
 class ProblemFound(ControlError):
-    """It ran, and found a problem that a person must look at."""
+    """An operation ran and found a problem that needs attention."""
 
 
 class Busy(ControlError):
-    """Another transaction holds the lock."""
+    """Another operation holds the lock."""
 
     exit_code = 75
 
 
 class Refused(ControlError):
-    """Nothing was begun: the order is none, or the operator has to decide something first. No failure."""
+    """Nothing was changed: the arguments are invalid, or the operator has to decide something first. Not a failure."""
 
     exit_code = 2

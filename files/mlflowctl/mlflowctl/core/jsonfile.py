@@ -1,4 +1,4 @@
-"""Small files that must be whole: replaced in one step, readable by root only."""
+"""Small JSON files that are replaced atomically and readable by root only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlflowctl.core.errors import ControlError
 
 
 def read(path: Path, absent: Any) -> Any:
-    """What a file holds; ``absent`` if there is none.
+    """The content of a file; ``absent`` if it does not exist.
 
     Raises:
         ControlError: it cannot be read.

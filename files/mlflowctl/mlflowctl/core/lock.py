@@ -1,6 +1,6 @@
-"""One transaction at a time: backup, restore, drill, retention, gc.
+"""One operation at a time: backup, restore, drill, retention, gc.
 
-The lock is the kernel's (``flock``), so it cannot be left behind by a crash.
+The kernel holds the lock (``flock``), so a crash cannot leave it behind.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def exclusive(state_path: Path, operation: str) -> Iterator[None]:
     """Hold the lock for ``operation``.
 
     Raises:
-        Busy: another transaction holds it; the message says which.
+        Busy: another operation holds it; the message names it.
     """
     path = state_path / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -27,7 +27,7 @@ def exclusive(state_path: Path, operation: str) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another transaction"
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another operation"
             raise Busy(f"{holder} is running and holds {path}: wait for it, then repeat") from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{operation} (process {os.getpid()})\n".encode(), 0)

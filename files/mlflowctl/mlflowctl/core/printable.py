@@ -1,4 +1,4 @@
-"""Text that others wrote, for a terminal, a log, a mail: nothing in it moves a cursor or begins a line of its own."""
+"""Make untrusted text safe for a terminal, a log or a mail: no control characters, no line breaks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ SHOWN = 300
 
 
 def printable(text: object, keep: str = "") -> str:
-    r"""A text in which whatever a terminal would not print is written as Python writes it, such as ``\x1b``.
+    r"""The text with everything that is not printable escaped as in Python, such as ``\x1b``.
 
     Args:
-        text: anything; lone surrogates too, which no encoding takes.
+        text: anything, lone surrogates included.
         keep: characters that stay as they are.
     """
     return "".join(
@@ -20,6 +20,6 @@ def printable(text: object, keep: str = "") -> str:
 
 
 def shortened(text: object) -> str:
-    """The same, and no longer than a person reads."""
+    """The same, cut to a readable length."""
     shown = printable(text)
     return shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}… ({len(shown)} characters)"

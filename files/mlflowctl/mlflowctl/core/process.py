@@ -1,4 +1,4 @@
-"""Run other programs: no shell, no secret in arguments, errors with the program's own last words."""
+"""Run other programs: no shell, no secrets in arguments, errors with the end of the program's output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def run(
     arguments: Sequence[str],
     environment: Mapping[str, str] | None = None,
     accept: Sequence[int] = (0,),
-    said: str = "",
+    stdin: str = "",
     timeout: float | None = None,
     **more: object,
 ) -> subprocess.CompletedProcess[str]:
@@ -23,9 +23,9 @@ def run(
 
     Args:
         arguments: program and arguments.
-        environment: variables on top of ours; secrets go here as file names.
-        accept: exit codes that are no failure.
-        said: what the program reads on its standard input.
+        environment: variables in addition to ours; secrets are passed as file names.
+        accept: exit codes that mean success.
+        stdin: text for the program's standard input.
         timeout: seconds after which it is killed; never by default.
         more: further arguments of ``subprocess.run``.
 
@@ -36,7 +36,7 @@ def run(
         done = subprocess.run(  # type: ignore[call-overload]
             list(arguments),
             env={**os.environ, **(environment or {})},
-            input=said,
+            input=stdin,
             capture_output=True,
             text=True,
             errors="backslashreplace",  # a damaged dump makes pg_restore print any bytes
@@ -45,10 +45,10 @@ def run(
             **more,
         )
     except subprocess.TimeoutExpired as error:
-        words = (error.stderr or b"it said nothing").decode(errors="backslashreplace").strip()[-500:]
+        words = (error.stderr or b"no output").decode(errors="backslashreplace").strip()[-500:]
         raise ControlError(f"{' '.join(arguments[:2])} did not end within {timeout:g} s: {words}") from error
     except (OSError, ValueError) as error:
-        raise _not_begun(arguments, error) from error
+        raise _not_started(arguments, error) from error
     if done.returncode not in accept:
         raise _failure(arguments, done.returncode, done.stderr.strip() or done.stdout.strip())
     return done  # type: ignore[no-any-return]
@@ -59,7 +59,7 @@ def lines(arguments: Sequence[str], environment: Mapping[str, str] | None = None
 
     Args:
         arguments: program and arguments.
-        environment: variables on top of ours.
+        environment: variables in addition to ours.
 
     Raises:
         ControlError: it is not installed, or ended with an error; after its last line.
@@ -71,7 +71,7 @@ def lines(arguments: Sequence[str], environment: Mapping[str, str] | None = None
                 stdout=subprocess.PIPE, stderr=errors, text=True, errors="backslashreplace",
             )  # fmt: skip
         except (OSError, ValueError) as error:
-            raise _not_begun(arguments, error) from error
+            raise _not_started(arguments, error) from error
         last = ""
         with program:
             for line in program.stdout or ():
@@ -82,12 +82,12 @@ def lines(arguments: Sequence[str], environment: Mapping[str, str] | None = None
             raise _failure(arguments, program.returncode, errors.read().strip() or last.strip())
 
 
-def _not_begun(arguments: Sequence[str], error: OSError | ValueError) -> ControlError:
-    """Why a program did not even begin: no program, or an argument that the kernel does not take (too long, a NUL)."""
+def _not_started(arguments: Sequence[str], error: OSError | ValueError) -> ControlError:
+    """Why a program did not start: not installed, or an argument that the kernel does not accept (too long, a NUL)."""
     if isinstance(error, FileNotFoundError):
         return ControlError(f"{arguments[0]} is not installed: run the playbook again")
     return ControlError(f"{shortened(' '.join(arguments[:2]))} cannot be run: {shortened(error)}")
 
 
 def _failure(arguments: Sequence[str], code: int, words: str) -> ControlError:
-    return ControlError(f"{' '.join(arguments[:2])} ended with {code}: {(words or 'it said nothing')[-2000:]}")
+    return ControlError(f"{' '.join(arguments[:2])} ended with {code}: {(words or 'no output')[-2000:]}")

@@ -1,4 +1,4 @@
-"""How far an operation is, told by its unit, shown to whoever watches it on a terminal."""
+"""Progress of an operation: messages for the journal, and the share that is done, for a terminal that follows it."""
 
 from __future__ import annotations
 
@@ -7,35 +7,38 @@ from collections.abc import Callable
 
 from mlflowctl.core.config import Config
 
-Tell = Callable[[float], None]
+# Writes one line of progress.
+Log = Callable[[str], None]
+# Takes the share of the work that is done, from 0 to 1.
+ShareCallback = Callable[[float], None]
 
 
-def teller(config: Config, words: str) -> Tell:
-    """A function that notes which share of a work is done, from 0 to 1.
+def share_writer(config: Config, description: str) -> ShareCallback:
+    """A function that records the share of the work that is done, from 0 to 1.
 
     Args:
         config: the instance.
-        words: what the work is.
+        description: of the work.
     """
     path = config.state_path / "progress"
     partial = path.with_suffix(".partial")
 
-    def tell(share: float) -> None:
-        partial.write_text(json.dumps([words, share]))
+    def write(share: float) -> None:
+        partial.write_text(json.dumps([description, share]))
         partial.rename(path)
 
-    return tell
+    return write
 
 
-def told(config: Config) -> tuple[str, float | None]:
-    """What was noted last: words and share; empty words and no share if nothing was."""
+def read(config: Config) -> tuple[str, float | None]:
+    """The last recorded description and share; an empty text and ``None`` if there is none."""
     try:
-        words, share = json.loads((config.state_path / "progress").read_text())
+        description, share = json.loads((config.state_path / "progress").read_text())
     except FileNotFoundError:
         return "", None
-    return str(words), float(share)
+    return str(description), float(share)
 
 
-def forget(config: Config) -> None:
-    """Nothing is known of the next work yet."""
+def clear(config: Config) -> None:
+    """Forget the progress of the last work."""
     (config.state_path / "progress").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Stop, start and ask MLflow through systemd."""
+"""Stop and start MLflow through systemd, and send it requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ query = urlencode
 
 
 def user(config: Config) -> dict[str, Any]:
-    """For subprocess: run a program as the service's user and nothing more."""
+    """Arguments of subprocess that run a program as the service's user."""
     return {"user": config.user, "group": config.user, "extra_groups": [config.group]}
 
 
@@ -38,7 +38,7 @@ def environment(config: Config) -> dict[str, str]:
 
 
 def pointed_at(config: Config, database: str, directory: Path) -> dict[str, str]:
-    """What leads a program of a release to another database: a service file like the live one, and its variable.
+    """The environment that makes a program of a release use another database: a service file like the live one.
 
     Args:
         config: the instance.
@@ -86,7 +86,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 @contextmanager
 def closed(config: Config) -> Iterator[None]:
-    """Let nginx answer every request with 429 and Retry-After: clients wait instead of failing.
+    """Make nginx answer every request with 429 and Retry-After, so that clients wait instead of failing.
 
     The file lies in the unit's RuntimeDirectory and goes with the unit.
     """
@@ -113,18 +113,18 @@ def get(config: Config, url: str, path: Path | str, seconds: float = 10) -> byte
     try:
         connection.request("GET", url, headers={"Host": urlsplit(config.public_url).netloc})
         answer = connection.getresponse()
-        said = answer.read()
+        body = answer.read()
     except OSError as error:
         raise ControlError(f"{path} does not answer {url}: {error}") from error
     finally:
         connection.close()
     if answer.status != 200:
-        raise ControlError(f"{url} answers {answer.status}: {said[:300].decode(errors='replace')}")
-    return said
+        raise ControlError(f"{url} answers {answer.status}: {body[:300].decode(errors='replace')}")
+    return body
 
 
 def wait_ready(config: Config, path: Path | None = None) -> None:
-    """Wait until ``/ready`` says so.
+    """Wait until ``/ready`` answers 200.
 
     Raises:
         ControlError: it did not within :data:`READY_SECONDS`.

@@ -1,4 +1,4 @@
-"""What happened last: a state file for people and tools, and metrics for Prometheus.
+"""The last result of each operation: a state file, and metrics for Prometheus.
 
 Metrics go through the text file collector of node_exporter. A point counts
 only once it is verified.
@@ -20,14 +20,14 @@ from mlflowctl.core.config import Config
 METRICS = {
     "time": ("mlflow_{operation}_last_success_timestamp_seconds", "When it last succeeded, seconds since 1970"),
     "seconds": ("mlflow_{operation}_duration_seconds", "How long it took"),
-    "fence_seconds": ("mlflow_{operation}_fence_seconds", "How long deletions had to wait"),
+    "fence_seconds": ("mlflow_{operation}_fence_seconds", "How long deletions were blocked"),
     "bytes": ("mlflow_{operation}_bytes", "Bytes of artifacts and dump"),
     "files": ("mlflow_{operation}_files", "Files"),
     "references": ("mlflow_{operation}_references", "References from the database that were checked"),
     "lost": ("mlflow_{operation}_lost", "References or files that the copy lacks"),
     "broken_at_source": ("mlflow_{operation}_broken_at_source", "References that were broken before the copy"),
     "rpo_seconds": ("mlflow_{operation}_rpo_seconds", "Age of the point that was restored"),
-    "rto_seconds": ("mlflow_{operation}_rto_seconds", "Seconds from nothing to a server that answers"),
+    "rto_seconds": ("mlflow_{operation}_rto_seconds", "Seconds from the start of the restore to a server that answers"),
 }
 
 
@@ -46,9 +46,9 @@ def read(config: Config) -> dict[str, Any]:
 
 
 def record(config: Config, operation: str, ok: bool, **facts: Any) -> None:
-    """Note the result of an operation, whole or not at all, and write the metrics.
+    """Record the result of an operation atomically, and write the metrics.
 
-    A failure is noted beside the last success, never instead of it.
+    A failure is recorded beside the last success, never instead of it.
     """
     now = datetime.now(UTC)
     data = read(config)
@@ -60,7 +60,7 @@ def record(config: Config, operation: str, ok: bool, **facts: Any) -> None:
 
 
 def acknowledge(config: Config, operation: str) -> bool:
-    """Note that somebody knows of the last failure; returns whether there was one to know of."""
+    """Mark the last failure as acknowledged; returns whether there was one."""
     data = read(config)
     entry = data.get(operation, {})
     if entry.get("ok", True) or "acknowledged" in entry["failure"]:
@@ -72,7 +72,7 @@ def acknowledge(config: Config, operation: str) -> bool:
 
 
 def write(target: Path, text: str, mode: int) -> None:
-    """Replace a file, whole or not at all."""
+    """Replace a file atomically."""
     descriptor, name = tempfile.mkstemp(dir=target.parent)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

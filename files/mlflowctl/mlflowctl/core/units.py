@@ -1,7 +1,7 @@
-"""Run an operation as its systemd unit, whoever asks: a dropped SSH connection then harms nothing.
+"""Run an operation as its systemd unit, so that a dropped SSH connection does not interrupt it.
 
-The unit gives it its sandbox and the RuntimeDirectory whose files vanish with
-it. Arguments travel in a file, because a unit takes none.
+The unit provides the sandbox, and a RuntimeDirectory whose files are removed when
+it ends. Arguments are passed in a file, because a unit takes none.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn
 from mlflowctl.core import progress
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import Busy, ControlError
-from mlflowctl.core.facts import Shows
+from mlflowctl.core.facts import FactsPrinter
 from mlflowctl.core.process import run
 
-# The journal is a moment behind the unit.
+# The journal lags behind the unit.
 JOURNAL_SECONDS = 0.5
 SHOW_SECONDS = 0.2
 
@@ -48,38 +48,38 @@ def _result(config: Config, operation: str) -> Path:
 
 
 def arguments(config: Config, operation: str) -> list[str]:
-    """What was asked for, once; nothing if a timer started the unit."""
+    """The arguments of the command that started the unit, once; empty if a timer started it."""
     path = _request(config, operation)
     try:
         found: list[str] = json.loads(path.read_text())
     except FileNotFoundError:
         return []
     path.unlink()
-    os.environ["MLFLOWCTL_ORDERED"] = "1"
+    os.environ["MLFLOWCTL_REQUESTED"] = "1"
     return found
 
 
-def ordered() -> bool:
-    """Whether somebody has asked for this and reads the answer; otherwise a timer has started the unit."""
-    return "MLFLOWCTL_ORDERED" in os.environ
+def requested() -> bool:
+    """Whether a command has started the unit and waits for the result; otherwise a timer has."""
+    return "MLFLOWCTL_REQUESTED" in os.environ
 
 
-def start(config: Config, operation: str, asked: list[str], output: Shows) -> int:
+def start(config: Config, operation: str, arguments: list[str], output: FactsPrinter) -> int:
     """Start the unit, show its journal until it ends, print the facts it recorded.
 
     Returns:
         The unit's exit code.
 
     Raises:
-        Busy: the unit runs already.
+        Busy: the unit is already running.
     """
     unit = name(config, operation)
     active = run(["systemctl", "show", "--property=ActiveState", "--value", unit]).stdout.strip()
     if active in ("active", "activating", "deactivating"):
         raise Busy(f"{unit} is running: wait for it, then repeat")
-    _request(config, operation).write_text(json.dumps(asked))
+    _request(config, operation).write_text(json.dumps(arguments))
     _result(config, operation).unlink(missing_ok=True)
-    progress.forget(config)
+    progress.clear(config)
     terminal = sys.stderr.isatty()
     journal = subprocess.Popen(
         ["journalctl", "--follow", "--lines=0", "--output=cat", f"--unit={unit}"],
@@ -96,16 +96,16 @@ def start(config: Config, operation: str, asked: list[str], output: Shows) -> in
         journal.wait()
     result = run(["systemctl", "show", "--property=Result", "--value", unit]).stdout.strip()
     try:
-        left = json.loads(_result(config, operation).read_text())
+        result_file = json.loads(_result(config, operation).read_text())
     except FileNotFoundError:
-        output.facts({"error": f"{unit} was ended ({result}): see journalctl -u {unit}"})
+        output.facts({"error": f"{unit} was killed ({result}): see journalctl -u {unit}"})
         return ControlError.exit_code
-    output.facts(left["facts"])
-    return int(left["code"])
+    output.facts(result_file["facts"])
+    return int(result_file["code"])
 
 
 def _show(config: Config, unit: str, journal: IO[str], starting: subprocess.Popen[bytes]) -> None:
-    """Until the unit ends: its journal, and below it a bar of how far it is."""
+    """Show the unit's journal and a progress bar until it ends."""
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
 
@@ -116,11 +116,11 @@ def _show(config: Config, unit: str, journal: IO[str], starting: subprocess.Pope
         Thread(target=follow, daemon=True).start()
         bar = shown.add_task(unit, total=None)
         while starting.poll() is None:
-            words, share = progress.told(config)
-            shown.update(bar, description=words or unit, total=None if share is None else 1, completed=share or 0)
+            description, share = progress.read(config)
+            shown.update(bar, description=description or unit, total=None if share is None else 1, completed=share or 0)
             time.sleep(SHOW_SECONDS)
 
 
 def leave_result(config: Config, operation: str, facts: object, code: int) -> None:
-    """Leave facts and exit code for :func:`start`: systemd forgets those of a unit that has not failed."""
+    """Store facts and exit code for :func:`start`: systemd does not keep them for a unit that succeeds."""
     _result(config, operation).write_text(json.dumps({"facts": facts, "code": code}, default=str))

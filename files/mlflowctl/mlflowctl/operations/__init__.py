@@ -1,1 +1,1 @@
-"""What an operator looks at and tidies up: status, verify, gc, orphans."""
+"""Status, verification, notifications and cleaning up."""

@@ -1,7 +1,7 @@
-"""Does the server serve, right now? PostgreSQL, MLflow, nginx, the volume, room on both disks, ``/ready``.
+"""Health checks: PostgreSQL, MLflow, nginx, the artifact volume, free space, ``/ready``.
 
-Every look is apart from the others (:mod:`mlflowctl.core.looks`), so whatever is
-broken, the rest is said.
+The checks are independent of each other (:mod:`mlflowctl.core.checks`), so whatever
+is broken, the rest is reported.
 """
 
 from __future__ import annotations
@@ -16,41 +16,43 @@ from urllib.parse import urlsplit
 
 from mlflowctl.access import declared
 from mlflowctl.core import service
+from mlflowctl.core.checks import SECONDS, Check, Finding
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
-from mlflowctl.core.looks import SECONDS, Finding, Look
 from mlflowctl.core.process import run
 from mlflowctl.recovery import preflight
 from mlflowctl.stores.database import postgresql
 
-DATABASE, VOLUME, ROOM, READY, PUBLIC = "postgresql", "volume", "room", "ready", "public-url"
+DATABASE, VOLUME, SPACE, READY, PUBLIC = "postgresql", "volume", "room", "ready", "public-url"
 # Where Debian keeps all clusters.
 CLUSTERS = Path("/var/lib/postgresql")
 LEAST_BYTES = 64 << 20
 
 
-def parts(config: Config) -> tuple[str, ...]:
-    """The units whose death ends the service, but for PostgreSQL."""
+def mlflow_services(config: Config) -> tuple[str, ...]:
+    """The two units of MLflow: REST and ASGI."""
     return f"{config.unit}.service", f"{config.unit}-asgi.service"
 
 
-def looks(config: Config) -> list[Look]:
+def checks(config: Config) -> list[Check]:
     """All of them, causes first."""
-    beneath = (DATABASE, VOLUME)
+    storage = (DATABASE, VOLUME)
     found = [
-        Look(DATABASE, lambda: _database(config)),
-        Look(VOLUME, lambda: _volume(config)),
-        Look(ROOM, lambda: _room(config)),
-        Look(f"{config.unit}.service", lambda: _mlflow(config), beneath),
+        Check(DATABASE, lambda: _database(config)),
+        Check(VOLUME, lambda: _volume(config)),
+        Check(SPACE, lambda: _check_space(config)),
+        Check(f"{config.unit}.service", lambda: _mlflow(config), storage),
     ]
     if declared.settings().exists():
-        found.append(Look("nginx.service", lambda: _nginx(declared.load().units)))
-        found.append(Look(PUBLIC, lambda: _public(declared.load()), ("nginx.service", *parts(config), *beneath)))
-    return [*found, Look(READY, lambda: _ready(config), (*parts(config), *beneath))]
+        found.append(Check("nginx.service", lambda: _nginx(declared.load().units)))
+        found.append(
+            Check(PUBLIC, lambda: _public(declared.load()), ("nginx.service", *mlflow_services(config), *storage))
+        )
+    return [*found, Check(READY, lambda: _ready(config), (*mlflow_services(config), *storage))]
 
 
 def states(units: Sequence[str]) -> dict[str, dict[str, str]]:
-    """What systemd says of units, by their names."""
+    """The state of units as systemd shows it, by name."""
     names = "Id,LoadState,UnitFileState,ActiveState,SubState,NRestarts"
     shown = run(["systemctl", "show", f"--property={names}", *units], timeout=SECONDS / 2).stdout
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
@@ -58,25 +60,25 @@ def states(units: Sequence[str]) -> dict[str, dict[str, str]]:
 
 
 def _unit(name: str, state: dict[str, str], idle: bool = False, causes: tuple[str, ...] = ()) -> list[Finding]:
-    """What is wrong with a unit that is to run.
+    """What is wrong with a unit that should run.
 
     Args:
         name: of the unit.
         state: as :func:`states` gives it.
-        idle: it may be stopped: a socket starts it.
-        causes: what explains it.
+        idle: it may be stopped, because a socket starts it.
+        causes: subjects whose problem would explain it.
     """
     active, sub = state.get("ActiveState", "unknown"), state.get("SubState", "")
     see = f"journalctl -u {name}"
     if active in ("active", "reloading", "deactivating") or (idle and active == "inactive"):
         return []
     if active == "activating" and sub != "auto-restart" and state.get("NRestarts", "0") == "0":
-        return [Finding(name, f"{name} is starting", causes, passing=True)]
+        return [Finding(name, f"{name} is starting", causes, transient=True)]
     if active == "activating":
-        return [Finding(name, f"{name} has ended and is started again: {see}", causes)]
+        return [Finding(name, f"{name} keeps restarting: {see}", causes)]
     if active == "failed":
         return [Finding(name, f"{name} has failed: {see}", causes)]
-    return [Finding(name, f"{name} does not run: systemctl start {name}", causes)]
+    return [Finding(name, f"{name} is not running: systemctl start {name}", causes)]
 
 
 def _database(config: Config) -> list[Finding]:
@@ -91,10 +93,10 @@ def _volume(config: Config) -> list[Finding]:
 
 
 def _mlflow(config: Config) -> list[Finding]:
-    # A restore stops them, and starts them again.
+    # A restore stops and starts them.
     if config.closed_file.exists():
         return []
-    main, asgi = parts(config)
+    main, asgi = mlflow_services(config)
     sockets = [name.replace(".service", ".socket") for name in (main, asgi)]
     found = states([main, asgi, *sockets])
     causes = (DATABASE, VOLUME)
@@ -120,20 +122,20 @@ def _ready(config: Config) -> list[Finding]:
     try:
         service.get(config, "/ready", service.socket_path(config), seconds=SECONDS / 2)
     except ControlError as error:
-        _, _, said = str(error).partition("503: ")
+        _, _, body = str(error).partition("503: ")
         try:
-            failed = [name for name, result in json.loads(said)["checks"].items() if result != "ok"]
+            failed = [name for name, result in json.loads(body)["checks"].items() if result != "ok"]
         except (ValueError, KeyError, AttributeError, TypeError):
             raise error from None
-        raise ControlError(f"MLflow cannot serve, it says of itself: {', '.join(failed)} failed") from error
+        raise ControlError(f"MLflow is not ready: {', '.join(failed)} failed") from error
     return []
 
 
 def _public(proxy: declared.Access) -> list[Finding]:
-    """The way of every client, to this host's own nginx: TLS, nginx, MLflow."""
+    """A request as clients send it, to this host's own nginx: TLS, nginx, MLflow."""
     url = urlsplit(proxy.public_url)
     context = ssl.create_default_context(cafile=str(proxy.ca) if proxy.ca else None)
-    # The name is compared below by nginx, which knows one only; clients resolve it, this host need not.
+    # nginx checks the name in the Host header. Clients resolve it; this host may not be able to.
     context.check_hostname = False
     if not proxy.ca:
         context.verify_mode = ssl.CERT_NONE
@@ -145,14 +147,14 @@ def _public(proxy: declared.Access) -> list[Finding]:
         raise ControlError(f"nginx does not answer at {proxy.public_url}: {error}") from error
     finally:
         connection.close()
-    # 400: client certificates are required, and this is none's; nginx lives.
+    # 400: nginx answers, and requires a client certificate, which this request has not.
     if status not in (200, 400, 429):
         raise ControlError(f"{proxy.public_url}/health answers {status}")
     return []
 
 
-def room(config: Config) -> dict[str, int]:
-    """Free bytes by directory: the artifact volume, where dumps are put together, the database."""
+def free_space(config: Config) -> dict[str, int]:
+    """Free bytes by directory: the artifact volume, the staging area of dumps, the database."""
     free = {}
     for path in (config.volume_path, config.state_path, CLUSTERS):
         try:
@@ -162,12 +164,12 @@ def room(config: Config) -> dict[str, int]:
     return free
 
 
-def _room(config: Config) -> list[Finding]:
+def _check_space(config: Config) -> list[Finding]:
     if config.full_file.exists():
         problem = (
-            "uploads are refused: the artifact volume has less free than mlflow_volume_reserve_mb."
-            " Make room, as by mlflowctl gc"
+            "uploads are refused: the artifact volume has less free space than mlflow_volume_reserve_mb."
+            " Free some space, for example with mlflowctl gc"
         )
-        return [Finding(ROOM, problem)]
-    short = [f"{path} has {free >> 20} MiB free" for path, free in room(config).items() if free < LEAST_BYTES]
-    return [Finding(ROOM, f"{' and '.join(short)}: make room")] if short else []
+        return [Finding(SPACE, problem)]
+    short = [f"{path} has {free >> 20} MiB free" for path, free in free_space(config).items() if free < LEAST_BYTES]
+    return [Finding(SPACE, f"{' and '.join(short)}: free some space")] if short else []

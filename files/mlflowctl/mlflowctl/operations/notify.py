@@ -1,11 +1,10 @@
-"""Tell somebody that a unit failed, or that it is over: by a program, by mail, by a webhook, in the journal."""
+"""Notify that a unit failed, or that the failure is over: by a program, by mail, by a webhook, in the journal."""
 
 from __future__ import annotations
 
 import json
 import socket
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
 from subprocess import run
@@ -13,6 +12,7 @@ from subprocess import run
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.printable import printable
+from mlflowctl.core.progress import Log
 
 SECONDS = 30
 JOURNAL = "journal"
@@ -20,49 +20,49 @@ JOURNAL = "journal"
 
 @dataclass(frozen=True)
 class Message:
-    """What is told.
+    """A notification.
 
     Attributes:
         unit: the unit, or the short name of what has no unit.
-        words: what is wrong.
-        over: it is over.
+        text: what is wrong.
+        over: whether the problem is over.
     """
 
     unit: str
-    words: str
+    text: str
     over: bool = False
 
 
-def ways(config: Config) -> list[str]:
-    """The ways that are set; the journal always is one."""
-    return [JOURNAL, *(way for way in ("command", "mail", "url") if config.notify[way])]
+def channels(config: Config) -> list[str]:
+    """The channels that are configured; the journal always is one."""
+    return [JOURNAL, *(channel for channel in ("command", "mail", "url") if config.notify[channel])]
 
 
-def send(config: Config, way: str, message: Message, say: Callable[[str], None]) -> None:
-    """Tell it one way.
+def send(config: Config, channel: str, message: Message, log: Log) -> None:
+    """Send a notification by one channel.
 
     Raises:
-        ControlError: nobody may have heard.
+        ControlError: it may not have been delivered.
     """
-    words = printable(message.words, keep="\n")
-    if way == JOURNAL:
-        say(f"{message.unit}: {words}")
-    elif way == "command":
-        program = [*config.notify["command"], message.unit, words]
+    text = printable(message.text, keep="\n")
+    if channel == JOURNAL:
+        log(f"{message.unit}: {text}")
+    elif channel == "command":
+        program = [*config.notify["command"], message.unit, text]
         if code := run(program, timeout=SECONDS, check=False).returncode:
             raise ControlError(f"{program[0]} ended with {code}")
-    elif way == "mail":
-        _mail(config.notify["mail"], message, words)
+    elif channel == "mail":
+        _mail(config.notify["mail"], message, text)
     else:
-        told = "over" if message.over else "failed"
-        body = json.dumps({"unit": message.unit, "host": socket.getfqdn(), "error": words, "state": told}).encode()
+        state = "over" if message.over else "failed"
+        body = json.dumps({"unit": message.unit, "host": socket.getfqdn(), "error": text, "state": state}).encode()
         request = urllib.request.Request(config.notify["url"], body, {"Content-Type": "application/json"})  # noqa: S310
         urllib.request.urlopen(request, timeout=SECONDS).close()  # noqa: S310
 
 
-def _mail(to: str, message: Message, words: str) -> None:
+def _mail(to: str, message: Message, text: str) -> None:
     mail = EmailMessage()
-    what = "is over" if message.over else "failed"
-    mail["To"], mail["Subject"] = to, f"{message.unit} {what} on {socket.getfqdn()}"
-    mail.set_content(f"{words}\n\nSee: mlflowctl status; journalctl -u {message.unit}\n")
+    outcome = "is over" if message.over else "failed"
+    mail["To"], mail["Subject"] = to, f"{message.unit} {outcome} on {socket.getfqdn()}"
+    mail.set_content(f"{text}\n\nSee: mlflowctl status; journalctl -u {message.unit}\n")
     run(["/usr/sbin/sendmail", "-t", "-i"], input=bytes(mail), timeout=SECONDS, check=True)

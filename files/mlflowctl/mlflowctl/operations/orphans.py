@@ -1,6 +1,6 @@
-"""Files in the store that no row refers to: reported, or put aside, never deleted here.
+"""Files in the store that no row refers to: reported, or set aside, never deleted here.
 
-A young one may be an upload in progress. What was put aside is deleted, or put
+A young one may be an upload in progress. What was set aside is deleted, or put
 back, by `mlflowctl leftovers`.
 """
 
@@ -17,8 +17,8 @@ from mlflowctl.core import beneath, descent, lock
 from mlflowctl.core.ages import parse_age
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ProblemFound
+from mlflowctl.core.progress import Log
 from mlflowctl.recovery import leftovers, preflight
-from mlflowctl.recovery.backup import Say
 from mlflowctl.stores.artifacts import trees
 from mlflowctl.stores.database import postgresql
 from mlflowctl.stores.database.references import UPLOADING, Resolver
@@ -30,15 +30,15 @@ ROOTS = """
 """
 
 
-def owned(connection: psycopg.Connection[Any], store: Path) -> set[str]:
-    """The directories below the store that some row calls its own, deleted rows included."""
+def referenced(connection: psycopg.Connection[Any], store: Path) -> set[str]:
+    """The directories below the store that a row refers to, deleted rows included."""
     resolver = Resolver(store, {}, {}, {})
     rows = connection.execute(ROOTS).fetchall()
     return {path for (uri,) in rows if (path := resolver.path(uri))}
 
 
-def ownerless(files: Iterable[tuple[str, int]], roots: set[str]) -> list[tuple[str, int]]:
-    """The files that lie in no directory of ``roots``; paths below the store, sizes in bytes."""
+def unreferenced(files: Iterable[tuple[str, int]], roots: set[str]) -> list[tuple[str, int]]:
+    """The files that are in no directory of ``roots``; paths below the store, sizes in bytes."""
     found = []
     for path, size in files:
         parts = path.split("/")
@@ -53,13 +53,13 @@ def find(config: Config) -> list[tuple[str, int]]:
     """The orphans of the live store. Only reads.
 
     Raises:
-        ControlError: the volume or the database is not there.
+        ControlError: the volume or the database is not available.
     """
     preflight.check_volume(config)
-    # Files first: a run that appears in between then finds its row.
+    # Files first: then a run that is created in between has its row.
     files = list(trees.walk(config.store))
     with postgresql.snapshot(config) as (connection, _):
-        return ownerless(files, owned(connection, config.store))
+        return unreferenced(files, referenced(connection, config.store))
 
 
 def _facts(found: list[tuple[str, int]]) -> dict[str, Any]:
@@ -75,13 +75,13 @@ def report(config: Config) -> dict[str, Any]:
     return _facts(find(config))
 
 
-def quarantine(config: Config, older_than: str, say: Say) -> dict[str, Any]:
-    """Put aside the orphans that have not changed for an age: out of the store, on the same volume.
+def quarantine(config: Config, older_than: str, log: Log) -> dict[str, Any]:
+    """Move the orphans that have not changed for an age out of the store, on the same volume.
 
     Raises:
-        Busy: another transaction runs.
-        ProblemFound: some could not be put aside: their directories were replaced meanwhile.
-        ControlError: the age is none, or the volume or database is not there.
+        Busy: another operation runs.
+        ProblemFound: some could not be moved, because their directories were replaced meanwhile.
+        ControlError: the age is invalid, or the volume or database is not available.
     """
     before = time.time() - parse_age(older_than, "--older-than")
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
@@ -89,26 +89,26 @@ def quarantine(config: Config, older_than: str, say: Say) -> dict[str, Any]:
         moved, refused = [], []
         for path, size in find(config):
             try:
-                if _put_aside(config, path, before, suffix):
+                if _set_aside(config, path, before, suffix):
                     moved.append((path, size))
-            except descent.InTheWay as error:
+            except descent.UnsafePath as error:
                 refused.append(str(error))
-    say(f"{len(moved)} files are out of the store")
+    log(f"{len(moved)} files were moved out of the store")
     if refused:
         raise ProblemFound(
-            f"{len(refused)} files stay in the store, {len(moved)} are put aside as {suffix}; first: {refused[0]}"
+            f"{len(refused)} files stay in the store, {len(moved)} were set aside as {suffix}; first: {refused[0]}"
         )
     return _facts(moved) | {"suffix": suffix if moved else ""}
 
 
-def _put_aside(config: Config, path: str, before: float, suffix: str) -> bool:
-    """Put one file aside that has not changed since a time; returns whether it was there, and as old.
+def _set_aside(config: Config, path: str, before: float, suffix: str) -> bool:
+    """Set one file aside if it has not changed since a time; returns whether it was moved.
 
     Raises:
-        InTheWay: a directory of its path is none any more.
+        UnsafePath: a part of its path is no longer a directory.
     """
     source = f"{config.store.name}/{path}"
-    found = beneath.look(config.volume_path, source)
+    found = beneath.lstat(config.volume_path, source)
     if found is None or found.st_mtime >= before:
         return False
     target = f"{leftovers.quarantine_path(config, suffix).name}/{path}"

@@ -1,9 +1,9 @@
-"""What users have deleted, and whether its directory holds what others still need.
+"""What users have deleted, and whether other rows still need its directory.
 
-A run's directory is its own as long as nobody says otherwise. But any editor
-names an experiment's location, and a model version's source: so the directory of
-a deleted run may be that of a run that lives, lie in one, or hold one. Then it is
-left alone, with its row, and everything else goes.
+A run normally has a directory of its own. But any editor can set an experiment's
+location and a model version's source, so the directory of a deleted run may be the
+same as a live run's, be inside it, or contain it. Then the run is kept, row and
+files, and everything else is removed.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import psycopg
 from mlflowctl.core.printable import printable
 from mlflowctl.stores.database.references import Reference, Resolver
 
-# Whose directory is theirs alone: nothing of anybody else's in it may go. Below an experiment's lie its own runs.
-CLOSED = ("run", "logged_model")
+# Kinds whose directory is exclusive: nothing in it may be removed. An experiment's directory contains its runs.
+EXCLUSIVE = ("run", "logged_model")
 
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory of the store, and whose it is.
+    """A directory of the store, and what it belongs to.
 
     Attributes:
         kind: ``run``, ``logged_model``, ``experiment``, ``trace``, or a kind of :class:`Reference`.
-        name: the ID by which a person finds it.
-        path: below the store; empty if it lies elsewhere.
+        name: its ID.
+        path: below the store; empty if it is elsewhere.
     """
 
     kind: str
@@ -52,13 +52,15 @@ def deleted(connection: psycopg.Connection[Any], resolver: Resolver, before_ms: 
     return [Directory(kind, name, resolver.path(uri) or "") for kind, name, uri in rows.fetchall()]
 
 
-def others(connection: psycopg.Connection[Any], resolver: Resolver, doomed: Iterable[Directory]) -> Iterator[Directory]:
-    """Every other directory that a row names; also of what was deleted, but not long enough ago: it may come back.
+def others(
+    connection: psycopg.Connection[Any], resolver: Resolver, candidates: Iterable[Directory]
+) -> Iterator[Directory]:
+    """All other directories that rows refer to, including those of recently deleted runs, which may be restored.
 
-    A deleted experiment has none but those of its runs, models and traces: it would stay for its runs, and they for it.
+    Deleted experiments are left out: their runs, models and traces count. Otherwise they would keep each other.
     """
-    going = {(found.kind, found.name) for found in doomed}
-    # There may be millions of traces: they come by and by.
+    excluded = {(found.kind, found.name) for found in candidates}
+    # There may be millions of traces: a server-side cursor fetches them in portions.
     with connection.cursor("others") as cursor:
         cursor.execute(
             "SELECT 'run', run_uuid, artifact_uri FROM runs UNION ALL"
@@ -68,14 +70,14 @@ def others(connection: psycopg.Connection[Any], resolver: Resolver, doomed: Iter
             " SELECT 'trace', request_id, value FROM trace_tags WHERE key = 'mlflow.artifactLocation'"
         )
         for kind, name, uri in cursor:
-            if (kind, name) not in going and (path := resolver.path(uri)):
+            if (kind, name) not in excluded and (path := resolver.path(uri)):
                 yield Directory(kind, name, path)
 
 
-def experiments(connection: psycopg.Connection[Any], going: Iterable[Directory]) -> list[str]:
-    """The deleted experiments of which nothing stays: MLflow removes one with all its rows."""
+def experiments(connection: psycopg.Connection[Any], removable: Iterable[Directory]) -> list[str]:
+    """The deleted experiments whose runs and models are all removed: MLflow removes an experiment with its rows."""
     names: dict[str, list[str]] = defaultdict(list)
-    for found in going:
+    for found in removable:
         names[found.kind].append(found.name)
     rows = connection.execute(
         "SELECT experiment_id::text FROM experiments e WHERE lifecycle_stage = 'deleted'"
@@ -88,51 +90,51 @@ def experiments(connection: psycopg.Connection[Any], going: Iterable[Directory])
     return [name for (name,) in rows.fetchall()]
 
 
-def left_alone(
-    doomed: Iterable[Directory], living: Iterable[Directory], needed: Iterable[Reference]
+def needed_by_others(
+    candidates: Iterable[Directory], live: Iterable[Directory], needed: Iterable[Reference]
 ) -> dict[Directory, Directory]:
-    """What must not go, each with the first that needs its directory.
+    """The candidates that must be kept, each with the first owner that needs its directory.
 
     Args:
-        doomed: what would go.
-        living: directories that others have.
-        needed: what the database relies on; what is broken already relies on nothing.
+        candidates: what would be removed.
+        live: directories of other rows.
+        needed: references of the database; broken ones do not count.
     """
     at: dict[str, list[Directory]] = defaultdict(list)
     below: dict[str, list[Directory]] = defaultdict(list)
-    for found in doomed:
+    for found in candidates:
         if found.path:
-            *above, own = _ways(found.path)
+            *above, own = _prefixes(found.path)
             at[own].append(found)
             for path in above:
                 below[path].append(found)
-    stays: dict[Directory, Directory] = {}
-    fresh: list[Directory] = []
+    kept: dict[Directory, Directory] = {}
+    added: list[Directory] = []
 
-    def spare(found: Directory, owner: Directory) -> None:
-        if found != owner and found not in stays:
-            stays[found] = owner
-            fresh.append(found)
+    def keep(found: Directory, owner: Directory) -> None:
+        if found != owner and found not in kept:
+            kept[found] = owner
+            added.append(found)
 
-    def look(owner: Directory) -> None:
-        for path in _ways(owner.path):
+    def check(owner: Directory) -> None:
+        for path in _prefixes(owner.path):
             for found in at.get(path, ()):
-                spare(found, owner)
-        if owner.kind in CLOSED:
+                keep(found, owner)
+        if owner.kind in EXCLUSIVE:
             for found in below.get(owner.path, ()):
-                spare(found, owner)
+                keep(found, owner)
 
     for reference in needed:
         if reference.present and reference.path:
-            look(Directory(reference.kind, reference.name, reference.path))
-    for owner in living:
-        look(owner)
-    # What stays is one more that lives.
-    while fresh:
-        look(fresh.pop())
-    return stays
+            check(Directory(reference.kind, reference.name, reference.path))
+    for owner in live:
+        check(owner)
+    # Everything that is kept needs its directory, too.
+    while added:
+        check(added.pop())
+    return kept
 
 
-def _ways(path: str) -> list[str]:
-    """A path and all that it lies below, the shortest first."""
+def _prefixes(path: str) -> list[str]:
+    """A path and all its parents, the shortest first."""
     return list(accumulate(path.split("/"), "{}/{}".format))

@@ -1,4 +1,4 @@
-"""What gc removes, one by one, as a person knows it: kind, ID, name, and the experiment it belongs to."""
+"""What gc removes, one by one: kind, ID, name, and the experiment it belongs to."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import psycopg
 
 from mlflowctl.operations.overlaps import Directory
 
-# How many of them the facts name; how many there are is counted beside it.
+# How many of them the result names; all of them are counted.
 NAMED = 1000
 
-# Experiments first: there are few, and each takes what is in it along. Its traces have rows of their own.
-EACH = """
+# Experiments first: there are few, and everything in one is removed with it. Its traces are separate rows.
+QUERY = """
     SELECT 1, 'experiment', experiment_id::text, name, experiment_id::text, name FROM experiments
      WHERE experiment_id = ANY(%(experiments)s::int[])
     UNION ALL
@@ -29,20 +29,20 @@ EACH = """
 
 
 def facts(
-    connection: psycopg.Connection[Any], going: Iterable[Directory], experiments: Iterable[str]
+    connection: psycopg.Connection[Any], removable: Iterable[Directory], experiments: Iterable[str]
 ) -> dict[str, Any]:
-    """How many of each kind go, and which.
+    """How many of each kind are removed, and which.
 
     Args:
         connection: in the snapshot in which they were found.
-        going: runs and logged models.
-        experiments: IDs of those that go with all that is in them.
+        removable: runs and logged models.
+        experiments: IDs of those that are removed with everything in them.
 
     Returns:
         ``runs``, ``logged_models``, ``experiments``, ``traces``; ``removes``, the first :data:`NAMED` of them, and
         ``not_named``, how many more there are.
     """
-    found = list(going)
+    found = list(removable)
     wanted: dict[str, list[Any]] = {
         "experiments": [int(name) for name in experiments],
         "runs": [one.name for one in found if one.kind == "run"],
@@ -51,7 +51,7 @@ def facts(
     (traces,) = connection.execute(
         "SELECT count(*) FROM trace_info WHERE experiment_id = ANY(%(experiments)s::int[])", wanted
     ).fetchone() or (0,)
-    rows = connection.execute(f"{EACH} ORDER BY 1, 5, 3 LIMIT {NAMED}", wanted).fetchall()
+    rows = connection.execute(f"{QUERY} ORDER BY 1, 5, 3 LIMIT {NAMED}", wanted).fetchall()
     counts = {
         "runs": len(wanted["runs"]),
         "logged_models": len(wanted["models"]),

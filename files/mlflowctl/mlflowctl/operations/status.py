@@ -1,4 +1,4 @@
-"""What a person should look at: first whether the server serves, then recovery points, timers, certificates."""
+"""The problems of a host: first those of the running server, then recovery points, timers, certificates."""
 
 from __future__ import annotations
 
@@ -9,43 +9,43 @@ from typing import Any
 
 from mlflowctl import __version__
 from mlflowctl.access import certificates, declared
-from mlflowctl.core import looks
+from mlflowctl.core import checks
+from mlflowctl.core.checks import Check, Finding
 from mlflowctl.core.config import Config
-from mlflowctl.core.looks import Finding, Look
 from mlflowctl.operations import health
 from mlflowctl.stores.database import archive
 from mlflowctl.upgrade import patches
 
 
 def find(config: Config, recorded: dict[str, Any]) -> list[Finding]:
-    """All there is to say now, what matters most first. Never raises."""
+    """All problems, the most important first. Never raises."""
     rest = [
-        Look("recovery-points", lambda: overdue(config, recorded)),
-        Look("timers", lambda: _silent(config.timers)),
-        Look("operations", lambda: _failed(services(config), recorded, config)),
-        Look("wal-archive", lambda: _archive(config), (health.DATABASE,)),
+        Check("recovery-points", lambda: overdue(config, recorded)),
+        Check("timers", lambda: _stopped_timers(config.timers)),
+        Check("operations", lambda: _failed(services(config), recorded, config)),
+        Check("wal-archive", lambda: _archive(config), (health.DATABASE,)),
     ]
     if declared.settings().exists():
-        rest.append(Look("logins", lambda: _silent(declared.load().timers)))
-        rest.append(Look("certificates", lambda: _certificates(declared.load())))
-    return looks.run([*health.looks(config), *rest])
+        rest.append(Check("logins", lambda: _stopped_timers(declared.load().timers)))
+        rest.append(Check("certificates", lambda: _certificates(declared.load())))
+    return checks.run([*health.checks(config), *rest])
 
 
 def facts(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
-    """Problems and warnings for a person, room in bytes, and the last result of each operation."""
-    warned = looks.run([Look("warnings", lambda: _warnings(config, recorded))])
+    """Problems and warnings as sentences, free space in bytes, and the last result of each operation."""
+    warned = checks.run([Check("warnings", lambda: _warnings(config, recorded))])
     return {
         "problems": [finding.problem for finding in find(config, recorded) if finding.problem],
         "warnings": [finding.problem for finding in warned],
-        "free_bytes": health.room(config),
-        "patches_off": patches.off(config),
+        "free_bytes": health.free_space(config),
+        "patches_off": patches.disabled(config),
         "version": __version__,
         **recorded,
     }
 
 
 def services(config: Config) -> list[str]:
-    """The units that do one thing and end, by the calendar or for an operator, whose failure is told."""
+    """The oneshot units, started by timers or by an operator, whose failures are reported."""
     started = [timer.replace(".timer", ".service") for timer in config.timers]
     if declared.settings().exists():
         started += [timer.replace(".timer", ".service") for timer in declared.load().timers]
@@ -58,7 +58,7 @@ def subject(config: Config, operation: str) -> str:
 
 
 def overdue(config: Config, recorded: dict[str, Any]) -> list[Finding]:
-    """What the state file says: too old, failed, never done."""
+    """Problems in the state file: too old, failed, never run."""
     found = []
     now = time.time()
     last = recorded.get("backup", {}).get("success")
@@ -70,33 +70,33 @@ def overdue(config: Config, recorded: dict[str, Any]) -> list[Finding]:
     for operation, entry in recorded.items():
         failure = entry.get("failure", {})
         if not entry.get("ok", True) and "acknowledged" not in failure:
-            words = f"the last {operation} failed at {failure.get('at')}: {failure.get('error')}"
-            found.append(Finding(subject(config, operation), words))
+            problem = f"the last {operation} failed at {failure.get('at')}: {failure.get('error')}"
+            found.append(Finding(subject(config, operation), problem))
     if config.wal_archive and "base_backup" not in recorded:
-        words = "no base backup was ever taken, so nothing can be replayed: run mlflowctl base-backup"
-        found.append(Finding("base-backups", words))
+        problem = "no base backup was ever taken, so nothing can be replayed: run mlflowctl base-backup"
+        found.append(Finding("base-backups", problem))
     return found
 
 
-def _silent(timers: list[str]) -> list[Finding]:
-    """Timers that do not run: nothing fails, and nothing happens."""
+def _stopped_timers(timers: list[str]) -> list[Finding]:
+    """Timers that are not running: nothing fails then, and nothing happens."""
     states = health.states(timers) if timers else {}
     return [
-        Finding(timer, f"{timer} does not run: systemctl start {timer}")
+        Finding(timer, f"{timer} is not running: systemctl start {timer}")
         for timer in timers
         if states.get(timer, {}).get("ActiveState") != "active"
     ]
 
 
 def _failed(units: list[str], recorded: dict[str, Any], config: Config) -> list[Finding]:
-    """What has failed without a record of its own, as when systemd has ended it; what runs is between two states."""
-    told = {finding.subject for finding in overdue(config, recorded)}
+    """Units that failed without an entry in the state file, as when systemd killed them; running ones are transient."""
+    known = {finding.subject for finding in overdue(config, recorded)}
     found = []
     for name, state in health.states(units).items():
-        if state.get("ActiveState") == "failed" and name not in told:
+        if state.get("ActiveState") == "failed" and name not in known:
             found.append(Finding(name, f"{name} failed: journalctl -u {name}"))
         elif state.get("ActiveState") == "activating":
-            found.append(Finding(name, "", passing=True))
+            found.append(Finding(name, "", transient=True))
     return found
 
 
@@ -113,7 +113,7 @@ def _certificates(proxy: declared.Access) -> list[Finding]:
 
 
 def _warnings(config: Config, recorded: dict[str, Any]) -> list[Finding]:
-    """What is legal and unwise, and what was broken before the last recovery point was taken."""
+    """Risky settings, and what was broken before the last recovery point was taken."""
     found = []
     last = recorded.get("backup", {}).get("success", {})
     if broken := last.get("broken_at_source"):
@@ -123,7 +123,9 @@ def _warnings(config: Config, recorded: dict[str, Any]) -> list[Finding]:
         path = Path(repository.location)
         same = path.is_absolute() and path.exists() and config.volume_path.exists()
         if same and path.stat().st_dev == config.volume_path.stat().st_dev:
-            found.append(f"repository {repository.name} is on the disk that it is to save: add one that is elsewhere")
+            found.append(
+                f"repository {repository.name} is on the same disk as the artifacts: add one that is elsewhere"
+            )
     if all(repository.location.startswith("/") for repository in config.repositories):
-        found.append("every repository is on this host and dies with it")
+        found.append("every repository is on this host and would be lost with it")
     return [Finding("warnings", words) for words in found]

@@ -1,4 +1,4 @@
-"""Is anything lost? Of the live data, of a point, of the repositories."""
+"""Check for lost data: the live data, a recovery point, the repositories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from mlflowctl.core import lock, state
 from mlflowctl.core.config import Config
-from mlflowctl.recovery import backup, described, preflight
+from mlflowctl.core.progress import Log
+from mlflowctl.recovery import backup, description, preflight
 from mlflowctl.recovery.checker import Files, Report, compare
 from mlflowctl.recovery.repository import Restic
 from mlflowctl.stores.artifacts import trees
@@ -35,16 +36,16 @@ def run(config: Config, wanted: str | None, repository: str | None) -> Report:
     with TemporaryDirectory(dir=config.state_path) as folder:
         manifest, facts = (f"{config.stage}/{name}" for name in (backup.MANIFEST, backup.FACTS))
         restic.restore(point.snapshot, Path(folder), include=[manifest, facts])
-        said = described.read(Path(folder), config.stage, backup.FACTS)
-        listed = backup.listing(Path(said["store"]), restic, point.snapshot)
+        facts = description.read(Path(folder), config.stage, backup.FACTS)
+        listed = backup.listing(Path(facts["store"]), restic, point.snapshot)
         return compare(references.read(Path(folder + manifest)), listed)
 
 
-def check_repositories(config: Config, full: bool, say: backup.Say) -> dict[str, Any]:
-    """Check the structure of every repository, and read a seventh of its data, another one each day.
+def check_repositories(config: Config, full: bool, log: Log) -> dict[str, Any]:
+    """Check the structure of every repository, and read a seventh of its data, a different one each day.
 
     Raises:
-        Busy: another transaction runs.
+        Busy: another operation runs.
         ControlError: damage; says where.
     """
     started = time.monotonic()
@@ -52,7 +53,7 @@ def check_repositories(config: Config, full: bool, say: backup.Say) -> dict[str,
     with lock.exclusive(config.state_path, "check"):
         try:
             for repository in map(Restic, config.repositories):
-                say(f"checking repository {repository.name}, reading {subset} of its data")
+                log(f"checking repository {repository.name}, reading {subset} of its data")
                 repository.unlock()
                 repository.check(subset)
         except BaseException as error:

@@ -1,8 +1,8 @@
 """Take one synchronized recovery point of database and artifacts.
 
-The order is what makes it consistent (docs/recovery.md): deletions wait; the
-database's snapshot is taken first; then every file that it refers to is
-already there and stays there until it is copied. Uploads go on.
+The order makes it consistent (docs/recovery.md): deletions are blocked; the
+database's snapshot is taken first; then every file that it refers to exists and
+is not removed until it is copied. Uploads continue.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from mlflowctl.core import lock, progress, state
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
+from mlflowctl.core.progress import Log
 from mlflowctl.recovery import bundle, preflight
 from mlflowctl.recovery.checker import Files, Report, compare
 from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Restic
@@ -29,27 +30,26 @@ from mlflowctl.stores.database import archive, postgresql, references
 
 DUMP, MANIFEST, FACTS = "database.dump", "references.jsonl", "manifest.json"
 ATTEMPTS = 2
-# So many of the references that were broken already are named in the facts; their number is there besides.
+# The result names this many of the references that were broken already, beside their number.
 NAMED = 20
 
-Say = Callable[[str], None]
 Result = TypeVar("Result")
 
 
-def take(config: Config, say: Say) -> dict[str, Any]:
+def take(config: Config, log: Log) -> dict[str, Any]:
     """Take, check and mark a point in every repository.
 
     Returns:
         Facts of the point: name, seconds, bytes, files, references, lost.
 
     Raises:
-        Busy: another transaction runs.
+        Busy: another operation runs.
         ControlError: it failed; nothing is marked verified.
     """
     started = time.monotonic()
     with lock.exclusive(config.state_path, "backup"):
         try:
-            facts = _take(config, say, started)
+            facts = _take(config, log, started)
         except BaseException as error:
             state.record(config, "backup", False, error=str(error) or type(error).__name__)
             raise
@@ -57,28 +57,28 @@ def take(config: Config, say: Say) -> dict[str, Any]:
     return facts
 
 
-def _take(config: Config, say: Say, started: float) -> dict[str, Any]:
-    say("looking whether a point can be taken")
+def _take(config: Config, log: Log, started: float) -> dict[str, Any]:
+    log("checking whether a point can be taken")
     preflight.check(config)
-    # A repository that is away must not keep the point out of the others.
+    # An unavailable repository must not prevent the point in the others.
     errors: list[str] = []
     available = _each(map(Restic, config.repositories), partial(_prepare, config), errors)
     if not available:
         raise ControlError("; ".join(errors))
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-    say(f"taking point {name}; deletions wait from now on")
+    log(f"taking point {name}; deletions are blocked from now on")
     with fence.raised(config.fence_file) as raised, ExitStack() as copy:
 
         def freeze() -> None:
             copy.enter_context(frozen.frozen(config))
             if config.snapshot != "none":
                 raised.lower()
-                say(f"deletions go on after {raised.seconds:.1f} s; copying from what stands still")
+                log(f"deletions resume after {raised.seconds:.1f} s; copying from the frozen store")
 
-        facts = stage(config, name, say, freeze)
-        reports = _each(available, lambda repository: _store(config, repository, name, say), errors)
+        facts = stage(config, name, log, freeze)
+        reports = _each(available, lambda repository: _store(config, repository, name, log), errors)
     if config.snapshot == "none":
-        say(f"deletions go on after {raised.seconds:.1f} s")
+        log(f"deletions resume after {raised.seconds:.1f} s")
     if config.wal_archive:
         try:
             archive.flush(config)
@@ -87,7 +87,7 @@ def _take(config: Config, say: Say, started: float) -> dict[str, Any]:
     verified = [done.name for done in _each(reports, lambda repository: repository.mark(name, VERIFIED), errors)]
     if errors:
         held = ", ".join(verified) or "no repository"
-        raise ControlError(f"point {name} is in {held}, and: {'; '.join(errors)}")
+        raise ControlError(f"point {name} is in {held}, with errors: {'; '.join(errors)}")
     worst = max(reports.values(), key=lambda report: report.exit_code)
     facts |= {
         "point": name,
@@ -101,14 +101,14 @@ def _take(config: Config, say: Say, started: float) -> dict[str, Any]:
         "broken": worst.broken[:NAMED],
         "repositories": verified,
     }
-    say(f"point {name} is verified: {worst.references} references, {worst.files} files, {facts['bytes']} bytes")
+    log(f"point {name} is verified: {worst.references} references, {worst.files} files, {facts['bytes']} bytes")
     return facts
 
 
 def _each(
     repositories: Iterable[Restic], operation: Callable[[Restic], Result], errors: list[str]
 ) -> dict[Restic, Result]:
-    """Do it to each repository; what it gave, for those where it worked. The errors of the others are appended."""
+    """Run an operation on each repository; returns the results, and appends the errors of those that fail."""
     done = {}
     for repository in repositories:
         try:
@@ -119,37 +119,37 @@ def _each(
 
 
 def _prepare(config: Config, repository: Restic) -> None:
-    """Create a repository the first time, and never again: a disk that is not mounted looks like none.
+    """Create a repository the first time only: an unmounted disk looks like a missing repository.
 
     Raises:
-        ControlError: there was one, and now there is none.
+        ControlError: it existed before and is missing now.
     """
     why = repository.absent()
     if not why:
         return
     if repository.name in state.read(config).get("backup", {}).get("success", {}).get("repositories", []):
         raise ControlError(
-            f"repository {repository.name} is gone from {repository.location}: is its disk mounted, its server up? "
-            f"If it is lost for good: mlflowctl create-repository {repository.name}. {why}"
+            f"repository {repository.name} is missing at {repository.location}: is its disk mounted, its server up? "
+            f"If it is lost permanently: mlflowctl create-repository {repository.name}. {why}"
         )
     repository.create()
 
 
-def stage(config: Config, name: str, say: Say, freeze: Callable[[], None] = lambda: None) -> dict[str, Any]:
-    """Dump and manifest out of one database snapshot, and the bundle, in the stage directory.
+def stage(config: Config, name: str, log: Log, freeze: Callable[[], None] = lambda: None) -> dict[str, Any]:
+    """Write dump and manifest from one database snapshot, and the bundle, to the stage directory.
 
     Args:
         config: the instance.
         name: of the point.
-        say: progress.
-        freeze: called once the database's snapshot stands and before anything else.
+        log: writes a line of progress.
+        freeze: called right after the database's snapshot is taken.
     """
     config.stage.mkdir(mode=0o700, exist_ok=True)
     for old in config.stage.glob("*.partial"):
         old.unlink()
     with postgresql.snapshot(config) as (connection, snapshot):
         if config.wal_archive:
-            # Before the artifacts stand still: what the log knows by then is among them.
+            # Before the artifacts are frozen, so that they include all that the log refers to by then.
             archive.name_point(config, name)
         freeze()
         source = frozen.source(config)
@@ -166,7 +166,7 @@ def stage(config: Config, name: str, say: Say, freeze: Callable[[], None] = lamb
             "release": os.readlink(config.root_path / "current").rsplit("/", 1)[-1],
             "store": str(source),
         }
-        say(f"dumping the database, {count} references")
+        log(f"dumping the database, {count} references")
         dump = postgresql.dump(config, snapshot, config.stage / DUMP)
     facts |= {"sha256": dump.sha256, "dump_bytes": dump.size}
     (config.stage / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
@@ -174,23 +174,23 @@ def stage(config: Config, name: str, say: Say, freeze: Callable[[], None] = lamb
     return {"dump_bytes": dump.size, "revision": facts["revision"], "release": facts["release"]}
 
 
-def _store(config: Config, repository: Restic, name: str, say: Say) -> Report:
-    """Put the stage and the store into a repository and compare what arrived with the manifest."""
+def _store(config: Config, repository: Restic, name: str, log: Log) -> Report:
+    """Copy the stage and the store to a repository and compare the snapshot with the manifest."""
     report = Report()
     # An append-only repository would keep both under one name.
     attempts = 1 if repository.append_only else ATTEMPTS
     for attempt in range(1, attempts + 1):
-        say(f"copying to repository {repository.name}")
-        tell = progress.teller(config, f"copying to {repository.name}")
+        log(f"copying to repository {repository.name}")
+        report_share = progress.share_writer(config, f"copying to {repository.name}")
         paths = [config.stage, frozen.source(config)]
-        snapshot = repository.backup(name, paths, tell, renewed=config.snapshot == "reflink")
-        progress.forget(config)
+        snapshot = repository.backup(name, paths, report_share, renewed=config.snapshot == "reflink")
+        progress.clear(config)
         report = reconcile(config, repository, snapshot)
         if not report.lost:
             return report
         repository.mark(name, INCOMPLETE)
         if attempt < attempts:
-            say(f"{len(report.lost)} references are not in the copy; once more")
+            log(f"{len(report.lost)} references are not in the copy; trying again")
             repository.forget([repository.find(name).snapshot])
     raise ControlError(
         f"the copy in {repository.name} lacks {len(report.lost)} of {report.references} references, "

@@ -1,4 +1,4 @@
-"""What a bare host needs besides database and artifacts: settings, secrets, certificates, versions."""
+"""The bundle of a recovery point: settings, secrets, certificates and versions that a new host needs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mlflowctl.core.process import run
 
 # Copied to the same path below this directory of the stage.
 NAME = "host"
-# Whoever opens one repository must not get into the others.
+# The password of one repository must not be in another.
 LEFT_OUT = "repository_"
 
 
 def write(config: Config, facts: dict[str, Any]) -> None:
-    """Copy the files and write down who owns them, by name, and which tools made the point.
+    """Copy the files, and record their owners by name and the versions of the tools.
 
     Args:
         config: the instance.
@@ -41,7 +41,7 @@ def write(config: Config, facts: dict[str, Any]) -> None:
 
 
 def tools() -> dict[str, str]:
-    """Versions of the programs that make and read a point."""
+    """Versions of the programs that write and read a point."""
     return {
         name: run([name, verb]).stdout.strip()
         for name, verb in (("restic", "version"), ("pg_dump", "--version"), ("pg_restore", "--version"))

@@ -1,8 +1,8 @@
-"""Does a copy hold what its database relies on? The same code at backup, drill, restore and `verify`.
+"""Check that a copy holds what its database refers to. Used by backup, drill, restore and `verify`.
 
-Only reads. Three classes: *lost* (was there when the point was taken and is
-not in the copy), *broken at source* (was missing already), *extra* (files
-that no reference names; harmless).
+Only reads. Three classes: *lost* (existed when the point was taken and is not
+in the copy), *broken at source* (was missing already), *extra* (files without a
+reference; harmless).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from mlflowctl.core.printable import printable, shortened
 from mlflowctl.stores.database.references import ANYTHING, Reference, uploading
 
-# A byte of a name that is not UTF-8, as Python has it. restic writes U+FFFD for each in its JSON.
-LONE = re.compile("[\udc80-\udcff]")
+# Bytes of a name that are not UTF-8, as Python represents them. restic writes U+FFFD for each in its JSON.
+SURROGATES = re.compile("[\udc80-\udcff]")
 
 
 class Files:
-    """The files below a store, however they were found.
+    """The files below a store.
 
     Attributes:
         sizes: bytes by path relative to the store.
@@ -32,8 +32,8 @@ class Files:
         for name, size in files:
             if uploading(name):
                 continue
-            path = LONE.sub("\ufffd", name)
-            # Two names that differ in such bytes only are one here, in the store as in the point.
+            path = SURROGATES.sub("\ufffd", name)
+            # Names that differ only in such bytes are one entry here, in the store as in the point.
             self.sizes[path] = size + (self.sizes.get(path, 0) if "\ufffd" in path else 0)
             directory = path.rpartition("/")[0]
             while directory and directory not in self._filled:
@@ -42,11 +42,11 @@ class Files:
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Total bytes."""
         return sum(self.sizes.values())
 
     def holds(self, reference: Reference) -> bool:
-        """Whether what the reference needs is there."""
+        """Whether it holds the files that the reference needs."""
         if not reference.path:
             return False
         if reference.need == ANYTHING:
@@ -59,9 +59,9 @@ class Report:
     """What a check found.
 
     Attributes:
-        references: how many were looked at.
-        lost: what the copy lacks; each a sentence for a person.
-        broken_at_source: what was missing before the copy was made; sentences, too.
+        references: how many were checked.
+        lost: what the copy lacks, as sentences.
+        broken_at_source: what was missing before the copy was made, as sentences.
         broken: the same by kind and name.
         files: how many files the copy holds.
         size: bytes in them.
@@ -75,22 +75,22 @@ class Report:
     size: int = 0
 
     def facts(self) -> dict[str, Any]:
-        """All of it, each thing once."""
+        """The report for the command line."""
         return {name: value for name, value in asdict(self).items() if name != "broken"}
 
     @property
     def exit_code(self) -> int:
-        """0 fine, 1 something was broken at its source, 3 something is lost."""
+        """0: complete; 1: something was broken at its source; 3: something is lost."""
         return 3 if self.lost else 1 if self.broken_at_source else 0
 
 
 def compare(references: Iterable[Reference], files: Files, expected: Files | None = None) -> Report:
-    """Look for every reference, and for every expected file with its size.
+    """Check every reference, and every expected file with its size.
 
     Args:
         references: the manifest, taken in the dump's own snapshot.
         files: what the copy holds.
-        expected: what it must hold besides: the listing of the recovery point.
+        expected: files that it must also hold: the listing of the recovery point.
     """
     report = Report(files=len(files.sizes), size=files.size)
     for reference in references:

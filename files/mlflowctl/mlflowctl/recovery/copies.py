@@ -1,4 +1,4 @@
-"""A recovery point that was brought back beside what lives: which one, where, and what of it."""
+"""A recovery point that is restored beside the live data: which one, where, and which parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlflowctl.recovery.repository import Point
 
 @dataclass(frozen=True)
 class Place:
-    """Where a copy of a point goes.
+    """Where a point is restored to.
 
     Attributes:
         point: which one.
@@ -30,11 +30,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Selection:
-    """What of a point is brought back.
+    """Which parts of a point are restored.
 
     Attributes:
         database_only: no artifacts.
-        database_at: the database comes out of the WAL archive, as of this time; ``point``: the point's own moment.
+        database_at: the database comes from the WAL archive, as of this time; ``point``: the point's own moment.
     """
 
     database_only: bool = False
@@ -52,7 +52,7 @@ class Copy:
         place: where it is.
         config: the instance.
         facts: the point's own manifest.
-        database_only: it has no artifacts of its own: those that live are to stay.
+        database_only: it has no artifacts: the live ones stay.
     """
 
     place: Place
@@ -62,7 +62,7 @@ class Copy:
 
     @property
     def store(self) -> Path:
-        """The artifacts that the copy is to be served with."""
+        """The artifacts that belong to the copy."""
         if self.database_only:
             return self.config.store
         return self.place.root / str(self.facts["store"]).lstrip("/")
@@ -76,10 +76,10 @@ class Copy:
         """The artifacts and their sizes."""
         return beneath.walk(self._root, self.store.relative_to(self._root))
 
-    def give(self) -> None:
-        """Make the service own the artifacts."""
+    def chown(self) -> None:
+        """Make the service the owner of the artifacts."""
         owner = Owner.named(self.config.user, self.config.group)
-        beneath.give(self._root, self.store.relative_to(self._root), owner)
+        beneath.chown(self._root, self.store.relative_to(self._root), owner)
 
     @property
     def stage(self) -> Path:

@@ -1,7 +1,7 @@
-"""Rehearse a restore: the latest point into a scratch database and directory, served, checked, asked, removed.
+"""Test a restore: restore a point to a scratch database and directory, serve it, check it, remove it.
 
-Nothing of it touches live data: its own database, its own directory, the same
-release, a Unix socket that only root may use.
+Live data is not touched: the drill has its own database, its own directory, and a
+Unix socket that only root may use. It serves with the current release.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.printable import printable
 from mlflowctl.core.process import run as run_program
+from mlflowctl.core.progress import Log
 from mlflowctl.recovery import backup, copies, host_files, inspection, restored
 from mlflowctl.recovery.repository import Restic
 from mlflowctl.stores.artifacts import trees
 from mlflowctl.stores.database import postgresql, references
 
 
-def run(config: Config, wanted: str, repository: str | None, say: backup.Say) -> dict[str, Any]:
-    """Restore a point beside everything, prove that it serves, and leave nothing behind.
+def run(config: Config, wanted: str, repository: str | None, log: Log) -> dict[str, Any]:
+    """Restore a point beside the live data, check that it can be served, and remove it.
 
     Returns:
         Facts: point, RPO and RTO in seconds, references, lost.
 
     Raises:
-        Busy: another transaction runs.
-        ControlError: the point cannot be restored; says why.
+        Busy: another operation runs.
+        ControlError: the point cannot be restored; the message says why.
     """
     with lock.exclusive(config.state_path, "drill"):
         try:
-            facts = _run(config, wanted, Restic(config.repository(repository)), say)
+            facts = _run(config, wanted, Restic(config.repository(repository)), log)
         except Refused:
             raise
         except BaseException as error:
@@ -51,28 +52,28 @@ def run(config: Config, wanted: str, repository: str | None, say: backup.Say) ->
     return facts
 
 
-def _run(config: Config, wanted: str, repository: Restic, say: backup.Say) -> dict[str, Any]:
+def _run(config: Config, wanted: str, repository: Restic, log: Log) -> dict[str, Any]:
     started = time.monotonic()
     point = repository.find(wanted)
     root = config.volume_path / "drill"
     name = f"{config.database}_drill"
-    say(f"rehearsing the restore of point {point.name}")
+    log(f"testing the restore of point {point.name}")
     try:
-        copy = restored.fetch(config, repository, copies.Place(point, root, name), say)
-        report = inspection.check(copy, repository, say)
+        copy = restored.fetch(config, repository, copies.Place(point, root, name), log)
+        report = inspection.check(copy, repository, log)
         if report.lost:
-            raise ControlError(f"point {point.name} lacks {len(report.lost)} things, first: {report.lost[0]}")
-        copy.give()
-        say("serving the copy on a socket of its own")
+            raise ControlError(f"point {point.name} lacks {len(report.lost)} items, first: {report.lost[0]}")
+        copy.chown()
+        log("serving the copy on a separate socket")
         with _server(config, copy) as socket_path:
             service.wait_ready(config, socket_path)
             rto = time.monotonic() - started
-            loaded = _load_a_model(config, copy)
+            loaded = _read_model(config, copy)
     finally:
         with suppress(ControlError):
             trees.remove(root)
         postgresql.drop(config, name)
-    say(f"point {point.name} restores in {rto:.1f} s: {report.references} references, 0 lost")
+    log(f"point {point.name} restores in {rto:.1f} s: {report.references} references, 0 lost")
     return {
         "point": point.name,
         "rpo_seconds": round((datetime.now(UTC) - point.time).total_seconds(), 3),
@@ -88,12 +89,12 @@ def _run(config: Config, wanted: str, repository: Restic, say: backup.Say) -> di
 
 
 def _runtime(config: Config) -> Path:
-    """Below the unit's RuntimeDirectory: gone with the unit."""
+    """Below the unit's RuntimeDirectory, which is removed with the unit."""
     return Path(f"/run/{config.unit}-drill/server")
 
 
 def _environment(config: Config, copy: copies.Copy, runtime: Path) -> dict[str, str]:
-    """The service's own environment, pointed at the copy."""
+    """The service's environment, changed to use the copy."""
     return (
         service.environment(config)
         | service.pointed_at(config, copy.place.database, runtime)
@@ -109,7 +110,7 @@ def _environment(config: Config, copy: copies.Copy, runtime: Path) -> dict[str, 
 
 @contextmanager
 def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
-    """MLflow of the current release on the copy; gives its socket."""
+    """Serve the copy with the current release; yields the socket."""
     runtime = _runtime(config)
     shutil.rmtree(runtime, ignore_errors=True)
     credentials = runtime / "credentials"
@@ -120,19 +121,19 @@ def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
     sentinel = copy.store.parent / ".volume-id"
     sentinel.write_text("drill\n")
     _own(sentinel, config.user, config.user)
-    # The way down to the copy is root's; the service needs to pass.
+    # The directories above the copy belong to root; the service needs to enter them.
     for directory in [copy.store.parent, *copy.store.parent.parents]:
         if directory == config.volume_path:
             break
         _own(directory, config.user, config.group)
-    # The deepest first: as long as the directory above is root's, nobody else puts a link in the place of one.
+    # The deepest first: while its parent belongs to root, nobody can replace a directory by a link.
     for path in sorted([runtime, *runtime.rglob("*")], key=lambda path: len(path.parts), reverse=True):
         _own(path, config.user, config.user)
     _decrypt(config, environment)
     binary = config.root_path / "current" / "bin"
-    # Not in the server's own directory: root writes it, and reads it again.
-    written = runtime.with_name("log")
-    with written.open("w") as log:
+    # Not in the server's directory, because root reads it again.
+    log_file = runtime.with_name("log")
+    with log_file.open("w") as log:
         server = subprocess.Popen(
             [binary / "gunicorn", f"--config={config.config_path}/gunicorn.conf.py", "--workers=1",
              f"--bind=unix:{runtime}/wsgi.sock"],
@@ -142,8 +143,8 @@ def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
         try:
             yield runtime / "wsgi.sock"
         except ControlError as error:
-            words = written.read_text(errors="backslashreplace").strip().splitlines()[-1:]
-            raise ControlError(f"{error}. The rehearsed server's last words: {' '.join(words)[-500:]}") from error
+            last = log_file.read_text(errors="backslashreplace").strip().splitlines()[-1:]
+            raise ControlError(f"{error}. Last line of its log: {' '.join(last)[-500:]}") from error
         finally:
             server.terminate()
             try:
@@ -155,15 +156,15 @@ def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
 
 
 def _own(path: Path, user: str, group: str) -> None:
-    """Give a path away, itself and not what it points to."""
+    """Change the owner of a path, of a link itself."""
     os.chown(path, pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid, follow_symlinks=False)
 
 
 def _decrypt(config: Config, environment: dict[str, str]) -> None:
-    """Every secret of the copy must open with the keys of the copy.
+    """Check that every secret in the copy can be decrypted with the keys of the copy.
 
     Raises:
-        ControlError: the passphrase does not fit.
+        ControlError: the passphrase is wrong.
     """
     run_program(
         [str(config.root_path / "current/bin/python"), "-m", "mlflow_host.database.decrypt"],
@@ -173,18 +174,18 @@ def _decrypt(config: Config, environment: dict[str, str]) -> None:
     )
 
 
-def _load_a_model(config: Config, copy: copies.Copy) -> str:
-    """Read the newest registered model that is whole in the point, through the rehearsed server.
+def _read_model(config: Config, copy: copies.Copy) -> str:
+    """Read the newest registered model that is complete in the point, through the test server.
 
-    Any editor can make a version READY that has no files, or others: those are passed over.
-    Its description and files are read; it is not unpickled: that would run
-    whatever a user has put into it.
+    Any editor can mark a version READY that has no files or other files: those are skipped.
+    Its description is read; it is not unpickled, because that would run code that
+    users have uploaded.
 
     Returns:
         Its name, or empty if there is none.
 
     Raises:
-        ControlError: there are some, and the server hands none of them out.
+        ControlError: there are such models, and the server serves none of them.
     """
     held = dict(copy.walk())
     paths = {
@@ -207,7 +208,7 @@ def _load_a_model(config: Config, copy: copies.Copy) -> str:
             service.get(config, f"/api/2.0/mlflow/model-versions/get-download-uri?{query}", socket_path)
             if b"flavors" in service.get(config, artifact, socket_path):
                 return printable(f"{name}/{version}")
-            refused = refused or f"the MLmodel of {printable(name)} version {version} is not one"
+            refused = refused or f"the MLmodel of {printable(name)} version {version} is not valid"
         except ControlError as error:
             refused = refused or str(error)
     if refused:

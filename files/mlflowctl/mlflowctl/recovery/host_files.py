@@ -1,4 +1,4 @@
-"""What of a host besides database and artifacts is put back out of a point: keys, certificates, tokens."""
+"""Restore keys, certificates and tokens from a recovery point."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mlflowctl.access import declared, tokens
 from mlflowctl.core import descent, jsonfile
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.process import run
+from mlflowctl.core.progress import Log
 from mlflowctl.recovery import bundle
-from mlflowctl.recovery.backup import Say
 from mlflowctl.recovery.copies import Copy
 
-# What of the bundle replaces what the host has: without the keys, encrypted
-# rows cannot be read; everything else comes from the playbook.
+# Secrets that are restored from the bundle: without them encrypted rows cannot
+# be read. Everything else comes from the playbook.
 SECRETS = ("kek_passphrase", "webhook_key", "flask_key")
-# Files of nginx's certificates, by the mode that the playbook gives them.
+# Files of nginx's certificates with the modes that the playbook sets.
 TLS_FILES = {
     "server.crt": 0o644,
     "server.key": 0o600,
@@ -32,23 +32,22 @@ LARGEST_BUNDLED = 16 << 20
 
 
 def secret(copy: Copy, name: str) -> bytes:
-    """A secret of the restored bundle; :func:`mlflowctl.recovery.inspection.check_database` says if it is not there.
+    """A secret of the restored bundle; :func:`mlflowctl.recovery.inspection.check_database` reports missing ones.
 
     Raises:
-        ControlError: it is no regular file.
+        ControlError: it is not a regular file.
     """
     content = bundled(copy, copy.config.config_path / "secrets" / name)
     if content is None:
-        raise ControlError(f"secret {name} of point {copy.place.point.name} is no file: take another point")
+        raise ControlError(f"secret {name} of point {copy.place.point.name} is not a regular file: use another point")
     return content
 
 
 def put_tls(copy: Copy) -> None:
-    """Put back the certificates that nginx had, as root's, and let nginx read them.
+    """Restore nginx's certificates, owned by root, and reload nginx.
 
-    Clients of a new host then trust it as they did the old one. A point says what is
-    in these files, and nothing else: which they are, where they lie and who may read
-    them is this host's to say.
+    Clients then trust a new host like the old one. Only the content of the files comes
+    from the point: their names, paths and modes are this host's.
     """
     tls = declared.load().tls
     for name, mode in TLS_FILES.items():
@@ -66,7 +65,7 @@ def put_tls(copy: Copy) -> None:
 
 
 def bundled(copy: Copy, path: Path) -> bytes | None:
-    """What a point has of a file of this host; ``None`` if that is no small regular file, or lies behind a link.
+    """The point's content of a file of this host; ``None`` if it is not a small regular file, or behind a link.
 
     Args:
         copy: the copy of the point.
@@ -82,11 +81,11 @@ def bundled(copy: Copy, path: Path) -> bytes | None:
         return file.read() if stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST_BUNDLED else None
 
 
-def put_tokens(copy: Copy, say: Say) -> None:
-    """Put back the tokens on a host that has none, and let them log in.
+def put_tokens(copy: Copy, log: Log) -> None:
+    """Restore the tokens on a host that has none, and activate them.
 
-    A host that has some keeps them: a token that was revoked since the point must not come back.
-    Neither does one whose name a user of this host has: logins go by name.
+    A host with tokens keeps them, because a token that was revoked since the point must not come back.
+    A token with the name of a user of this host is left out, because logins are looked up by name.
     """
     config = copy.config
     target = config.config_path / "access" / "tokens.json"
@@ -95,7 +94,7 @@ def put_tokens(copy: Copy, say: Say) -> None:
     users, kept = declared.users(declared.load()), []
     for token in tokens.checked(content):
         if token.name in users:
-            say(f"token {token.name} stays out: a user of this host has that name. Make a new one for {token.owner}")
+            log(f"token {token.name} is not restored: a user has that name. Create a new one for {token.owner}")
         else:
             kept.append(asdict(token))
     jsonfile.write(target, kept)

@@ -1,9 +1,9 @@
-"""Does a restored copy hold what its point promised: files, rows, schema revision, keys."""
+"""Check a restored copy against its point: files, rows, schema revision, keys."""
 
 from __future__ import annotations
 
+from mlflowctl.core.progress import Log
 from mlflowctl.recovery import backup, restored
-from mlflowctl.recovery.backup import Say
 from mlflowctl.recovery.checker import Files, Report, compare, compare_rows
 from mlflowctl.recovery.copies import Copy
 from mlflowctl.recovery.host_files import SECRETS, bundled
@@ -11,9 +11,9 @@ from mlflowctl.recovery.repository import Restic
 from mlflowctl.stores.database import postgresql, references
 
 
-def check(copy: Copy, repository: Restic, say: Say) -> Report:
-    """The checker over the whole copy: references, files, rows, revision."""
-    say("checking the copy")
+def check(copy: Copy, repository: Restic, log: Log) -> Report:
+    """Check the whole copy: references, files, rows, revision."""
+    log("checking the copy")
     expected = None if copy.database_only else restored.listing(repository, copy.place.point, copy.facts)
     report = compare(references.read(copy.stage / backup.MANIFEST), Files(copy.walk()), expected)
     report.lost += check_database(copy)
@@ -21,7 +21,7 @@ def check(copy: Copy, repository: Restic, say: Say) -> Report:
 
 
 def check_database(copy: Copy) -> list[str]:
-    """What the restored database and its keys lack; each a sentence for a person."""
+    """What the restored database and its keys lack, as sentences."""
     with postgresql.connect(copy.config, copy.place.database) as connection:
         lost = compare_rows(copy.facts["rows"], postgresql.tables(connection))
         if (found := postgresql.revision(connection)) != copy.facts["revision"]:

@@ -1,4 +1,4 @@
-"""What restores and quarantines have put aside, until a person says that it may go, or come back."""
+"""Data that restores and quarantines have set aside, until an operator deletes it or puts it back."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from mlflowctl.core import beneath, lock
 from mlflowctl.core.ages import age
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, Refused
+from mlflowctl.core.progress import Log
 from mlflowctl.recovery import partial
-from mlflowctl.recovery.backup import Say
 from mlflowctl.stores.artifacts import trees
 from mlflowctl.stores.database import postgresql
 
 
 def quarantine_path(config: Config, suffix: str) -> Path:
-    """Where the orphans of one quarantine are."""
+    """The directory of the orphans of one quarantine."""
     return config.volume_path / f"store.orphans-{suffix}"
 
 
@@ -36,7 +36,7 @@ def _database(config: Config, suffix: str) -> str:
 
 
 def suffixes(config: Config) -> list[str]:
-    """The suffix of each restore or quarantine whose data is still here."""
+    """The suffix of each restore or quarantine whose data still exists."""
     found = {path.name.removeprefix("secrets.before-") for path in config.state_path.glob("secrets.before-*")}
     found |= {path.name.rsplit(".before-", 1)[1] for path in config.volume_path.glob("store.before-*")}
     found |= {path.name.rsplit("-", 1)[1] for path in config.volume_path.glob("store.orphans-*")}
@@ -49,7 +49,7 @@ def suffixes(config: Config) -> list[str]:
 
 
 def listing(config: Config, now: float) -> list[dict[str, Any]]:
-    """What is put aside, oldest first: of which kind, what it holds, how big, how old.
+    """What was set aside, oldest first: kind, content, size, age.
 
     Args:
         config: the instance.
@@ -72,7 +72,7 @@ def _described(config: Config, suffix: str, now: float) -> dict[str, Any]:
     held = {name: size for name, size in sizes.items() if size is not None}
     kinds = ["restore"] * bool(held.keys() - {"orphans"}) + ["quarantine"] * ("orphans" in held)
     size = sum(held.values())
-    # The suffix is the moment, in UTC.
+    # The suffix is the time in UTC.
     since = None
     with suppress(ValueError):
         since = datetime.strptime(suffix, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
@@ -88,59 +88,60 @@ def _described(config: Config, suffix: str, now: float) -> dict[str, Any]:
 
 
 def _size(path: Path) -> int | None:
-    """Bytes of the files below a directory; nothing if there is none."""
+    """Bytes of the files below a directory; ``None`` if there is no such directory."""
     if not path.is_dir() or path.is_symlink():
         return None
     return sum(size for _, size in trees.walk(path))
 
 
-def delete(config: Config, suffix: str, say: Say) -> dict[str, Any]:
+def delete(config: Config, suffix: str, log: Log) -> dict[str, Any]:
     """Delete the old database, artifacts and secrets of one restore, or the orphans of one quarantine.
 
     Returns:
         The suffix.
 
     Raises:
-        ControlError: there is nothing of that suffix.
+        ControlError: nothing has that suffix.
     """
     with lock.exclusive(config.state_path, "deletion of leftovers"):
-        _known(config, suffix)
+        _require_suffix(config, suffix)
         remove(config, suffix)
-        say(f"what was put aside as {suffix} is deleted")
+        log(f"the data that was set aside as {suffix} is deleted")
     return {"deleted": suffix}
 
 
-def put_back(config: Config, suffix: str, say: Say) -> dict[str, Any]:
-    """Put the orphans of one quarantine back into the store; a file that is there again stays.
+def put_back(config: Config, suffix: str, log: Log) -> dict[str, Any]:
+    """Move the orphans of one quarantine back into the store; existing files are not overwritten.
 
     Returns:
-        How many came back.
+        How many were moved.
 
     Raises:
-        ControlError: there is no quarantine of that suffix, or a file cannot go where it was.
+        ControlError: there is no quarantine of that suffix, or a file cannot be moved.
     """
     with lock.exclusive(config.state_path, "return of leftovers"):
-        _known(config, suffix)
+        _require_suffix(config, suffix)
         source = quarantine_path(config, suffix)
         if not beneath.is_directory(config.volume_path, source.name):
-            raise Refused(f"{suffix} is of a restore: use `mlflowctl restore` with an older point to go back")
+            raise Refused(f"{suffix} belongs to a restore: use `mlflowctl restore` with an older point to go back")
         done = partial.merge(config, source.name, config.store.name)
-        say(
-            f"{done.came} files are back" + f", {done.stayed} were there again and stay in {source}" * bool(done.stayed)
+        log(
+            f"{done.moved} files were moved back"
+            + f", {done.existing} exist in the store and stay in {source}" * bool(done.existing)
         )
         if done.refused:
             raise ControlError(
-                f"{len(done.refused)} files stay in {source}, {done.came} are back; first: {done.refused[0]}"
+                f"{len(done.refused)} files stay in {source}, {done.moved} were moved back; first: {done.refused[0]}"
             )
-        if not done.stayed:
+        if not done.existing:
             trees.remove(source)
-    return {"came_back": done.came}
+    return {"came_back": done.moved}
 
 
-def _known(config: Config, suffix: str) -> None:
+def _require_suffix(config: Config, suffix: str) -> None:
     known = suffixes(config)
     if suffix not in known:
-        raise Refused(f"nothing was put aside as {suffix!r}: use one of {', '.join(known) or 'none'}")
+        raise Refused(f"nothing was set aside as {suffix!r}: use one of {', '.join(known) or 'none'}")
 
 
 def remove(config: Config, suffix: str) -> None:

@@ -1,4 +1,4 @@
-"""Does the host allow a recovery point? The volume, the tools, the space, the clock, the release."""
+"""Checks before a recovery point is taken: volume, tools, free space, clock, release."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPARE_BYTES = 1 << 30
 
 
 def check(config: Config) -> None:
-    """Refuse before anything is touched.
+    """Refuse before anything is changed.
 
     Raises:
         ControlError: the volume, the tools, the space, the clock or the
@@ -40,13 +40,11 @@ def check_dump(config: Config) -> None:
     """Refuse if the database cannot be dumped: the tools, the space.
 
     Raises:
-        ControlError: pg_dump is older than the server, or there is no room.
+        ControlError: pg_dump is older than the server, or there is too little space.
     """
     server, client = postgresql.server_major(config), postgresql.tool_major("pg_dump")
     if client < server:
-        raise ControlError(
-            f"pg_dump is of version {client} and PostgreSQL of {server}: install postgresql-client-{server}"
-        )
+        raise ControlError(f"pg_dump has version {client} and PostgreSQL {server}: install postgresql-client-{server}")
     last = state.read(config).get("backup", {}).get("success", {})
     need = int(1.3 * last.get("dump_bytes", 0)) + SPARE_BYTES
     free = shutil.disk_usage(config.state_path).free
@@ -57,10 +55,10 @@ def check_dump(config: Config) -> None:
 
 
 def check_volume(config: Config) -> None:
-    """Refuse a volume that is missing or another one.
+    """Refuse a missing or wrong volume.
 
     Raises:
-        ControlError: says what is wrong.
+        ControlError: the message says what is wrong.
     """
     sentinel = config.volume_path / ".volume-id"
     try:
@@ -75,7 +73,7 @@ def check_volume(config: Config) -> None:
             f"{config.volume_path} is volume {found}, but this host serves {expected}: mount the right one"
         )
     if not beneath.is_directory(config.volume_path, config.store.name):
-        raise ControlError(f"{config.store} is missing, or no directory of its own: run the playbook again")
+        raise ControlError(f"{config.store} is missing, or not a directory: run the playbook again")
 
 
 def release_head(config: Config) -> str:

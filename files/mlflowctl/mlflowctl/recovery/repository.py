@@ -2,12 +2,12 @@
 
 One restic snapshot is one recovery point. Our own tags name it, because
 restic gives a snapshot a new ID when its tags change. An append-only
-repository refuses such a change; there a second, tiny snapshot says what the
-point's state is.
+repository refuses such a change; there a second, tiny snapshot records the
+point's state.
 
 Sources: restic manual, "Scripting" (JSON output, exit codes) and "Security
-considerations in append-only mode". Any exit code but 0 is a failure here: 3
-means that a file could not be read.
+considerations in append-only mode". Any exit code but 0 is a failure here, also 3,
+which means that a file could not be read.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from typing import Any
 from mlflowctl.core.config import Repository
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.process import lines, run
-from mlflowctl.core.progress import Tell
+from mlflowctl.core.progress import ShareCallback
 
-# Constant, so that restic always finds its last snapshot and retention its own ones.
+# Constant, so that restic finds the previous snapshot, and retention our own.
 HOST = "mlflow"
-# restic itself tries a server that does not answer for a quarter of an hour.
+# restic itself retries an unavailable server for a quarter of an hour.
 ANSWER_SECONDS = 30
 TAG, MARK = "mlflow", "mlflow-mark"
-# A point's name becomes that of a directory. Whoever can write the repository can write tags.
+# A point's name becomes a directory name, and whoever can write to the repository can set tags.
 NAMED = re.compile(r"point:([0-9A-Za-z][0-9A-Za-z-]{0,63})")
 VERIFIED, UNVERIFIED, INCOMPLETE = "verified", "unverified", "incomplete"
 
@@ -91,12 +91,12 @@ class Restic:
             raise ControlError(f"repository {self.name} ({self.location}): {error}") from error
 
     def absent(self) -> str:
-        """Why there is no repository, in restic's words; empty if there is one and our password opens it.
+        """restic's message if there is no repository; empty if there is one and our password opens it.
 
-        Locks of processes that are gone are removed on the way, so call it only under our own lock.
+        This also removes stale locks, so call it only under our own lock.
 
         Raises:
-            ControlError: the password is wrong, nobody answers, or something else is wrong.
+            ControlError: the password is wrong, the server does not answer, or something else is wrong.
         """
         try:
             self._run("unlock", timeout=ANSWER_SECONDS)
@@ -112,20 +112,22 @@ class Restic:
         self._run("init")
 
     def unlock(self) -> None:
-        """Remove locks of processes that are gone. Only under our own lock."""
+        """Remove stale locks. Call it only under our own lock."""
         self._run("unlock")
 
-    def backup(self, point: str, paths: Sequence[Path], tell: Tell = lambda _: None, renewed: bool = False) -> str:
+    def backup(
+        self, point: str, paths: Sequence[Path], report_share: ShareCallback = lambda _: None, renewed: bool = False
+    ) -> str:
         """Take a snapshot of the paths; returns restic's ID.
 
         Args:
             point: its name.
             paths: what to copy.
-            tell: hears which share is done, once a second.
-            renewed: files have new inodes each time, so size and time of change tell whether they are known.
+            report_share: called with the share that is done, once a second.
+            renewed: files have new inodes each time, so restic compares size and modification time.
 
         Raises:
-            ControlError: anything could not be read, or a path is missing in it.
+            ControlError: something could not be read, or a path is missing in the snapshot.
         """
         snapshot = ""
         for line in self._lines(
@@ -134,7 +136,7 @@ class Restic:
         ):  # fmt: skip
             match line.get("message_type"):
                 case "status":
-                    tell(line.get("percent_done", 0))
+                    report_share(line.get("percent_done", 0))
                 case "summary":
                     snapshot = str(line["snapshot_id"])
         if not snapshot:
@@ -170,10 +172,10 @@ class Restic:
         return choose(self.points(), wanted, self.name)
 
     def mark(self, point: str, state: str) -> None:
-        """Give the point its state."""
+        """Set the state of a point."""
         if self.append_only:
             tags = f"--tag={MARK},{state},point:{point}"
-            self._run("backup", "--stdin", "--stdin-filename=mark", f"--host={HOST}", tags, said=state)
+            self._run("backup", "--stdin", "--stdin-filename=mark", f"--host={HOST}", tags, stdin=state)
             return
         self._run("tag", f"--tag=point:{point}", f"--set={TAG},{state},point:{point}")
 
@@ -188,19 +190,19 @@ class Restic:
         self._run("restore", snapshot, f"--target={target}", *(f"--include={path}" for path in include))
 
     def forget(self, snapshots: Sequence[str]) -> None:
-        """Remove snapshots; their data goes with the next :meth:`prune`."""
+        """Remove snapshots; the next :meth:`prune` frees their data."""
         if snapshots:
             self._run("forget", *snapshots)
 
     def prune(self) -> None:
-        """Free the space of forgotten snapshots."""
+        """Free the space of removed snapshots."""
         self._run("prune")
 
     def check(self, subset: str) -> None:
         """Check the structure and read a part of the data (``1/7``, ``100%``).
 
         Raises:
-            ControlError: the repository is damaged; says how.
+            ControlError: the repository is damaged.
         """
         self._run("check", f"--read-data-subset={subset}")
 
@@ -235,10 +237,10 @@ def choose(points: Sequence[Point], wanted: str, repository: str) -> Point:
 
 
 def following(points: Sequence[Point], moment: datetime, repository: str) -> Point:
-    """The first verified point at or after a moment, whose artifacts are the nearest to it; otherwise the last one.
+    """The first verified point at or after a time, whose artifacts are the closest; otherwise the last one.
 
     Raises:
-        ControlError: there is none at all.
+        ControlError: there is no verified point.
     """
     after = [point for point in points if point.state == VERIFIED and point.time >= moment]
     return after[0] if after else choose(points, "latest", repository)

@@ -1,6 +1,6 @@
-"""Bring a recovery point back, beside what lives, checked, and swapped in at the end.
+"""Restore a recovery point: beside the live data first, then checked, then swapped in.
 
-Nothing live is touched before the copy is complete and checked.
+Live data is not touched before the copy is complete and checked.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ from typing import Any
 from mlflowctl.core import lock, service, state
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, Refused
+from mlflowctl.core.progress import Log
 from mlflowctl.recovery import copies, host_files, inspection, leftovers, partial, preflight, restored, swap
-from mlflowctl.recovery.backup import Say
 from mlflowctl.recovery.checker import Report
 from mlflowctl.recovery.repository import VERIFIED, Point, Restic, following
 from mlflowctl.stores.artifacts import trees
 from mlflowctl.stores.database import archive, postgresql
 
 WARNING = (
-    "WARNING: only the database goes back. Runs and models of the point whose artifacts are gone by now will be "
-    "broken, and artifacts that came later will belong to nothing"
+    "WARNING: only the database is restored. Runs and models of the point whose artifacts no longer exist will be "
+    "broken, and later artifacts will belong to no run"
 )
-# Beginning of the name of the directory that a point is restored to.
+# Prefix of the directory that a point is restored to.
 COPY = "restore-"
 
 
 @dataclass(frozen=True)
-class Order:
-    """What the operator asks for.
+class Request:
+    """The arguments of a restore.
 
     Attributes:
         point: latest, a name or a time; if not given, the latest, or the first one after `database_at`.
-        replace_live: put aside what the host serves.
-        tls: also the certificates that nginx had, and the tokens, for a new host.
-        unverified: accept a point that was never verified, or a database whose artifacts are not there.
+        replace_live: set the live data aside and replace it.
+        tls: also restore nginx's certificates and the tokens, for a new host.
+        unverified: accept a point that was never verified, or a database whose artifacts are missing.
         database_only: leave the live artifacts as they are.
-        database_at: take the database out of the WAL archive, as of this time; ``point``: the point's own moment.
+        database_at: take the database from the WAL archive, as of this time; ``point``: the point's own time.
         run: only the artifacts of the run of this ID.
         model: only the artifacts of this logged model, or ``NAME/VERSION`` of a registered one.
         repository: name of the repository, or the first one.
@@ -66,14 +66,14 @@ class Order:
 
     @property
     def part(self) -> partial.Part | None:
-        """The part that is to come back, or ``None`` for the whole point."""
+        """The part to restore, or ``None`` for the whole point."""
         for kind in ("run", "model"):
             if name := getattr(self, kind):
                 return partial.Part(kind, name, self.replace_live)
         return None
 
     def arguments(self) -> list[str]:
-        """As the command line takes it."""
+        """As arguments of the command line."""
         words = [self.point] if self.point else []
         for name, value in asdict(self).items():
             option = f"--{name.replace('_', '-')}"
@@ -83,7 +83,7 @@ class Order:
 
 
 def live_data(config: Config) -> str:
-    """What a restore would put aside, as words; empty if there is nothing."""
+    """What a restore would set aside, as text; empty if there is nothing."""
     found = []
     if postgresql.exists(config, config.database):
         with postgresql.connect(config) as connection:
@@ -100,18 +100,18 @@ def live_data(config: Config) -> str:
     return " and ".join(found)
 
 
-def run(config: Config, order: Order, say: Say) -> dict[str, Any]:
+def run(config: Config, request: Request, log: Log) -> dict[str, Any]:
     """Restore a point onto this host and start MLflow on it.
 
     Raises:
-        Busy: another transaction runs.
-        ControlError: refused, or failed; what lived lives on.
+        Busy: another operation runs.
+        ControlError: refused or failed; the live data is unchanged.
     """
     started = time.monotonic()
     with lock.exclusive(config.state_path, "restore"):
-        swap.recover(config, say)
+        swap.recover(config, log)
         try:
-            facts = _run(config, order, say)
+            facts = _run(config, request, log)
         except Refused:
             raise
         except BaseException as error:
@@ -122,86 +122,85 @@ def run(config: Config, order: Order, say: Say) -> dict[str, Any]:
     return facts
 
 
-def _run(config: Config, order: Order, say: Say) -> dict[str, Any]:
+def _run(config: Config, request: Request, log: Log) -> dict[str, Any]:
     preflight.check_volume(config)
-    repository = Restic(config.repository(order.repository))
-    point = _point(repository, order)
-    if point.state != VERIFIED and not order.unverified:
+    repository = Restic(config.repository(request.repository))
+    point = _point(repository, request)
+    if point.state != VERIFIED and not request.unverified:
         raise Refused(
-            f"recovery point {point.name} is {point.state}: take a verified one, "
+            f"recovery point {point.name} is {point.state}: use a verified one, "
             "or accept what may be missing with --unverified"
         )
     for old in config.volume_path.glob(f"{COPY}*"):
-        say(f"removing {old}, which a killed restore has left")
+        log(f"removing {old}, left by an interrupted restore")
         trees.remove(old)
     # On the volume, so that the swap is a rename.
     place = copies.Place(point, config.volume_path / f"{COPY}{point.name}", f"{config.database}_restore")
     try:
-        if order.part:
-            return partial.bring_back(config, repository, place, order.part, say)
-        return _whole(config, order, repository, place, say)
+        if request.part:
+            return partial.restore_part(config, repository, place, request.part, log)
+        return _whole(config, request, repository, place, log)
     finally:
         _clean(config, place)
 
 
-def _point(repository: Restic, order: Order) -> Point:
-    """The point that is asked for.
+def _point(repository: Restic, request: Request) -> Point:
+    """The requested point.
 
     Raises:
-        ControlError: there is none.
+        ControlError: there is no such point.
     """
-    if order.point or not order.database_at:
-        return repository.find(order.point or "latest")
-    return following(repository.points(), archive.moment(order.database_at), repository.name)
+    if request.point or not request.database_at:
+        return repository.find(request.point or "latest")
+    return following(repository.points(), archive.moment(request.database_at), repository.name)
 
 
 def _clean(config: Config, place: copies.Place) -> None:
-    """Remove what is left of the copy, unless a swap is still to be undone: that needs the place of the copy."""
+    """Remove the rest of the copy, unless a swap has still to be undone, which needs it."""
     if swap.pending(config):
         return
-    # What went wrong before is what the operator must read.
+    # An error here must not hide the one before.
     with suppress(ControlError):
         trees.remove(place.root)
     with suppress(ControlError):
         postgresql.drop(config, place.database)
 
 
-def _whole(config: Config, order: Order, repository: Restic, place: copies.Place, say: Say) -> dict[str, Any]:
+def _whole(config: Config, request: Request, repository: Restic, place: copies.Place, log: Log) -> dict[str, Any]:
     point = place.point
-    lives = live_data(config)
-    if lives and not order.replace_live:
+    live = live_data(config)
+    if live and not request.replace_live:
         raise Refused(
-            f"this host serves {lives}. With --replace-live they are put aside, "
-            f"and point {point.name} takes their place"
+            f"this host serves {live}. With --replace-live they are set aside and replaced by point {point.name}"
         )
-    if order.database_only:
-        say(WARNING)
-    say(f"restoring point {point.name}, beside what lives")
-    what = copies.Selection(order.database_only, order.database_at)
-    copy = restored.fetch(config, repository, place, say, what)
-    report = inspection.check(copy, repository, say)
-    _refuse_losses(copy, report, order)
-    if not order.database_only:
-        copy.give()
+    if request.database_only:
+        log(WARNING)
+    log(f"restoring point {point.name} beside the live data")
+    what = copies.Selection(request.database_only, request.database_at)
+    copy = restored.fetch(config, repository, place, log, what)
+    report = inspection.check(copy, repository, log)
+    _refuse_losses(copy, report, request)
+    if not request.database_only:
+        copy.chown()
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
-    say("swapping it in; clients wait")
+    log("swapping it in; clients wait")
     swap_started = time.monotonic()
     with service.closed(config):
         swap.swap(copy, suffix)
         service.wait_ready(config)
-        if order.tls:
+        if request.tls:
             host_files.put_tls(copy)
-            host_files.put_tokens(copy, say)
+            host_files.put_tokens(copy, log)
     swap_seconds = time.monotonic() - swap_started
-    if lives:
-        say(f"point {point.name} is live; what it replaced is kept: mlflowctl leftovers list, suffix {suffix}")
+    if live:
+        log(f"point {point.name} is live; what it replaced is kept: mlflowctl leftovers list, suffix {suffix}")
     else:
         leftovers.remove(config, suffix)
-        say(f"point {point.name} is live")
+        log(f"point {point.name} is live")
     return {
         "point": point.name,
         "swap_seconds": round(swap_seconds, 3),
-        "put_aside": suffix if lives else "",
+        "put_aside": suffix if live else "",
         "references": report.references,
         "files": report.files,
         "bytes": report.size,
@@ -210,19 +209,19 @@ def _whole(config: Config, order: Order, repository: Restic, place: copies.Place
     }
 
 
-def _refuse_losses(copy: copies.Copy, report: Report, order: Order) -> None:
-    """Stop before anything live changes, if the copy is not whole.
+def _refuse_losses(copy: copies.Copy, report: Report, request: Request) -> None:
+    """Stop before live data is changed, if the copy is not complete.
 
     Raises:
-        Refused: artifacts that the database relies on are gone, and the operator has not accepted that.
-        ControlError: the copy itself is not whole.
+        Refused: artifacts that the database refers to are missing, and the operator has not accepted that.
+        ControlError: the copy itself is damaged.
     """
-    mixed = copy.database_only or order.database_at
+    mixed = copy.database_only or request.database_at
     damaged = inspection.check_database(copy) if mixed else report.lost
     if damaged:
-        raise ControlError(f"the copy lacks {len(damaged)} things, first: {damaged[0]}. Nothing live was changed")
-    if report.lost and not order.unverified:
+        raise ControlError(f"the copy lacks {len(damaged)} items, first: {damaged[0]}. The live data was not changed")
+    if report.lost and not request.unverified:
         raise Refused(
-            f"{len(report.lost)} things that this database relies on are not among the artifacts, first: "
+            f"{len(report.lost)} items that this database refers to are not among the artifacts, first: "
             f"{report.lost[0]}. Restore a whole point, or accept that with --unverified"
         )

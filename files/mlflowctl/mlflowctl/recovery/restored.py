@@ -1,4 +1,4 @@
-"""Fetch a recovery point to a place beside what lives: its own description first, then artifacts and database."""
+"""Fetch a recovery point to a place beside the live data: its description first, then artifacts and database."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from mlflowctl.core import descent
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
-from mlflowctl.recovery import backup, described, fitting
-from mlflowctl.recovery.backup import Say
+from mlflowctl.core.progress import Log
+from mlflowctl.recovery import backup, compatibility, description
 from mlflowctl.recovery.checker import Files
 from mlflowctl.recovery.copies import WHOLE, Copy, Place, Selection
 from mlflowctl.recovery.repository import Point, Restic
@@ -20,49 +20,51 @@ from mlflowctl.stores.database import archive, postgresql
 
 
 def facts(config: Config, repository: Restic, point: Point, root: Path) -> dict[str, Any]:
-    """Restore what a point says of itself, some kilobytes, and read it."""
+    """Restore and read the description of a point, a few kilobytes."""
     trees.remove(root)
     root.mkdir(mode=0o700)
     repository.restore(point.snapshot, root, include=[literal(str(config.stage / backup.FACTS))])
-    return described.read(root, config.stage, backup.FACTS)
+    return description.read(root, config.stage, backup.FACTS)
 
 
-def fetch(config: Config, repository: Restic, place: Place, say: Say, what: Selection = WHOLE) -> Copy:
-    """Restore the files and the dump of a point to a place; what lies there is removed first.
+def fetch(config: Config, repository: Restic, place: Place, log: Log, what: Selection = WHOLE) -> Copy:
+    """Restore the files and the dump of a point to a place, which is emptied first.
 
     Args:
         config: the instance.
         repository: where the point is.
-        place: where to.
-        say: progress.
-        what: all of it, or not.
+        place: the destination.
+        log: writes a line of progress.
+        what: which parts.
 
     Raises:
-        Refused: another release, an older PostgreSQL; the WAL archive does not hold that moment.
+        Refused: another release, an older PostgreSQL; the WAL archive does not reach that time.
         ControlError: too little space, a damaged dump.
     """
     point, root, name = place.point, place.root, place.database
-    # The smallest part first: it says whether the rest is worth fetching.
-    said = facts(config, repository, point, root)
-    fitting.refuse_older_postgresql(config, said)
-    fitting.refuse_other_release(config, said)
+    # The small description first: it says whether the point can be restored here.
+    described = facts(config, repository, point, root)
+    compatibility.refuse_older_postgresql(config, described)
+    compatibility.refuse_other_release(config, described)
     postgresql.drop(config, name)
-    # Dump, manifest and bundle; whatever else lies beside them is refused.
+    # Dump, manifest and bundle; anything else in the directory is refused.
     repository.restore(point.snapshot, root, include=[literal(str(config.stage))])
-    copy = Copy(place, config, described.read(root, config.stage, backup.FACTS), what.database_only)
+    copy = Copy(place, config, description.read(root, config.stage, backup.FACTS), what.database_only)
     files = listing(repository, point, copy.facts)
-    fitting.refuse_without_space(config, root, copy.facts["dump_bytes"] + (0 if what.database_only else files.size))
+    compatibility.refuse_without_space(
+        config, root, copy.facts["dump_bytes"] + (0 if what.database_only else files.size)
+    )
     dump = copy.stage / backup.DUMP
     if what.database_at:
-        copy = rewind(copy, archive.target(config, what.database_at, point.name, taken(copy.facts)), say)
+        copy = rewind(copy, archive.target(config, what.database_at, point.name, taken(copy.facts)), log)
     elif postgresql.sha256(dump) != copy.facts["sha256"]:
-        raise ControlError(f"the dump of point {point.name} is damaged: its SHA-256 differs. Take another point")
+        raise ControlError(f"the dump of point {point.name} is damaged: its SHA-256 differs. Use another point")
     if not what.database_only:
-        say(f"restoring {len(files.sizes)} files, {files.size} bytes")
+        log(f"restoring {len(files.sizes)} files, {files.size} bytes")
         repository.restore(point.snapshot, root, include=[literal(copy.facts["store"])])
         with descent.opened(root, str(copy.facts["store"]).lstrip("/"), make=True):
             pass
-    say("restoring the database")
+    log("restoring the database")
     postgresql.create(config, name)
     postgresql.restore(config, dump, name)
     return copy
@@ -74,5 +76,5 @@ def literal(path: str) -> str:
 
 
 def listing(repository: Restic, point: Point, facts: dict[str, Any]) -> Files:
-    """The files of a point's store, wherever the volume was when it was taken."""
+    """The files of a point's store, wherever the volume was mounted then."""
     return backup.listing(Path(facts["store"]), repository, point.snapshot)

@@ -1,4 +1,4 @@
-"""Which recovery points stay. Only verified ones count; nothing else ever makes room for them."""
+"""Which recovery points are kept. Only verified ones count as kept."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from mlflowctl.core import lock, state
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
-from mlflowctl.recovery.backup import Say
+from mlflowctl.core.progress import Log
 from mlflowctl.recovery.repository import VERIFIED, Point, Restic
 
-# Never fewer verified points than this, whatever the age.
+# Minimum number of verified points, whatever their age.
 FLOOR = 3
 
-# How a time is grouped for each kind of distance.
+# How times are grouped for each kind.
 _GROUPS = {
     "hourly": "%Y-%m-%d %H",
     "daily": "%Y-%m-%d",
@@ -29,18 +29,18 @@ _GROUPS = {
 def split(
     points: Sequence[Point], keep: dict[str, int], now: datetime, stale_hours: float
 ) -> tuple[list[Point], list[Point]]:
-    """Which points stay and which go.
+    """Which points are kept and which are removed.
 
     Args:
         points: all points of a repository, in any order.
         keep: ``last``, ``hourly``, ``daily``, ``weekly``, ``monthly``,
             ``yearly``: how many verified points of each to keep.
         now: the present time.
-        stale_hours: no point goes while the newest verified one is older.
+        stale_hours: nothing is removed while the newest verified point is older.
 
     Raises:
         ControlError: the newest verified point is too old, or there is none,
-            or lies in the future.
+            or is in the future.
     """
     verified = sorted(
         (point for point in points if point.state == VERIFIED), key=lambda point: point.time, reverse=True
@@ -54,24 +54,24 @@ def split(
             "nothing is removed until backups work again"
         )
     if age < -1:
-        raise ControlError("the newest recovery point lies in the future: set the clock right; nothing is removed")
+        raise ControlError("the newest recovery point is in the future: correct the clock; nothing is removed")
     stay = set(verified[: max(FLOOR, keep.get("last", 0))])
     for kind, form in _GROUPS.items():
         groups: dict[str, Point] = {}
-        for point in verified:  # newest first: it stands for its group
+        for point in verified:  # newest first: it represents its group
             groups.setdefault(point.time.strftime(form), point)
         stay |= set(list(groups.values())[: keep.get(kind, 0)])
-    # What is not verified and newer than the newest verified one may be in the making, or a clue.
+    # An unverified point that is newer than the newest verified one may be in progress, or show what went wrong.
     stay |= {point for point in points if point.state != VERIFIED and point.time >= verified[0].time}
     ordered = sorted(points, key=lambda point: point.time)
     return [point for point in ordered if point in stay], [point for point in ordered if point not in stay]
 
 
-def apply(config: Config, dry_run: bool, say: Say) -> dict[str, Any]:
+def apply(config: Config, dry_run: bool, log: Log) -> dict[str, Any]:
     """Remove the points that no rule keeps, and free their space.
 
     Raises:
-        Busy: another transaction runs.
+        Busy: another operation runs.
         ControlError: the newest verified point is stale; nothing was removed.
     """
     started = time.monotonic()
@@ -81,14 +81,14 @@ def apply(config: Config, dry_run: bool, say: Say) -> dict[str, Any]:
         try:
             for repository in map(Restic, config.repositories):
                 if repository.append_only:
-                    say(f"repository {repository.name} is append-only: its own host removes old points")
+                    log(f"repository {repository.name} is append-only: its own host removes old points")
                     continue
                 if not dry_run:
                     repository.unlock()
                 stay, go = split(repository.points(), config.keep, datetime.now().astimezone(), config.stale_hours)
                 removed[repository.name] = [point.name for point in go]
                 kept[repository.name] = len(stay)
-                say(f"repository {repository.name}: {len(stay)} points stay, {len(go)} go")
+                log(f"repository {repository.name}: {len(stay)} points are kept, {len(go)} are removed")
                 if not dry_run:
                     repository.forget([point.snapshot for point in go])
                     repository.prune()

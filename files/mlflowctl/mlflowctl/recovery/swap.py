@@ -1,8 +1,8 @@
-"""Put a restored copy in the place of what lives: four renames while MLflow is stopped.
+"""Replace the live data by a restored copy: four renames while MLflow is stopped.
 
-A journal says that a swap has begun, and what to look for; so one that was
-killed is undone, or finished, by `mlflowctl recover`, which the unit runs when
-it ends. The journal is written before the first change and goes after the last.
+A journal records that a swap has begun, so that `mlflowctl recover`, which the unit
+runs when it ends, can undo or finish an interrupted one. It is written before the
+first change and removed after the last.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from mlflowctl.core import beneath, service
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
+from mlflowctl.core.progress import Log
 from mlflowctl.recovery import copies, host_files
-from mlflowctl.recovery.backup import Say
 from mlflowctl.stores.database import postgresql
 
 
@@ -26,7 +26,7 @@ def _journal(config: Config) -> Path:
 
 
 def pending(config: Config) -> bool:
-    """Whether a swap has begun that is neither finished nor undone."""
+    """Whether a swap is neither finished nor undone."""
     return _journal(config).exists()
 
 
@@ -40,15 +40,15 @@ def _write_journal(config: Config, data: dict[str, Any]) -> None:
 
 
 def swap(copy: copies.Copy, suffix: str) -> None:
-    """Put the live data aside and the copy in its place, all of it or none, and start MLflow on it.
+    """Set the live data aside, put the copy in its place, all or nothing, and start MLflow.
 
-    With a copy of the database only, the live artifacts stay where they are.
+    With a copy of the database only, the live artifacts stay.
     """
     config = copy.config
     aside = config.store.with_name(f"{config.store.name}.before-{suffix}")
     old = f"{config.database}_before_{suffix}"
     secrets = config.config_path / "secrets"
-    # Whole before the journal says that they may be put back.
+    # Must be complete before the journal allows to restore them.
     shutil.copytree(secrets, config.state_path / f"secrets.before-{suffix}", dirs_exist_ok=True)
     journal = {"suffix": suffix, "copy_store": str(copy.store), "copy_database": copy.place.database, "done": False}
     _write_journal(config, journal)
@@ -74,10 +74,10 @@ def swap(copy: copies.Copy, suffix: str) -> None:
 
 
 def _drop_uploads(config: Config) -> None:
-    """Forget the uploads that nginx is still collecting, so that none of them ends up in the restored store.
+    """Remove the uploads that nginx is still receiving, so that none gets into the restored store.
 
-    nginx renames one into the store when it is whole; with nothing to rename
-    it answers 500, and the client begins again.
+    nginx renames a complete upload into the store; with nothing to rename it
+    answers 500, and the client starts again.
     """
     if beneath.is_directory(config.volume_path, "incoming"):
         for name, _ in list(beneath.walk(config.volume_path, "incoming")):
@@ -88,15 +88,15 @@ def _move(config: Config, source: Path, target: Path) -> None:
     """Rename a directory on the volume.
 
     Raises:
-        ControlError: something has the new name already, or a link is in the way.
+        ControlError: the target exists, or a component of a path is a link.
     """
     volume = config.volume_path
     if not beneath.rename(volume, source.relative_to(volume), target.relative_to(volume)):
-        raise ControlError(f"{target} is there already, so {source} cannot take its place")
+        raise ControlError(f"{target} exists already, so {source} cannot be renamed to it")
 
 
 def _put_back(config: Config) -> None:
-    """Undo and start; the journal goes last, so that whatever ends this, it is done again."""
+    """Undo and start MLflow; the journal is removed last, so that an interrupted undo is repeated."""
     service.stop(config)
     undo(config)
     service.start(config)
@@ -104,14 +104,14 @@ def _put_back(config: Config) -> None:
 
 
 def undo(config: Config) -> None:
-    """Take back what the journal says was begun; harmless at any stage, and twice."""
+    """Undo the swap of the journal, at whatever stage it was; can be repeated."""
     data = json.loads(_journal(config).read_text())
     suffix = data["suffix"]
     old = f"{config.database}_before_{suffix}"
     aside = config.store.with_name(f"{config.store.name}.before-{suffix}")
     kept = config.state_path / f"secrets.before-{suffix}"
-    if beneath.look(config.volume_path, aside.name):
-        if beneath.look(config.volume_path, config.store.name):
+    if beneath.lstat(config.volume_path, aside.name):
+        if beneath.lstat(config.volume_path, config.store.name):
             _move(config, config.store, Path(data["copy_store"]))
         _move(config, aside, config.store)
     if postgresql.exists(config, old):
@@ -123,15 +123,15 @@ def undo(config: Config) -> None:
             shutil.copy2(kept / name, config.config_path / "secrets" / name)
 
 
-def recover(config: Config, say: Say) -> bool:
-    """Finish or undo a swap that was killed. Returns whether there was one."""
+def recover(config: Config, log: Log) -> bool:
+    """Finish or undo an interrupted swap; returns whether there was one."""
     if not pending(config):
         return False
     if json.loads(_journal(config).read_text())["done"]:
-        say("a restore was interrupted after its swap: starting MLflow on the restored data")
+        log("a restore was interrupted after its swap: starting MLflow on the restored data")
         service.start(config)
         _journal(config).unlink()
     else:
-        say("a swap was interrupted: putting the old data back")
+        log("a swap was interrupted: putting the old data back")
         _put_back(config)
     return True

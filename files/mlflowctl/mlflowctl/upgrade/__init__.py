@@ -1,1 +1,1 @@
-"""What another release would do to this server."""
+"""Test another release before an upgrade."""

@@ -1,7 +1,7 @@
-"""What would a release do to the database? Its migrations, tried on a copy, while the server serves.
+"""Test the database migrations of another release on a copy, while the server runs.
 
-Nothing of it touches live data: a scratch database of its own, and the other
-release's interpreter, which never hears of the live one.
+Live data is not touched: the copy is a scratch database, and the other release's
+interpreter is not given the address of the live one.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, ProblemFound, Refused
 from mlflowctl.core.facts import Facts
 from mlflowctl.core.process import run as run_program
+from mlflowctl.core.progress import Log
 from mlflowctl.recovery import preflight
-from mlflowctl.recovery.backup import Say
 from mlflowctl.stores.database import postgresql
 from mlflowctl.upgrade import patches
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release on this host, served or not.
+    """A release that is installed on this host.
 
     Attributes:
         path: its virtualenv.
@@ -48,7 +48,7 @@ def find(config: Config, version: str) -> Release:
     """The release of a version.
 
     Raises:
-        Refused: it is not on this host; says which are, and how it gets there.
+        Refused: it is not installed; the message says which are, and how to install it.
     """
     releases = installed(config)
     for release in reversed(releases):
@@ -57,20 +57,20 @@ def find(config: Config, version: str) -> Release:
     known = ", ".join(sorted({release.version for release in releases}))
     raise Refused(
         f"MLflow {version} is not installed on this host, which has {known or 'none'}: "
-        f"run playbooks/upgrade_check.yml with mlflow_version={version}, which installs it beside the one that serves"
+        f"run playbooks/upgrade_check.yml with mlflow_version={version}, which installs it beside the current one"
     )
 
 
-def run(config: Config, version: str, say: Say) -> Facts:
-    """Bring a copy of the database to a release, and say how that went.
+def run(config: Config, version: str, log: Log) -> Facts:
+    """Migrate a copy of the database to a release.
 
     Returns:
-        Facts: release, revisions, seconds, and what becomes of our indexes.
+        Facts: release, revisions, seconds, and what happens to our indexes.
 
     Raises:
-        Busy: another transaction runs.
-        ProblemFound: the release cannot have this database or may not serve, or rows are gone afterwards.
-        ControlError: it cannot be tried here.
+        Busy: another operation runs.
+        ProblemFound: the migration fails or loses rows, or a safety patch does not fit the release.
+        ControlError: the test cannot run.
     """
     release = find(config, version)
     with lock.exclusive(config.state_path, "upgrade-check"):
@@ -78,26 +78,26 @@ def run(config: Config, version: str, say: Say) -> Facts:
         with postgresql.connect(config) as connection:
             found = postgresql.revision(connection)
         facts: Facts = {"release": version, "from": found, "to": release.head, "migration": found != release.head}
-        facts["patches_off"], refusal = patches.ask(config, release.path)
+        facts["patches_off"], refusal = patches.query(config, release.path)
         if facts["migration"]:
             preflight.check_dump(config)
             refuse_without_space(config)
             try:
-                facts |= _rehearse(config, release, say)
+                facts |= _rehearse(config, release, log)
             except ProblemFound as error:
                 raise ProblemFound(f"{error}; and {refusal}" if refusal else str(error)) from error
         else:
-            say(f"MLflow {version} takes the database as it is")
+            log(f"MLflow {version} needs no migration")
         if refusal:
             raise ProblemFound(f"MLflow {version}: {refusal}")
         return facts
 
 
 def refuse_without_space(config: Config) -> None:
-    """Refuse if the database's own disk has no room for a copy that is written twice.
+    """Refuse if the database's disk has no space for a copy that is written twice.
 
     Raises:
-        ControlError: it has less.
+        ControlError: there is less space.
     """
     with postgresql.connect(config, postgresql.ADMIN) as connection:
         (where, size), *_ = connection.execute(
@@ -111,28 +111,28 @@ def refuse_without_space(config: Config) -> None:
 
 
 def _copy(config: Config) -> tuple[str, Path]:
-    """Name of the scratch database, and the dump that it comes from."""
+    """Name of the scratch database, and the path of its dump."""
     return f"{config.database}_upgrade_check", config.state_path / "upgrade-check.dump"
 
 
 def _remove(config: Config) -> None:
-    """Remove both, also those of a check that was killed."""
+    """Remove both, also those that an interrupted check has left."""
     name, dump = _copy(config)
     for path in (dump, dump.with_suffix(".partial")):
         path.unlink(missing_ok=True)
     postgresql.drop(config, name)
 
 
-def _rehearse(config: Config, release: Release, say: Say) -> Facts:
+def _rehearse(config: Config, release: Release, log: Log) -> Facts:
     name, dump = _copy(config)
     try:
-        say("copying the database")
+        log("copying the database")
         with postgresql.snapshot(config) as (connection, snapshot):
             before = postgresql.tables(connection)
             postgresql.dump(config, snapshot, dump)
         postgresql.create(config, name)
         postgresql.restore(config, dump, name)
-        say(f"migrating the copy with MLflow {release.version}")
+        log(f"migrating the copy with MLflow {release.version}")
         facts = _migrate(config, release, name)
         with postgresql.connect(config, name) as connection:
             after = postgresql.tables(connection)
@@ -144,15 +144,15 @@ def _rehearse(config: Config, release: Release, say: Say) -> Facts:
         if after.get(table, 0) < rows
     ]
     if gone:
-        raise ProblemFound(f"MLflow {release.version} migrates the database and removes rows: {'; '.join(gone)}")
+        raise ProblemFound(f"MLflow {release.version} loses rows when it migrates the database: {'; '.join(gone)}")
     return facts
 
 
 def _migrate(config: Config, release: Release, name: str) -> Facts:
-    """Migrate a scratch database as the service's user; returns what ``mlflow_host.database.rehearsal`` says.
+    """Migrate a scratch database as the service's user; returns the output of ``mlflow_host.database.rehearsal``.
 
     Raises:
-        ProblemFound: the release cannot have it.
+        ProblemFound: the migration fails.
     """
     runtime = Path(f"/run/{config.unit}-upgrade-check")
     environment = service.environment(config) | service.pointed_at(config, name, runtime) | {"HOME": str(runtime)}
@@ -164,7 +164,7 @@ def _migrate(config: Config, release: Release, name: str) -> Facts:
         **service.user(config),
     )
     if done.returncode:
-        *_, reason = done.stderr.strip().splitlines() or ["it does not say why"]
-        raise ProblemFound(f"MLflow {release.version} cannot have this database: {reason}")
+        *_, reason = done.stderr.strip().splitlines() or ["no reason given"]
+        raise ProblemFound(f"MLflow {release.version} cannot migrate this database: {reason}")
     facts: Facts = json.loads(done.stdout.strip().splitlines()[-1])
     return facts

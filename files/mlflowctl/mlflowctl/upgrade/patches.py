@@ -1,4 +1,4 @@
-"""Which patches of MLflow the running server does without, and whether a release can have all."""
+"""Which patches of MLflow are off in the running server, and which do not fit another release."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mlflowctl.core import service
 from mlflowctl.core.config import Config
 from mlflowctl.core.process import run as run_program
 
-# The server's account writes it: more of it is not read.
+# The server's account writes the file: no more of it is read.
 MOST_BYTES = 1 << 16
 
 
-def off(config: Config) -> list[str]:
-    """Those that the running server is without, and why; nothing if it does not run or does not say.
+def disabled(config: Config) -> list[str]:
+    """The patches that are off in the running server, and why; empty if the server does not report it.
 
     Args:
         config: the instance.
@@ -30,23 +30,23 @@ def off(config: Config) -> list[str]:
 
 
 def _read(path: Path) -> bytes:
-    """A plain file's beginning; neither a link nor a pipe that somebody else has put there."""
+    """The beginning of a regular file; a link or a pipe is refused."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{path} is no plain file")
+            raise OSError(f"{path} is not a regular file")
         return file.read(MOST_BYTES)
 
 
-def ask(config: Config, release: Path) -> tuple[list[str], str]:
-    """Ask a release that does not serve.
+def query(config: Config, release: Path) -> tuple[list[str], str]:
+    """Ask an installed release which patches do not fit it.
 
     Args:
         config: the instance.
         release: its virtualenv.
 
     Returns:
-        Those for speed that do not fit it, and why it may not serve; empty if it may.
+        The speed patches that do not fit, and why it must not serve; empty if it may.
     """
     done = run_program(
         [str(release / "bin/python"), "-W", "ignore", "-m", "mlflow_host.patches.registry"],
@@ -56,7 +56,7 @@ def ask(config: Config, release: Path) -> tuple[list[str], str]:
         **service.user(config),
     )
     if done.returncode:
-        *_, reason = done.stderr.strip().splitlines() or ["it does not say why"]
+        *_, reason = done.stderr.strip().splitlines() or ["no reason given"]
         return [], reason
-    said: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return list(said["patches_off"]), ""
+    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return list(answer["patches_off"]), ""

@@ -15,7 +15,7 @@ from mlflowctl.core.errors import ControlError
 
 
 class Fence:
-    """Can be lowered early, and says how long it was up."""
+    """The raised fence: can be lowered early, and measures how long it was up."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -28,7 +28,7 @@ class Fence:
         return (self._dropped or time.monotonic()) - self._raised
 
     def lower(self) -> None:
-        """Let deletions go on; harmless if they do."""
+        """Allow deletions again; can be called more than once."""
         self._path.unlink(missing_ok=True)
         self._dropped = self._dropped or time.monotonic()
 
@@ -38,17 +38,17 @@ def raised(path: Path) -> Iterator[Fence]:
     """Keep the fence up.
 
     Raises:
-        ControlError: the directory is not there: not run by the unit.
+        ControlError: the directory does not exist, because the unit is not running.
     """
     try:
         path.touch(mode=0o644)
     except OSError as error:
         raise ControlError(
-            f"cannot raise the delete fence {path} ({error.strerror}): start the backup by `mlflowctl backup`"
+            f"cannot raise the delete fence {path} ({error.strerror}): start the backup with `mlflowctl backup`"
         ) from error
     fence = Fence(path)
     try:
-        # A deletion that passed nginx just before still removes its files now.
+        # A deletion that passed nginx just before may still be removing its files.
         time.sleep(SETTLE_SECONDS)
         yield fence
     finally:

@@ -1,7 +1,7 @@
-"""A copy of the store that stands still, made by the file system, so that deletions wait for a moment only.
+"""A frozen copy of the store, made by the file system, so that deletions are blocked for a moment only.
 
-Without one the store itself is copied, and deletions wait until that is done.
-The copy has a constant path: restic finds what it knows by path.
+Without it the store itself is copied, and deletions are blocked until that is done.
+The copy has a constant path, because restic recognizes known files by path.
 
 Sources: btrfs-subvolume(8); cp(1) ``--reflink``; XFS shares extents since
 Debian 10 (mkfs.xfs ``reflink=1`` is the default).
@@ -20,7 +20,7 @@ from mlflowctl.core.process import run
 from mlflowctl.stores.artifacts import trees
 from mlflowctl.stores.database.references import UPLOADING
 
-# How long making it takes: btrfs a moment, whatever the size; reflink grows with the number of files.
+# btrfs takes a moment, whatever the size; the time of reflink grows with the number of files.
 KINDS = ("none", "btrfs", "reflink")
 
 
@@ -36,10 +36,10 @@ def source(config: Config) -> Path:
 
 @contextmanager
 def frozen(config: Config) -> Iterator[Path]:
-    """Make the copy, if there is to be one, and remove it in the end.
+    """Make the copy, if configured, and remove it at the end.
 
     Raises:
-        ControlError: the volume's file system cannot do it.
+        ControlError: the volume's file system does not support it.
     """
     remove(config)
     try:
@@ -47,18 +47,18 @@ def frozen(config: Config) -> Iterator[Path]:
             _try(["btrfs", "subvolume", "snapshot", "-r", str(config.volume_path), str(place(config))], config)
         elif config.snapshot == "reflink":
             place(config).mkdir(mode=0o700)
-            # An upload in progress is renamed when it is complete: that it vanished meanwhile is no loss.
+            # An upload in progress is renamed when it is complete, so it may vanish while it is copied.
             command = ["cp", "--archive", "--reflink=always", str(config.store), str(place(config))]
-            _try(command, config, forgive=lambda line: UPLOADING in line and "No such file or directory" in line)
+            _try(command, config, ignore=lambda line: UPLOADING in line and "No such file or directory" in line)
         yield source(config)
     finally:
         remove(config)
 
 
 def remove(config: Config) -> None:
-    """Remove the copy, also one that a killed backup has left, of whatever kind."""
+    """Remove the copy, of any kind, also one that an interrupted backup has left."""
     path = place(config)
-    found = beneath.look(config.volume_path, path.name)
+    found = beneath.lstat(config.volume_path, path.name)
     # Only a subvolume's root has this inode number on btrfs.
     if found and (found.st_ino, found.st_dev != config.volume_path.stat().st_dev) == (256, True):
         run(["btrfs", "subvolume", "delete", str(path)])
@@ -66,12 +66,12 @@ def remove(config: Config) -> None:
         trees.remove(path)
 
 
-def _try(command: list[str], config: Config, forgive: Callable[[str], bool] = lambda line: False) -> None:
+def _try(command: list[str], config: Config, ignore: Callable[[str], bool] = lambda line: False) -> None:
     done = run(command, {"LC_ALL": "C"}, accept=range(256))
-    words = [line for line in done.stderr.splitlines() if not forgive(line)]
+    words = [line for line in done.stderr.splitlines() if not ignore(line)]
     if done.returncode and (words or not done.stderr):
-        said = " ".join(words)[-500:] or f"{command[0]} ended with {done.returncode}"
+        message = " ".join(words)[-500:] or f"{command[0]} ended with {done.returncode}"
         raise ControlError(
-            f"mlflow_backup_snapshot is {config.snapshot!r}, and {config.volume_path} cannot do that: {said}. "
+            f"mlflow_backup_snapshot is {config.snapshot!r}, and {config.volume_path} does not support it: {message}. "
             "Set it to none, or move the volume to btrfs or XFS"
         )

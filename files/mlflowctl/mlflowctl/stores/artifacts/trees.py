@@ -1,6 +1,6 @@
-"""Whole directories of artifacts in a place that only root can write: list them, remove them, give them away.
+"""List, remove and chown whole directories of artifacts whose parent only root can write.
 
-No link in them is followed, nor one in the place of the directory itself; see :mod:`mlflowctl.core.beneath`.
+Links are never followed, neither inside nor in place of the directory itself; see :mod:`mlflowctl.core.beneath`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def walk(root: Path) -> Iterator[tuple[str, int]]:
 
 
 def remove(root: Path) -> None:
-    """Remove a directory and all below it, if it is there.
+    """Remove a directory and all below it, if it exists.
 
     Raises:
         ControlError: something in it cannot be removed.
@@ -25,10 +25,10 @@ def remove(root: Path) -> None:
     beneath.remove(root.parent, root.name)
 
 
-def give(root: Path, user: str, group: str) -> None:
-    """Make ``user`` and ``group`` own all below ``root``, and what is made in its directories ``group``'s too.
+def chown(root: Path, user: str, group: str) -> None:
+    """Change the owner of everything below ``root``, and set the setgid bit of its directories.
 
     Raises:
-        ControlError: it cannot be done.
+        ControlError: a file has a hard link outside.
     """
-    beneath.give(root.parent, root.name, descent.Owner.named(user, group))
+    beneath.chown(root.parent, root.name, descent.Owner.named(user, group))

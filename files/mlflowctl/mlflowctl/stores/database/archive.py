@@ -1,8 +1,8 @@
-"""The WAL archive: every change of the database, by pgBackRest, so that it can be had as of any moment.
+"""The WAL archive: every change of the database, kept by pgBackRest, for restores to any point in time.
 
-A recovery point leaves a named restore point in the log. A restore replays
-the archive up to a moment in a scratch cluster, beside the live one, and takes
-a dump out of it: what follows is a restore like any other.
+A recovery point sets a named restore point in the log. A restore replays the
+archive up to a time in a scratch cluster beside the live one, and dumps that:
+from there on it is a restore like any other.
 
 Sources: pgBackRest user guide, "Point-in-Time Recovery", and command
 reference (``backup``, ``info``, ``restore``); PostgreSQL manual, "Recovery
@@ -31,13 +31,13 @@ from mlflowctl.core.process import run
 from mlflowctl.stores.database import postgresql
 
 STANZA = "mlflow"
-# The server's own system user: pgBackRest and a scratch cluster run as it.
+# The server's system user, which also runs pgBackRest and a scratch cluster.
 AS_POSTGRES: dict[str, Any] = {"user": "postgres", "group": "postgres", "extra_groups": [], "cwd": "/"}
-# Seconds in which a finished segment must have reached the archive.
+# Seconds until a finished segment must have reached the archive.
 ARCHIVED_SECONDS = 60
 FULL_AFTER = timedelta(days=6, hours=12)
-# No network, no archive, no waiting for disks: it lives as long as one dump of it. `jit` would need memory
-# that is writable and executable.
+# No network, no archive, no fsync: it is used for one dump only. `jit` would need memory that is writable and
+# executable.
 SCRATCH = """
 listen_addresses = ''
 unix_socket_directories = '{root}'
@@ -54,10 +54,10 @@ max_connections = 20
 
 @dataclass(frozen=True)
 class Target:
-    """Up to where the archive is replayed.
+    """The target of a replay of the archive.
 
     Attributes:
-        moment: the time of it; a base backup must have ended before.
+        moment: its time; a base backup must have ended before.
         name: of a named restore point, if it is one.
     """
 
@@ -65,18 +65,18 @@ class Target:
     name: str = ""
 
     @property
-    def words(self) -> str:
-        """For a person."""
+    def text(self) -> str:
+        """As text."""
         return f"{self.name or self.moment.isoformat()}"
 
     def arguments(self) -> list[str]:
-        """As ``pgbackrest restore`` takes it."""
+        """As arguments of ``pgbackrest restore``."""
         kind, value = ("name", self.name) if self.name else ("time", f"{self.moment:%Y-%m-%d %H:%M:%S.%f%z}")
         return [f"--type={kind}", f"--target={value}", "--target-action=promote"]
 
 
 def target(config: Config, wanted: str, point: str, taken: datetime) -> Target:
-    """What ``--database-at`` asks for.
+    """The target of ``--database-at``.
 
     Args:
         config: the instance.
@@ -85,47 +85,47 @@ def target(config: Config, wanted: str, point: str, taken: datetime) -> Target:
         taken: when its database snapshot was taken.
 
     Raises:
-        Refused: there is no archive, or it is no time.
+        Refused: there is no archive, or the time is invalid.
     """
     if not config.wal_archive:
-        raise Refused("--database-at needs a WAL archive (mlflow_postgres_wal_archive): this host keeps none")
+        raise Refused("--database-at needs a WAL archive (mlflow_postgres_wal_archive): this host has none")
     return Target(taken, restore_point(point)) if wanted == "point" else Target(moment(wanted))
 
 
 def moment(wanted: str) -> datetime:
-    """A time that an operator has typed.
+    """A time as typed by an operator.
 
     Raises:
-        Refused: it is none, or it is still to come.
+        Refused: it is invalid, or in the future.
     """
     try:
         found = datetime.fromisoformat(wanted).astimezone()
     except ValueError as error:
         raise Refused(f"--database-at is {wanted!r}: use a time such as 2026-11-21T10:17:30+00:00, or point") from error
     if found > datetime.now().astimezone():
-        raise Refused(f"--database-at is {found.isoformat()}, which is still to come: use an earlier time")
+        raise Refused(f"--database-at is {found.isoformat()}, which is in the future: use an earlier time")
     return found
 
 
 def restore_point(point: str) -> str:
-    """Name in the log that belongs to a recovery point."""
+    """Name of a recovery point's restore point in the log."""
     return f"mlflow-{point}"
 
 
 def name_point(config: Config, point: str) -> None:
-    """Write a recovery point's name into the log."""
+    """Set a recovery point's restore point in the log."""
     with postgresql.connect(config, postgresql.ADMIN) as connection:
         connection.execute("SELECT pg_create_restore_point(%s)", (restore_point(point),))
 
 
 def flush(config: Config) -> None:
-    """Finish the segment that is being written and wait until it is in the archive.
+    """Finish the current segment and wait until it is in the archive.
 
     Raises:
-        ControlError: it does not arrive.
+        ControlError: it does not reach the archive in time.
     """
     with postgresql.connect(config, postgresql.ADMIN) as connection:
-        # A replay ends at the first commit after its moment: there must be one.
+        # A replay ends at the first commit after its target time, so there must be one.
         connection.execute("SELECT txid_current()")
         row = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone() or ("",)
         deadline = time.monotonic() + ARCHIVED_SECONDS
@@ -139,12 +139,12 @@ def flush(config: Config) -> None:
             time.sleep(0.2)
     raise ControlError(
         f"segment {row[0]} has not reached the WAL archive within {ARCHIVED_SECONDS} s: "
-        "PostgreSQL's log says why, and keeps what is not archived. See: pgbackrest --stanza=mlflow check, as postgres"
+        "PostgreSQL's log says why; it keeps what is not archived. See: pgbackrest --stanza=mlflow check, as postgres"
     )
 
 
 def problem(config: Config) -> str:
-    """Why the archive does not grow, as PostgreSQL sees it; empty if it does."""
+    """Why archiving fails, according to PostgreSQL; empty if it works."""
     if not config.wal_archive:
         return ""
     try:
@@ -155,25 +155,29 @@ def problem(config: Config) -> str:
             ).fetchone()
     except ControlError as error:
         return str(error)
-    return f"the WAL archive does not take {row[0]} (last tried {row[1]}): the disk fills until it does" if row else ""
+    return (
+        f"the WAL archive does not accept {row[0]} (last tried {row[1]}): the disk fills up until it does"
+        if row
+        else ""
+    )
 
 
-def base_backup(config: Config, say: Any) -> dict[str, Any]:
-    """Copy the whole cluster into the archive: all of it once a week, otherwise what has changed.
+def base_backup(config: Config, log: Any) -> dict[str, Any]:
+    """Copy the cluster into the archive: in full once a week, otherwise the changes.
 
     Raises:
-        Busy: another transaction runs.
+        Busy: another operation runs.
         ControlError: it failed; older base backups stay.
     """
     if not config.wal_archive:
-        raise ControlError("this host keeps no WAL archive: set mlflow_postgres_wal_archive and run the playbook")
+        raise ControlError("this host has no WAL archive: set mlflow_postgres_wal_archive and run the playbook")
     started = time.monotonic()
     with lock.exclusive(config.state_path, "base backup"):
         try:
             full = [found for found in _backups() if found["type"] == "full"]
             age = time.time() - full[-1]["timestamp"]["stop"] if full else FULL_AFTER.total_seconds()
             kind = "full" if age >= FULL_AFTER.total_seconds() else "incr"
-            say(f"taking a base backup of the database ({kind})")
+            log(f"taking a base backup of the database ({kind})")
             _pgbackrest("backup", f"--type={kind}")
             last = _backups()[-1]
         except BaseException as error:
@@ -208,18 +212,18 @@ def _base(wanted: Target) -> dict[str, Any]:
     before = [found for found in _backups() if found["timestamp"]["stop"] < wanted.moment.timestamp()]
     if not before:
         raise Refused(
-            f"the WAL archive has no base backup from before {wanted.words}: take a later moment, or the point's own "
+            f"the WAL archive has no base backup from before {wanted.text}: use a later time, or the point's own "
             "dump (no --database-at)"
         )
     return before[-1]
 
 
 @contextmanager
-def cluster(config: Config, wanted: Target, say: Any) -> Iterator[Config]:
-    """A scratch cluster that holds the database as of a target; gives the configuration that reaches it.
+def cluster(config: Config, wanted: Target, log: Any) -> Iterator[Config]:
+    """A scratch cluster with the database as of a target; yields the configuration to connect to it.
 
     Raises:
-        Refused: the archive does not hold that moment.
+        Refused: the archive does not reach that time.
         ControlError: it cannot be replayed.
     """
     base = _base(wanted)
@@ -228,12 +232,12 @@ def cluster(config: Config, wanted: Target, say: Any) -> Iterator[Config]:
     need = base["info"]["size"]
     if shutil.disk_usage(config.state_path).free < need * 1.2:
         raise ControlError(
-            f"{config.state_path} has no room for the {need >> 20} MiB of a replayed database: free some space"
+            f"{config.state_path} has no space for the {need >> 20} MiB of a replayed database: free some space"
         )
     root.mkdir(mode=0o700)
     shutil.chown(root, "postgres", "postgres")
     try:
-        say(f"replaying the WAL archive up to {wanted.words}, from base backup {base['label']}")
+        log(f"replaying the WAL archive up to {wanted.text}, from base backup {base['label']}")
         _pgbackrest("restore", f"--pg1-path={root}", f"--set={base['label']}", *wanted.arguments())
         (root / "scratch.conf").write_text(SCRATCH.format(root=root))
         (root / "scratch_hba.conf").write_text(
@@ -253,7 +257,7 @@ def cluster(config: Config, wanted: Target, say: Any) -> Iterator[Config]:
 
 @contextmanager
 def _server(root: Path, major: int, wanted: Target) -> Iterator[None]:
-    """Run the scratch cluster; returns once it has replayed what it should."""
+    """Run the scratch cluster; yields once the replay is complete."""
     log = root / "scratch.log"
     with log.open("w") as file:
         server = subprocess.Popen(
@@ -263,7 +267,7 @@ def _server(root: Path, major: int, wanted: Target) -> Iterator[None]:
         try:
             while not _answers(root):
                 if server.poll() is not None:
-                    raise _ended(log.read_text(), wanted)
+                    raise _exit_error(log.read_text(), wanted)
                 time.sleep(0.2)
             yield
         finally:
@@ -272,7 +276,7 @@ def _server(root: Path, major: int, wanted: Target) -> Iterator[None]:
 
 
 def _answers(root: Path) -> bool:
-    """Whether the scratch cluster lets us in: it does once it has ended its recovery."""
+    """Whether the scratch cluster accepts connections, which it does after its recovery."""
     try:
         psycopg.connect(host=str(root), dbname=postgresql.ADMIN, user=postgresql.ADMIN, connect_timeout=10).close()
     except psycopg.OperationalError:
@@ -280,9 +284,11 @@ def _answers(root: Path) -> bool:
     return True
 
 
-def _ended(log: str, wanted: Target) -> ControlError:
-    """Why the scratch cluster ended by itself."""
+def _exit_error(log: str, wanted: Target) -> ControlError:
+    """Why the scratch cluster has exited."""
     if "before configured recovery target" in log:
-        return Refused(f"the WAL archive ends before {wanted.words}: take an earlier moment, or a later base backup's")
+        return Refused(
+            f"the WAL archive ends before {wanted.text}: use an earlier time, or a time after a later base backup"
+        )
     last = [line for line in log.splitlines() if "FATAL" in line or "ERROR" in line][-1:] or log.splitlines()[-1:]
-    return ControlError(f"the WAL archive cannot be replayed up to {wanted.words}: {' '.join(last)}")
+    return ControlError(f"the WAL archive cannot be replayed up to {wanted.text}: {' '.join(last)}")

@@ -1,10 +1,10 @@
-"""PostgreSQL: one snapshot for dump and manifest, a dump that is read back, databases that are swapped by name.
+"""PostgreSQL: one snapshot for dump and manifest, verified dumps, databases that are swapped by renaming.
 
-root reaches the server through the ident map of the role `postgres`; no
-password exists. Whoever owns a table decides what runs when it is read: so in
-MLflow's database, and in every copy of it, we are MLflow's own role and
-nothing more. Only what is done to databases from outside is done as the
-superuser, in a database that MLflow's role cannot enter.
+root connects through the ident map of the role `postgres`, without a password.
+The owner of a table decides which code runs when it is read, so we connect to
+MLflow's database, and to every copy of it, as MLflow's role. Only operations on
+whole databases are done as the superuser, in a database that MLflow's role
+cannot connect to.
 
 Sources: PostgreSQL manual, "Snapshot Synchronization Functions", pg_dump
 ``--snapshot``; why a dump is read back: ``pg_restore --list`` accepts a
@@ -29,10 +29,10 @@ from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.process import run
 
-# The superuser, and the only database that it enters.
+# The superuser, and the only database that it connects to.
 ADMIN = "postgres"
-# Settings of a session that the owner of a database or a role could give it otherwise. A table of ours is
-# never found before the system's own of that name, and rows that a policy hides are an error, not left out.
+# Session settings that the owner of a database or role could otherwise change. System tables take precedence over
+# others of the same name, and rows that a policy hides are an error instead of being left out.
 SETTINGS = {
     "search_path": "pg_catalog,public,pg_temp",
     "row_security": "off",
@@ -46,7 +46,7 @@ SMALLEST_DUMP = 4096  # bytes; MLflow's empty schema alone is larger
 
 @dataclass(frozen=True)
 class Dump:
-    """A dump that was read back whole.
+    """A dump that was verified by reading it back.
 
     Attributes:
         path: the file.
@@ -61,10 +61,10 @@ class Dump:
 
 @contextmanager
 def connect(config: Config, database: str | None = None, autocommit: bool = True) -> Iterator[psycopg.Connection[Any]]:
-    """Connected over the Unix socket as whoever we are in that database.
+    """A connection over the Unix socket, as the role for that database.
 
     Raises:
-        ControlError: the server does not answer, or not to us, or breaks off.
+        ControlError: the server does not answer, refuses the connection, or closes it.
     """
     name = database or config.database
     try:
@@ -79,19 +79,19 @@ def connect(config: Config, database: str | None = None, autocommit: bool = True
         )
     except psycopg.OperationalError as error:
         raise ControlError(
-            f"PostgreSQL does not let us into database {name}: {error}. See: systemctl status 'postgresql@*'"
+            f"cannot connect to database {name}: {error}. See: systemctl status 'postgresql@*'"
         ) from error
     try:
         with connection:
             yield connection
     except psycopg.errors.UndefinedTable as error:
         raise ControlError(
-            f"database {name} has no tables of MLflow's, or not all: has MLflow ever started on this host?"
+            f"tables of MLflow are missing in database {name}: has MLflow ever started on this host?"
         ) from error
     except psycopg.OperationalError as error:
         first, *_ = str(error).splitlines()
         raise ControlError(
-            f"PostgreSQL broke off while database {name} was in use: {first}. See: journalctl -u 'postgresql@*'"
+            f"PostgreSQL closed the connection to database {name}: {first}. See: journalctl -u 'postgresql@*'"
         ) from error
 
 
@@ -106,7 +106,7 @@ def snapshot(config: Config) -> Iterator[tuple[psycopg.Connection[Any], str]]:
 
 
 def role(config: Config, name: str) -> str:
-    """Who we are in a database: the superuser in :data:`ADMIN` alone, MLflow's role in its own and in copies of it."""
+    """The role for a database: the superuser in :data:`ADMIN` only, otherwise MLflow's role."""
     return ADMIN if name == ADMIN else config.database_role
 
 
@@ -125,10 +125,10 @@ def _environment(config: Config) -> dict[str, str]:
 
 def tool_major(tool: str) -> int:
     """Major version of ``pg_dump`` or ``pg_restore`` on the PATH."""
-    said = run([tool, "--version"]).stdout
-    found = re.search(r"\) (\d+)", said)
+    output = run([tool, "--version"]).stdout
+    found = re.search(r"\) (\d+)", output)
     if found is None:
-        raise ControlError(f"cannot read the version of {tool} from {said!r}")
+        raise ControlError(f"cannot read the version of {tool} from {output!r}")
     return int(found[1])
 
 
@@ -139,7 +139,7 @@ def server_major(config: Config) -> int:
 
 
 def dump(config: Config, snapshot_name: str, target: Path) -> Dump:
-    """Dump the database as of a snapshot; the final name appears only when all of it was read back.
+    """Dump the database as of a snapshot; the file gets its final name only after it was read back.
 
     Args:
         config: the instance.
@@ -164,7 +164,7 @@ def dump(config: Config, snapshot_name: str, target: Path) -> Dump:
     )
     size = partial.stat().st_size
     if size < SMALLEST_DUMP:
-        raise ControlError(f"the dump has {size} bytes only: the database {config.database} holds no MLflow tables")
+        raise ControlError(f"the dump has only {size} bytes: the database {config.database} holds no MLflow tables")
     read_back(partial)
     digest = sha256(partial)
     with partial.open("rb") as file:
@@ -174,7 +174,7 @@ def dump(config: Config, snapshot_name: str, target: Path) -> Dump:
 
 
 def read_back(path: Path) -> None:
-    """Read a whole archive and throw the result away.
+    """Read a whole archive and discard the result.
 
     Raises:
         ControlError: it is truncated or damaged.
@@ -222,7 +222,7 @@ def exists(config: Config, name: str) -> bool:
 
 
 def create(config: Config, name: str) -> None:
-    """Create an empty database of our role's, in the form that the role `postgres` gives it."""
+    """Create an empty database owned by our role, with the settings of the Ansible role."""
     with connect(config, ADMIN) as connection:
         connection.execute(
             sql.SQL(
@@ -233,7 +233,7 @@ def create(config: Config, name: str) -> None:
 
 
 def drop(config: Config, name: str) -> None:
-    """Drop a database, whoever is connected; never the live one."""
+    """Drop a database even if there are connections; never the live one."""
     if name == config.database:
         raise ControlError(f"{name} is the live database: it is never dropped")
     with connect(config, ADMIN) as connection:
@@ -248,10 +248,9 @@ def rename(config: Config, old: str, new: str) -> None:
 
 
 def restore(config: Config, archive: Path, name: str) -> None:
-    """Restore an archive into an empty database, all of it or an error, and gather statistics.
+    """Restore an archive into an empty database completely, and gather statistics.
 
-    What the archive says is done as MLflow's role, from the first statement: a role that was only
-    set could be reset by the archive.
+    The connection is made as MLflow's role: the archive could reset a role that was only set.
 
     Raises:
         ControlError: the archive is damaged or any statement failed.

@@ -1,12 +1,12 @@
-"""What the database says must be in the artifact store.
+"""References of the database to files in the artifact store.
 
-A strong reference is one that MLflow writes only after the files: READY
-logged models and model versions, archived traces. If such files are missing,
-something is lost. The run row, on the other hand, comes before its files, so
-a run without any is healthy.
+MLflow writes a strong reference only after the files: READY logged models and
+model versions, archived traces. If such files are missing, data is lost. The
+row of a run, on the other hand, is written before its files, so a run without
+files is normal.
 
-Clients choose what many of these rows say. So nothing that a row says is an
-error here: what leads nowhere is broken at its source, and is reported as that.
+Clients choose the content of many of these rows, so no content is an error here:
+a reference that leads nowhere is reported as broken at its source.
 
 Sources: ``mlflow/store/tracking/dbmodels/models.py``,
 ``mlflow/store/model_registry/dbmodels/models.py``,
@@ -29,30 +29,30 @@ from mlflowctl.core import beneath
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.printable import shortened
 
-# Beginning of the name of an upload in progress, which no point holds, nor anything below a directory of such a name.
+# Prefix of the name of an upload in progress. Points leave out such files, and everything below such directories.
 UPLOADING = ".artifact.uploading."
-# Bytes of one name and of a path, beyond which no file system of Linux has one.
+# Limits of Linux file systems for a name and a path, in bytes.
 NAME_BYTES, PATH_BYTES = 255, 4096
-# Characters of a line of the manifest, which holds one name, one path and one URI.
+# Limit of a line of the manifest, which holds one name, one path and one URI, in characters.
 LONGEST = 1 << 20
-# So many references lead to one another: more are a circle.
+# Maximum length of a chain of references: a longer one is treated as a cycle.
 DEPTH = 5
-# What must be there: a name below the path, or anything at all.
+# Value of `need` if any file will do.
 ANYTHING = "*"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """One thing that the database relies on.
+    """A reference of the database to artifacts.
 
     Attributes:
         kind: ``logged_model``, ``model_version`` or ``trace``.
-        name: the ID by which a person finds it.
-        path: below the store; empty if it lies outside of it.
+        name: its ID.
+        path: below the store; empty if it is outside.
         need: file below ``path`` that must exist, or :data:`ANYTHING`.
         uri: as written in the database.
-        present: whether the files were there when the snapshot was taken.
-            What was missing already is the source's problem, not a loss.
+        present: whether the files existed when the snapshot was taken.
+            If not, it is broken at its source, which is not a loss.
     """
 
     kind: str
@@ -64,7 +64,7 @@ class Reference:
 
 
 class Resolver:
-    """Turns the URIs of the database into paths below the store."""
+    """Resolves URIs of the database to paths below the store."""
 
     def __init__(self, store: Path, models: dict[str, str], runs: dict[str, str], versions: dict[tuple[str, str], str]):
         self._store = str(store).rstrip("/") + "/"
@@ -73,15 +73,15 @@ class Resolver:
         self._versions = versions
 
     def path(self, uri: str | None, depth: int = 0) -> str | None:
-        """The path below the store, or ``None`` for what lies elsewhere or nowhere. Never an exception.
+        """The path below the store, or ``None`` if the URI is invalid or leads elsewhere. Never raises.
 
-        A URI that points out of the store by ``..`` is elsewhere, too.
+        A URI that leaves the store by ``..`` leads elsewhere, too.
         """
         if not uri or depth > DEPTH:
             return None
         try:
             parts = urlsplit(uri)
-        except ValueError:  # brackets that are no IPv6 address, and some characters in a host's name
+        except ValueError:  # invalid IPv6 address or host name
             return None
         rest = decoded(parts.path)
         match parts.scheme:
@@ -108,7 +108,7 @@ class Resolver:
 
 
 def _inside(path: str) -> str | None:
-    """A relative path without tricks, as a file system can have it, or ``None``."""
+    """A normalized relative path that a file system accepts, or ``None``."""
     parts = PurePosixPath("/" + path.strip("/")).parts[1:]
     found = "/".join(parts)
     try:
@@ -121,14 +121,14 @@ def _inside(path: str) -> str | None:
 
 
 def decoded(path: str) -> str:
-    """A path as MLflow decodes it: until nothing changes (``mlflow.utils.uri._decode``)."""
+    """A path decoded like in MLflow: until nothing changes (``mlflow.utils.uri._decode``)."""
     while (again := unquote(path)) != path:
         path = again
     return path
 
 
 def uploading(path: str) -> bool:
-    """Whether a path is an upload in progress, or lies below one: restic leaves out the same."""
+    """Whether a path is an upload in progress, or below one: restic excludes the same."""
     return any(part.startswith(UPLOADING) for part in path.split("/"))
 
 
@@ -138,7 +138,7 @@ def strong(connection: psycopg.Connection[Any], store: Path, copy: Path | None =
     Args:
         connection: in the snapshot that the dump shares.
         store: the directory that ``mlflow-artifacts:/`` stands for.
-        copy: where to look whether files are there, if not in the store itself.
+        copy: where to check for files, if not in the store itself.
     """
     place = copy or store
     fetch = connection.execute
@@ -154,7 +154,7 @@ def strong(connection: psycopg.Connection[Any], store: Path, copy: Path | None =
 
     def reference(kind: str, name: str, uri: str | None, need: str) -> Reference:
         path = resolver.path(uri) or ""
-        return Reference(kind, name, path, need, uri or "", there(place, path, need))
+        return Reference(kind, name, path, need, uri or "", is_present(place, path, need))
 
     # LoggedModelStatus.READY is 2 in the database.
     for name, uri in fetch(
@@ -180,7 +180,7 @@ def strong(connection: psycopg.Connection[Any], store: Path, copy: Path | None =
     ).fetchall():
         yield reference("trace", name, uri, "traces.pb")
 
-    # Traces of MLflow 2: their spans never were in the database.
+    # Traces of MLflow 2, whose spans were never in the database.
     for name, uri in fetch(
         "SELECT a.request_id, a.value FROM trace_tags a WHERE a.key = 'mlflow.artifactLocation'"
         " AND NOT EXISTS (SELECT 1 FROM trace_tags l WHERE l.request_id = a.request_id"
@@ -190,8 +190,8 @@ def strong(connection: psycopg.Connection[Any], store: Path, copy: Path | None =
         yield reference("trace", name, uri, "traces.json")
 
 
-def there(store: Path, path: str, need: str) -> bool:
-    """Whether a store holds what is needed, now, as a regular file that a point will hold; by no link.
+def is_present(store: Path, path: str, need: str) -> bool:
+    """Whether the store holds the needed files now, as regular files that a point includes, without links.
 
     Args:
         store: the directory.
@@ -202,7 +202,7 @@ def there(store: Path, path: str, need: str) -> bool:
         return False
     root, place = store.parent, f"{store.name}/{path}"
     try:
-        found = beneath.look(root, place if need == ANYTHING else f"{place}/{need}")
+        found = beneath.lstat(root, place if need == ANYTHING else f"{place}/{need}")
         if found is None or need != ANYTHING or not stat.S_ISDIR(found.st_mode):
             return found is not None and stat.S_ISREG(found.st_mode)
         return any(not uploading(name) for name, _ in beneath.walk(root, place))
@@ -211,7 +211,7 @@ def there(store: Path, path: str, need: str) -> bool:
 
 
 def write(references: Iterable[Reference], path: Path) -> int:
-    """Write one JSON object a line; returns how many."""
+    """Write one JSON object per line; returns the number of references."""
     count = 0
     with path.open("w") as file:
         for reference in references:
@@ -221,7 +221,7 @@ def write(references: Iterable[Reference], path: Path) -> int:
 
 
 def read(path: Path) -> Iterator[Reference]:
-    """The references of a file that :func:`write` wrote, or that somebody else has put in its place.
+    """The references in a file, which may be forged.
 
     Raises:
         ControlError: it holds something else.
@@ -232,15 +232,15 @@ def read(path: Path) -> Iterator[Reference]:
                 yield checked(Reference(**json.loads(line)))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ControlError(
-            f"{path.name} of the point cannot be used ({shortened(error)}): take another point"
+            f"{path.name} of the point cannot be used ({shortened(error)}): use another point"
         ) from error
 
 
 def checked(found: Reference) -> Reference:
-    """A reference whose fields have the types that they should.
+    """The reference, if its fields have the right types.
 
     Raises:
-        TypeError: one has not.
+        TypeError: a field has another type.
     """
     texts = (found.kind, found.name, found.path, found.need, found.uri)
     if not (all(isinstance(text, str) for text in texts) and isinstance(found.present, bool)):

@@ -1,4 +1,4 @@
-"""What does not fit this host is refused before the large part of a point is fetched: space, release, PostgreSQL."""
+"""Checks before the large part of a point is fetched: free space, release, version of PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SPARE_BYTES = 256 << 20
 
 
 def refuse_without_space(config: Config, root: Path, need: int) -> None:
-    """Refuse what does not fit, and remove the scratch directory.
+    """Refuse if there is too little space, and remove the scratch directory.
 
     Args:
         config: the instance.
@@ -53,11 +53,11 @@ def refuse_older_postgresql(config: Config, facts: dict[str, Any]) -> None:
     """Refuse a point of a newer major version of PostgreSQL than this host's: an older one cannot read its dump.
 
     Raises:
-        Refused: says which versions, and what to do.
+        Refused: names the versions, and what to do.
     """
     here = min(postgresql.server_major(config), postgresql.tool_major("pg_restore"))
     if here < facts["postgresql"]:
         raise Refused(
-            f"the point is of PostgreSQL {facts['postgresql']}, and this host has {here}, which cannot read it: "
-            f"restore it on a host with PostgreSQL {facts['postgresql']} or newer (Debian 13 has 17)"
+            f"the point was taken with PostgreSQL {facts['postgresql']}, and this host has {here}, which cannot read "
+            f"it: restore it on a host with PostgreSQL {facts['postgresql']} or newer (Debian 13 has 17)"
         )
