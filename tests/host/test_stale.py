@@ -68,7 +68,7 @@ for size in range(1, 5):
             asked.clear()
             name = " ".join(stale) + ": " + words
             try:
-                if not set(stale) <= set(statistics.count_stale(store.engine, once_in=0)):
+                if not set(stale) <= set(statistics.analyze_stale(store.engine, once_in=0)):
                     raise LookupError(stale)
                 store.search_runs([experiment], words, ViewType.ACTIVE_ONLY, 100, order)
                 with store.engine.connect() as connection:

@@ -213,7 +213,7 @@ def test_wrong_keys_are_found_by_the_drill(control: Any, host: Any, http: Any, s
         point = control.run("backup")["point"]
     finally:
         host.check_output("cp -p /root/kek %s && rm /root/kek", secret)
-    assert "does not open" in control.run(f"drill {point}", expect=1)["error"]
+    assert "cannot be decrypted" in control.run(f"drill {point}", expect=1)["error"]
     control.run("backup")
     assert control.run("drill")["lost"] == 0
 

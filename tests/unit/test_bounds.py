@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow_host.service import asgi_body, least_rate, questions, spans
+from mlflow_host.service import asgi_body, least_rate, query_limits, spans
 
 LIMIT = 1 << 20
 
@@ -224,7 +224,7 @@ IDS = ",".join(f"'{number:032x}'" for number in range(4990))
 )
 def test_what_clients_ask_is_asked(question: Any) -> None:
     """Thousands of run IDs, too."""
-    questions.check(question)
+    query_limits.check(question)
 
 
 @pytest.mark.parametrize(
@@ -253,8 +253,8 @@ def test_what_clients_ask_is_asked(question: Any) -> None:
 )
 def test_what_would_hold_a_worker_is_not(question: Any, named: str) -> None:
     """The client reads which field it was."""
-    with pytest.raises(questions.CostlyError, match=named):
-        questions.check(question)
+    with pytest.raises(query_limits.CostlyError, match=named):
+        query_limits.check(question)
 
 
 def put(path: str, body: bytes, query: str = "", **environ: Any) -> tuple[str, bytes]:
@@ -265,7 +265,7 @@ def put(path: str, body: bytes, query: str = "", **environ: Any) -> tuple[str, b
         return [environ["wsgi.input"].read()]
 
     given = {"PATH_INFO": path, "CONTENT_LENGTH": str(len(body)), "QUERY_STRING": query, "wsgi.input": io.BytesIO(body)}
-    asked = questions.Questions(application, LIMIT)
+    asked = query_limits.QueryLimits(application, LIMIT)
     answer = b"".join(asked(given | environ, lambda status, _headers: seen.append(status)))  # type: ignore[arg-type]
     return "".join(seen), answer
 

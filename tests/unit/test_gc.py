@@ -137,9 +137,9 @@ def test_gc_deletes_nothing_but_directories_of_the_store() -> None:
         ),
         *("mlflow-artifacts:/a%00b", "\x01", "file:///srv/store/../x", "\ud800"),
     ):
-        with pytest.raises(server_gc.Elsewhere, match=r"artifact location|directory below the store"):
+        with pytest.raises(server_gc.OutsideStoreError, match=r"artifact location|directory below the store"):
             server_gc.directory(uri, "/srv/store")
-        left = server_gc.local(None, uri, "/srv/store")
+        left = server_gc.repository_for(None, uri, "/srv/store")
         left.delete_artifacts()
 
 
@@ -213,7 +213,7 @@ def test_the_server_deletes_nothing_that_it_was_not_told() -> None:
         search_experiments=lambda **_: Page([SimpleNamespace(experiment_id=name) for name in "12"]),
         search_runs=lambda **_: Page([SimpleNamespace(info=SimpleNamespace(run_id=name)) for name in "abc"]),
     )
-    server_gc.only(store, {"run": {"a", "z"}, "logged_model": {"n"}, "experiment": {"2"}})
+    server_gc.restrict(store, {"run": {"a", "z"}, "logged_model": {"n"}, "experiment": {"2"}})
     assert store._get_deleted_runs(older_than=5) == ["a"]
     assert store._get_deleted_logged_models() == ["n"]
     found = store.search_experiments(view_type=1, page_token=None)

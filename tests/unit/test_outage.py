@@ -66,9 +66,9 @@ def test_one_line_a_minute(told: Any) -> None:
     assert lines == [first + "No such file or directory"]
     now[0] += 20
     fail(logger)
-    assert lines[1:] == [lines[0] + " (399 more since the last word)"]
-    found.over()
-    found.over()
+    assert lines[1:] == [lines[0] + " (399 more since the last message)"]
+    found.recovered()
+    found.recovered()
     assert lines[2:] == ["the database answers again, after 70 s"]
     fail(logger)
     assert len(lines) == 4

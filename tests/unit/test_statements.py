@@ -48,10 +48,10 @@ def test_the_last_commit_marks_nothing() -> None:
         finally:
             marked.append(session.expire_on_commit)
 
-    with sessions.ending(make)(read_only=False) as session:
+    with sessions.without_expiry(make)(read_only=False) as session:
         assert session.expire_on_commit
         assert not session.read_only
-    with pytest.raises(KeyError), sessions.ending(make)():
+    with pytest.raises(KeyError), sessions.without_expiry(make)():
         raise KeyError
     assert marked == [False, True]
 
@@ -73,7 +73,7 @@ def test_other_stores_go_mlflows_way() -> None:
         return given
 
     log = metrics.in_one_statement(original, Store, None)
-    create = new_runs.with_less(original, Store, [], None)
+    create = new_runs.in_one_insert(original, Store, [], None)
     lite = Store()
     lite.db_type = "sqlite"
     assert log(OtherStore(), "run", ["metric"]) == ("run", ["metric"])

@@ -36,7 +36,7 @@ def told(read: Any = None, **request: Any) -> dict[str, str]:
     def start(_status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
         seen.extend(headers)
 
-    listener.around(application)({}, start)
+    listener.wrap(application)({}, start)
     assert seen[0] == ("Content-Type", "text/plain")
     assert len(dict(seen)) == len(seen)
     return {name.removeprefix("X-Subject-").lower(): value for name, value in seen[1:]}
@@ -149,8 +149,8 @@ def test_a_request_says_nothing_about_the_one_before() -> None:
         return start("200 OK", [])
 
     with pytest.raises(RuntimeError):
-        listener.around(failing)({}, start)
-    listener.around(silent)({}, start)
+        listener.wrap(failing)({}, start)
+    listener.wrap(silent)({}, start)
     assert headers == []
 
 
@@ -169,7 +169,7 @@ def test_a_new_trace_is_where_its_answer_says() -> None:
     def start(_status: str, found: list[tuple[str, str]], *_: Any) -> Any:
         headers.extend(found)
 
-    listener.around(application)({}, start)
+    listener.wrap(application)({}, start)
     assert headers == [("X-Subject-Experiment", "7")]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow_host.service import questions, sources, unserved
+from mlflow_host.service import query_limits, sources, unserved
 
 TEMPLATE = Path(__file__).parents[2] / "roles" / "mlflow" / "templates" / "mlflow" / "mlflow.env.j2"
 DEEP = b"[" * 100_000 + b"]" * 100_000
@@ -108,4 +108,4 @@ def test_a_number_of_datasets_is_for_mlflow_to_refuse() -> None:
     """It is no list, so it has no length."""
     body = b'{"datasets": 5}'
     path = "/api/2.0/mlflow/metrics/search"
-    assert not answered(lambda mlflow: questions.Questions(mlflow, 1 << 20), "POST", path, body)
+    assert not answered(lambda mlflow: query_limits.QueryLimits(mlflow, 1 << 20), "POST", path, body)

@@ -27,32 +27,32 @@ def test_a_good_volume_passes_and_keeps_nothing(disk: volume.Volume) -> None:
     assert list(disk.store.iterdir()) == []
 
 
-def test_nginx_is_told_when_there_is_no_room(disk: volume.Volume, tmp_path: Path) -> None:
+def test_nginx_is_told_when_the_volume_is_full(disk: volume.Volume, tmp_path: Path) -> None:
     """The mark comes and goes with the room, at most once a second; a volume that is away changes nothing."""
     mark = tmp_path / serving.VOLUME_IS_FULL
     everything = 1 << 80
     for path, reserve, there in ((disk.path, everything, True), (tmp_path / "away", 0, True), (disk.path, 0, False)):
-        looking = room.Room(path, reserve, mark)
-        looking.look()
+        space = room.Room(path, reserve, mark)
+        space.check()
         assert mark.exists() is there
-    looking.reserve = everything
-    looking.look()
+    space.reserve = everything
+    space.check()
     assert not mark.exists()
 
 
-def test_a_volume_that_is_away_is_told_of_once(
+def test_an_unavailable_volume_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """And again when it went away once more."""
-    monkeypatch.setattr(room, "BETWEEN_LOOKS", 0)
-    looking = room.Room(tmp_path / "volume", 0, tmp_path / serving.VOLUME_IS_FULL)
+    monkeypatch.setattr(room, "INTERVAL_SECONDS", 0)
+    space = room.Room(tmp_path / "volume", 0, tmp_path / serving.VOLUME_IS_FULL)
     for there, said in ((False, 1), (False, 1), (True, 1), (False, 2)):
         if there:
-            looking.volume.mkdir()
-        elif looking.volume.exists():
-            looking.volume.rmdir()
-        looking.look()
-        assert caplog.text.count("cannot tell how much room") == said
+            space.volume.mkdir()
+        elif space.volume.exists():
+            space.volume.rmdir()
+        space.check()
+        assert caplog.text.count("cannot determine the free space") == said
 
 
 @pytest.mark.parametrize(
@@ -97,10 +97,10 @@ def test_nginx_hears_when_the_volume_goes_and_comes(disk: volume.Volume, tmp_pat
     there = volume.Presence(disk, place)
     for content, mark in (("abc", "volume-is-right"), ("other", "volume-is-missing"), ("abc", "volume-is-right")):
         (disk.path / ".volume-id").write_text(content)
-        there.looked = float("-inf")
-        there.look()
+        there.checked = float("-inf")
+        there.check()
         assert [path.name for path in place.iterdir()] == [mark]
     # Not more than once a second.
     (disk.path / ".volume-id").unlink()
-    there.look()
+    there.check()
     assert [path.name for path in place.iterdir()] == ["volume-is-right"]

@@ -1,1 +1,1 @@
-"""The artifact volume and what lies on it."""
+"""The artifact volume and its content."""

@@ -1,12 +1,12 @@
-"""Is the artifact volume there, the right one, and writable?
+"""Check that the artifact volume is mounted, is the right one, and is writable.
 
-The volume carries a sentinel, ``.volume-id``; the host remembers its value.
-If the volume is not mounted, the directory below its mount point has no
-sentinel, and the service must not start and fill the wrong disk.
+The volume has an ID file, ``.volume-id``, whose content the host knows. If the
+volume is not mounted, the directory below its mount point has no such file, and
+the service must not start and fill the wrong disk.
 
 nginx also reads and writes the volume. While the service runs, a file in its
-runtime directory says that the volume is right (``mlflow_host.core.serving``); the workers look
-once a second whether it still is.
+runtime directory tells nginx that the volume is right (``mlflow_host.core.serving``);
+the workers check once per second that it still is.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from mlflow_host.core import serving
 from mlflow_host.core.settings import SettingsError, required
 
 SENTINEL = ".volume-id"
-# Seconds.
-BETWEEN_LOOKS = 1.0
+INTERVAL_SECONDS = 1.0
 
 _logger = logging.getLogger(__name__)
 
 
 class VolumeError(RuntimeError):
-    """The artifact volume is missing, not ours, or cannot be written."""
+    """The artifact volume is missing, the wrong one, or not writable."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,10 @@ def from_environment() -> Volume:
 
 
 def identify(volume: Volume) -> None:
-    """Compare the sentinel.
+    """Compare the volume's ID.
 
     Raises:
-        VolumeError: says which volume, what is wrong and what to do.
+        VolumeError: names the volume, the problem and what to do.
     """
     try:
         expected = volume.id_file.read_text().strip()
@@ -76,10 +75,10 @@ def identify(volume: Volume) -> None:
 
 
 def check(volume: Volume) -> None:
-    """Compare the sentinel and write one byte, as the user that calls.
+    """Compare the volume's ID and write one byte, as the calling user.
 
     Raises:
-        VolumeError: says which volume, what is wrong and what to do.
+        VolumeError: names the volume, the problem and what to do.
     """
     identify(volume)
     try:
@@ -91,40 +90,40 @@ def check(volume: Volume) -> None:
 
 
 class Presence:
-    """Tells nginx, at most once a second, whether the volume is there: without it no artifact is missing.
+    """Tells nginx, at most once per second, whether the volume is there: without it no artifact counts as missing.
 
     Args:
-        volume: which one.
+        volume: the volume.
         place: the unit's runtime directory.
     """
 
     def __init__(self, volume: Volume, place: Path) -> None:
         self.volume = volume
         self.right, self.missing = place / serving.VOLUME_IS_RIGHT, place / serving.VOLUME_IS_MISSING
-        self.looked = 0.0
+        self.checked = 0.0
 
-    def look(self) -> None:
-        """Make or remove the marks."""
-        if time.monotonic() - self.looked < BETWEEN_LOOKS:
+    def check(self) -> None:
+        """Create or remove the marks."""
+        if time.monotonic() - self.checked < INTERVAL_SECONDS:
             return
-        self.looked = time.monotonic()
+        self.checked = time.monotonic()
         try:
             identify(self.volume)
         except VolumeError as error:
             if not self.missing.exists():
                 _logger.warning("artifacts are refused: %s", error)
-            there, gone = self.missing, self.right
+            present, absent = self.missing, self.right
         else:
-            there, gone = self.right, self.missing
+            present, absent = self.right, self.missing
         try:
-            gone.unlink(missing_ok=True)
-            there.touch()
+            absent.unlink(missing_ok=True)
+            present.touch()
         except OSError as error:
-            _logger.warning("cannot tell nginx of the volume: %s", error)
+            _logger.warning("cannot update the volume's state for nginx: %s", error)
 
 
 def presence() -> Presence | None:
-    """What the unit's environment says; None in a rehearsed server, which has no nginx to tell.
+    """The volume from the unit's environment; None in a restore drill, which has no nginx.
 
     Raises:
         SettingsError: a variable is not set.

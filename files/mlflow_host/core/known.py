@@ -1,6 +1,6 @@
-"""A patch of MLflow: what it replaces, and whether this release is one that it was written for.
+"""A patch of MLflow: what it replaces, and whether it fits the installed release.
 
-Nothing here imports MLflow until it is asked.
+Nothing here imports MLflow before a patch is checked.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ SPEED, SAFETY = "speed", "safety"
 
 
 class MisfitError(RuntimeError):
-    """The release is not what a patch was written for."""
+    """A patch does not fit the release."""
 
 
 def resolve(target: str) -> Any:
-    """What ``package.module:name.name`` names.
+    """The object that ``package.module:name.name`` names.
 
     Raises:
-        MisfitError: it is gone.
+        MisfitError: it does not exist.
     """
     module, _, names = target.partition(":")
     try:
@@ -31,7 +31,7 @@ def resolve(target: str) -> Any:
         for name in names.split("."):
             found = getattr(found, name)
     except (ImportError, AttributeError) as error:
-        raise MisfitError(f"{target} is gone") from error
+        raise MisfitError(f"{target} does not exist") from error
     return found
 
 
@@ -41,12 +41,12 @@ class Patch:
 
     Attributes:
         name: of the module here.
-        kind: ``speed``: the original does the same, more slowly; ``safety``: the original must not serve.
-        why: for a person.
-        test: the file of the test that holds it equal, or proves what it closes.
-        replaces: functions and classes that it replaces or relies on, as ``module:name``; their text counts.
-        needs: what else has to be there.
-        known: SHA-256 of the text of all in ``replaces``, by release.
+        kind: ``speed``: the original does the same, more slowly; ``safety``: the original must not be used.
+        why: a description.
+        test: the file of the test that proves equal behaviour, or the closed hole.
+        replaces: functions and classes that it replaces or relies on, as ``module:name``; their source is compared.
+        needs: other objects that have to exist.
+        known: SHA-256 of the source of all in ``replaces``, by release.
         services: which of our applications it belongs to.
     """
 
@@ -60,27 +60,27 @@ class Patch:
     services: tuple[str, ...] = ("rest",)
 
     def digest(self) -> str:
-        """SHA-256 of the text of all that it replaces, in hexadecimal.
+        """SHA-256 of the source of all that it replaces, in hexadecimal.
 
         Raises:
-            MisfitError: something is gone, or has no text.
+            MisfitError: something does not exist, or has no source.
         """
         texts = []
         for target in self.replaces:
             try:
                 texts.append(inspect.getsource(resolve(target)))
             except (OSError, TypeError) as error:
-                raise MisfitError(f"{target} has no text to compare") from error
+                raise MisfitError(f"{target} has no source to compare") from error
         return hashlib.sha256("".join(texts).encode()).hexdigest()
 
     def check(self) -> None:
-        """Look whether it fits the release.
+        """Check whether it fits the release.
 
         Raises:
-            MisfitError: it does not; says what is gone or changed.
+            MisfitError: it does not; the message says what is missing or changed.
         """
         for target in self.needs:
             resolve(target)
         found = self.digest()
         if self.replaces and found not in self.known.values():
-            raise MisfitError(f"the text of {', '.join(self.replaces)} is another one ({found[:12]})")
+            raise MisfitError(f"the source of {', '.join(self.replaces)} has changed ({found[:12]})")

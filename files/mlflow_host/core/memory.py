@@ -1,7 +1,7 @@
-"""Keep what is loaded once out of every garbage collection.
+"""Exclude long-lived objects from garbage collection.
 
-Each request through SQLAlchemy makes thousands of objects. At Python's usual
-thresholds they start collections that walk through all of MLflow.
+Each request through SQLAlchemy creates thousands of objects. With Python's default
+thresholds they trigger collections that traverse all of MLflow.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Refuse in the form in which MLflow does: JSON with an error code and a message, which its client shows."""
+"""Refuse requests in the form of MLflow: JSON with an error code and a message, which its client shows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Headers = list[tuple[str, str]]
 
 
 def body(code: str, message: str) -> bytes:
-    """What an answer that refuses says.
+    """The body of the answer.
 
     Args:
         code: one of MLflow's error codes; its client decides by some of them what to do next.
-        message: for whoever asked.
+        message: for the user.
     """
     return json.dumps({"error_code": code, "message": message}).encode()
 
@@ -27,13 +27,13 @@ def wsgi(
     """Answer a WSGI request with a refusal.
 
     Args:
-        status: HTTP's.
+        status: of HTTP.
         code, message: see ``body``.
-        more: header fields besides those of the body.
+        more: further header fields.
     """
-    said = body(code, message)
-    start_response(f"{status} {HTTPStatus(status).phrase}", [*_described(said), *(more or [])])
-    return [said]
+    data = body(code, message)
+    start_response(f"{status} {HTTPStatus(status).phrase}", [*_content_headers(data), *(more or [])])
+    return [data]
 
 
 async def asgi(
@@ -44,13 +44,14 @@ async def asgi(
     more: Headers | None = None,
 ) -> None:
     """Answer an ASGI request with a refusal; the same arguments."""
-    said = body(code, message)
+    data = body(code, message)
     headers = [
-        (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in [*_described(said), *(more or [])]
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in [*_content_headers(data), *(more or [])]
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": said})
+    await send({"type": "http.response.body", "body": data})
 
 
-def _described(said: bytes) -> Headers:
-    return [("Content-Type", "application/json"), ("Content-Length", str(len(said)))]
+def _content_headers(data: bytes) -> Headers:
+    return [("Content-Type", "application/json"), ("Content-Length", str(len(data)))]

@@ -1,8 +1,8 @@
-"""The environment that MLflow's server code reads, from what systemd hands over.
+"""Set the environment variables that MLflow's server code reads.
 
-``mlflow server`` turns its options into private environment variables for its
-workers. We start the workers ourselves, so we do the same here, and take the
-names from MLflow: a rename in a later MLflow must fail here, loudly.
+``mlflow server`` passes its options to its workers in private environment variables.
+We start the workers ourselves, so we set the same variables, and take their names
+from MLflow: a rename in a later version then fails here.
 """
 
 from __future__ import annotations
@@ -95,18 +95,18 @@ def required(name: str) -> str:
 
 
 def request_limit() -> int:
-    """Bytes that a request may have which is no artifact.
+    """Maximum size of a request that is not an artifact, in bytes.
 
     Raises:
-        SettingsError: the setting is not there.
+        SettingsError: the setting is missing.
     """
     return int(required("MLFLOW_BULK_REQUEST_LIMIT_MIB")) << 20
 
 
 def least_rate() -> int:
-    """Bytes a second that a client has to send and to read at least.
+    """Minimum rate of a client's transfers, in bytes per second.
 
     Raises:
-        SettingsError: the setting is not there.
+        SettingsError: the setting is missing.
     """
     return int(required("MLFLOW_TRANSFER_LEAST_RATE_KIB")) << 10

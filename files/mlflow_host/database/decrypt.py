@@ -1,6 +1,6 @@
-"""Can the secrets in the database be read with the passphrase of this unit?
+"""Check that the secrets in the database can be decrypted with the passphrase of this unit.
 
-Prints how many; exits 1 at the first that cannot be opened, and names it.
+Prints their number; exits 1 at the first that cannot be decrypted, and names it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def readable(uri: str) -> int:
         uri: SQLAlchemy URL of the backend store.
 
     Raises:
-        settings.SettingsError: one does not open with the passphrase.
+        settings.SettingsError: the passphrase does not decrypt one of them.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.utils.crypto import KEKManager, _decrypt_secret
@@ -37,15 +37,17 @@ def readable(uri: str) -> int:
                 secret_name=name,
             )
         except MlflowException as error:
-            raise settings.SettingsError(f"secret {name} does not open with this KEK passphrase: {error}") from error
+            raise settings.SettingsError(
+                f"secret {name} cannot be decrypted with this KEK passphrase: {error}"
+            ) from error
     return len(rows)
 
 
 def main() -> int:
-    """Exit 0 if every secret opens."""
+    """Exit 0 if every secret can be decrypted."""
     try:
         settings.apply()
-        print(f"{readable(settings.required('MLFLOW_BACKEND_STORE_URI'))} secrets open")
+        print(f"{readable(settings.required('MLFLOW_BACKEND_STORE_URI'))} secrets can be decrypted")
     except settings.SettingsError as error:
         print(error, file=sys.stderr)
         return 1

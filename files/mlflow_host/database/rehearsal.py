@@ -1,7 +1,7 @@
-"""Try this release's migrations on a copy of a database: do they pass, and what do they do to our indexes?
+"""Test this release's migrations on a copy of a database, and what they do to our indexes.
 
-There is no way back, so only a database is taken whose name says that it is a copy.
-Prints one JSON object; exits 1 with the reason if the release cannot have the database.
+A migration cannot be undone, so the name of the database must mark it as a copy.
+Prints one JSON object; exits 1 with the reason if the migration fails.
 
 Source of the facts: ``mlflow db upgrade`` (``mlflow/db.py``) of MLflow 3.17.2.
 """
@@ -19,19 +19,19 @@ from mlflow_host.core.settings import SettingsError, required
 from mlflow_host.database import indexes
 from mlflow_host.database.schema import SchemaError, current
 
-# What mlflowctl.upgrade.check calls its copy, after the database's own name.
+# The suffix of the copy's name, as in mlflowctl.upgrade.check.
 SUFFIX = "_upgrade_check"
 
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What a migration did.
+    """The result of a migration.
 
     Attributes:
         migration_seconds: how long it took.
-        indexes_lost: those of :data:`mlflow_host.database.indexes.INDEXES` that were there before it and not after it.
+        indexes_lost: those of :data:`mlflow_host.database.indexes.INDEXES` that it removed.
         indexes_made: those that the first start of the release will have to create.
-        index_seconds: how long that took.
+        index_seconds: how long creating them took.
     """
 
     migration_seconds: float
@@ -41,26 +41,26 @@ class Rehearsed:
 
 
 def rehearse(uri: str, artifact_root: str) -> Rehearsed:
-    """Bring a copy to this release, open it as the server does, and make the indexes that it lacks.
+    """Migrate a copy to this release, open it like the server, and create the missing indexes.
 
     Args:
         uri: SQLAlchemy URL of the copy.
         artifact_root: artifact root of the default experiment.
 
     Raises:
-        SchemaError: it is no copy, the release does not know its revision, or a migration fails.
+        SchemaError: it is not a copy, the release does not know its revision, or a migration fails.
     """
     engine = sqlalchemy.create_engine(uri)
     with engine.connect() as connection:
         name = str(connection.execute(sqlalchemy.text("SELECT current_database()")).scalar())
     if not name.endswith(SUFFIX):
-        raise SchemaError(f"{name} is no copy: its name does not end with {SUFFIX}. Nothing was changed")
+        raise SchemaError(f"{name} is not a copy: its name does not end with {SUFFIX}. Nothing was changed")
     found = current(engine)
     if found is None:
         raise SchemaError(f"{name} holds no MLflow schema revision: it is not an MLflow database")
-    there = set(indexes.INDEXES).difference(indexes.missing(engine))
+    existing = set(indexes.INDEXES).difference(indexes.missing(engine))
     migration_seconds = _migrate(uri, found)
-    lost = sorted(there.intersection(indexes.missing(engine)))
+    lost = sorted(existing.intersection(indexes.missing(engine)))
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     SqlAlchemyStore(uri, artifact_root)  # refuses tables that are not its own

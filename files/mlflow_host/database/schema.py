@@ -1,8 +1,8 @@
-"""The database's schema revision: create it once, and never change it by accident.
+"""The database's schema revision: initialized once, and never migrated by accident.
 
-Starting a newer MLflow on an older database migrates it, and there is no way
-back. So the server's unit first compares the database's revision with the
-release's own, and starts only if they are equal.
+A newer MLflow that starts on an older database migrates it, which cannot be undone.
+So the server's unit first compares the database's revision with the release's, and
+starts only if they are equal.
 
 Source of the facts: ``mlflow/store/db/utils.py`` (``_all_tables_exist``,
 ``_initialize_tables``, ``_verify_schema``) of MLflow 3.17.2.
@@ -45,8 +45,8 @@ def current(engine: Engine) -> str | None:
 def holds_data(engine: Engine) -> bool:
     """Whether any table of a database without a revision has a row.
 
-    An initialization that was killed leaves empty tables and may be repeated.
-    Tables with rows and no revision are somebody else's.
+    An interrupted initialization leaves empty tables and can be repeated. Tables
+    with rows and without a revision belong to something else.
     """
     tables = [name for name in sqlalchemy.inspect(engine).get_table_names() if not name.startswith("alembic_")]
     with engine.connect() as connection:
@@ -59,7 +59,7 @@ def holds_data(engine: Engine) -> bool:
 
 
 def initialize(uri: str, artifact_root: str) -> bool:
-    """Create MLflow's tables in an empty database. A database with a revision is left alone.
+    """Create MLflow's tables in an empty database. A database with a revision is not changed.
 
     Args:
         uri: SQLAlchemy URL of the backend store.
@@ -93,7 +93,7 @@ def check(uri: str, head: str) -> None:
         return
     raise SchemaError(
         f"the database has schema revision {found} and this release needs {head}. "
-        "Starting it would migrate the database for good. Go back to the release that fits, "
+        "Starting it would migrate the database permanently. Go back to the release that fits, "
         "or upgrade with a verified recovery point"
     )
 
@@ -109,7 +109,7 @@ def main() -> int:
             created = initialize(uri, required("MLFLOW_DEFAULT_ARTIFACT_ROOT"))
             print("created MLflow's tables" if created else "the database is initialized")
             engine = sqlalchemy.create_engine(uri)
-            # A database of another revision is left alone.
+            # A database of another revision is not changed.
             if current(engine) == installed.read().schema_head:
                 for name in indexes.add(engine):
                     print(f"created index {name}")
@@ -120,9 +120,9 @@ def main() -> int:
         print(f"refusing to start: {error}", file=sys.stderr)
         return 1
     except sqlalchemy.exc.OperationalError as error:
-        # The unit tries again: a line each time is enough.
+        # The unit tries again, so one line each time is enough.
         serving.failed("database")
-        first = (str(error.orig).strip().splitlines() or ["it does not say why"])[0]
+        first = (str(error.orig).strip().splitlines() or ["no reason given"])[0]
         print(f"refusing to start: the database does not answer: {first}", file=sys.stderr)
         return 1
     return 0

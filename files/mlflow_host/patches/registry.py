@@ -1,8 +1,8 @@
 """All patches of MLflow, gunicorn and uvicorn: which fit the installed release, and which are applied.
 
-A speed patch that does not fit is left out, with one line in the journal. A safety patch ends the start.
-``python -m mlflow_host.patches.registry`` asks without serving: the playbook does so before it switches to a
-release, and ``mlflowctl upgrade-check``. It prints one JSON object, and exits 1 if the release may not serve.
+A speed patch that does not fit is skipped, with one line in the journal; a safety patch prevents the start.
+``python -m mlflow_host.patches.registry`` checks without serving: the playbook runs it before it switches to a
+release, and so does ``mlflowctl upgrade-check``. It prints one JSON object, and exits 1 if the release may not serve.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mlflow_host.patches.speed import (
     values,
 )
 
-# In the order in which they are applied: subjects listens at what answers has replaced.
+# In the order in which they are applied: subjects wraps a function that answers has replaced.
 MODULES: tuple[ModuleType, ...] = (
     confine,
     experiments,
@@ -46,14 +46,14 @@ MODULES: tuple[ModuleType, ...] = (
     values,
 )
 PATCHES: dict[str, Patch] = {module.PATCH.name: module.PATCH for module in MODULES}
-# They do their work without being applied here: gunicorn loads the workers, an operation runs gc.
+# These are not applied here: gunicorn loads the workers, and an operation runs gc.
 OTHERS: dict[str, Patch] = {
     patch.name: patch
     for patch in (
         Patch(
             name="settings",
             kind=SAFETY,
-            why="hands database, store and keys to MLflow's code, which would take defaults of its own",
+            why="passes database, store and keys to MLflow's code, which would use its defaults",
             test="tests/unit/test_mlflow_host.py",
             needs=tuple(f"mlflow.server.constants:{name}" for name in settings.SERVER_CONSTANTS.values()),
             services=("rest", "asgi"),
@@ -61,7 +61,7 @@ OTHERS: dict[str, Patch] = {
         Patch(
             name="backend",
             kind=SAFETY,
-            why="answers at once while the database is not there, where MLflow would hold all threads for minutes",
+            why="answers at once while the database is unavailable, where MLflow would block all threads for minutes",
             test="tests/host/test_unreachable.py",
             needs=(
                 "mlflow.store.db.utils:MAX_RETRY_COUNT",
@@ -72,7 +72,7 @@ OTHERS: dict[str, Patch] = {
         Patch(
             name="worker",
             kind=SAFETY,
-            why="bounds slow clients, and replaces workers without failing a request",
+            why="limits slow clients, and replaces workers without failing a request",
             test="tests/host/test_workers.py",
             needs=tuple(
                 f"gunicorn.workers.gthread:ThreadWorker.{name}"
@@ -90,7 +90,7 @@ OTHERS: dict[str, Patch] = {
         Patch(
             name="asgi_worker",
             kind=SAFETY,
-            why="replaces workers without failing a request, and names no client to MLflow's assistant",
+            why="replaces workers without failing a request, and hides client addresses from MLflow's assistant",
             test="tests/host/test_workers.py",
             needs=(
                 "uvicorn.server:Server.on_tick",
@@ -104,7 +104,7 @@ OTHERS: dict[str, Patch] = {
         Patch(
             name="gc",
             kind=SAFETY,
-            why="removes below the artifact store only",
+            why="removes files below the artifact store only",
             test="tests/recovery/test_gc.py",
             needs=("mlflow.cli:gc", "mlflow.cli:get_artifact_repository"),
             services=(),
@@ -112,7 +112,7 @@ OTHERS: dict[str, Patch] = {
     )
 }
 SETTING = "MLFLOW_HOST_PATCHES"
-# What it is called in the inventory.
+# The variable of the inventory.
 VARIABLE = "mlflow_patches"
 FILE = "patches.json"
 
@@ -125,13 +125,13 @@ def all_patches() -> dict[str, Patch]:
 
 
 def switched_off(words: str) -> set[str]:
-    """Names of the speed patches that are not wanted.
+    """Names of the speed patches that are switched off.
 
     Args:
-        words: ``all``, ``none``, or names of those that are, with commas between them.
+        words: ``all``, ``none``, or the names of those that are on, separated by commas.
 
     Raises:
-        SettingsError: a name is none of a speed patch.
+        SettingsError: a name is not that of a speed patch.
     """
     speed = {name for name, patch in PATCHES.items() if patch.kind == SPEED}
     if words in ("all", "none"):
@@ -145,7 +145,7 @@ def switched_off(words: str) -> set[str]:
 
 
 def misfits(patches: Iterable[Patch]) -> dict[str, str]:
-    """Which do not fit the installed release, and why."""
+    """The patches that do not fit the installed release, and why."""
     found = {}
     for patch in patches:
         try:
@@ -159,42 +159,42 @@ def refuse(found: Mapping[str, str]) -> None:
     """Refuse to serve without a safety patch.
 
     Args:
-        found: what :func:`misfits` says.
+        found: the result of :func:`misfits`.
 
     Raises:
-        MisfitError: one of them is there for safety.
+        MisfitError: one of them is a safety patch.
     """
     reasons = [f"{name} ({why})" for name, why in found.items() if all_patches()[name].kind == SAFETY]
     if reasons:
         raise MisfitError(
-            f"this release may not serve, for a safety patch does not fit it: {'; '.join(reasons)}. "
-            "Stay with the release that served, or adapt the patch"
+            f"this release must not serve, because a safety patch does not fit it: {'; '.join(reasons)}. "
+            "Keep the previous release, or adapt the patch"
         )
 
 
 def apply(service: str) -> dict[str, Any]:
-    """Apply those of a service that fit and are wanted.
+    """Apply the patches of a service that fit and are switched on.
 
     Args:
         service: ``rest`` or ``asgi``.
 
     Returns:
-        What each patch's ``apply`` gives, by name.
+        The result of each patch's ``apply``, by name.
 
     Raises:
         MisfitError: a safety patch does not fit.
-        SettingsError: the setting names what is no patch.
+        SettingsError: the setting names an unknown patch.
     """
     unwanted = switched_off(os.environ.get(SETTING, "all"))
-    asked = [patch for patch in all_patches().values() if service in patch.services and patch.name not in unwanted]
-    # All of them first: one patch may replace what another one looks at.
-    found = misfits(asked)
+    wanted = [patch for patch in all_patches().values() if service in patch.services and patch.name not in unwanted]
+    # Check all of them first: one patch may replace what another one checks.
+    found = misfits(wanted)
     refuse(found)
     off = {name: f"switched off by {VARIABLE}" for name in sorted(unwanted) if service in PATCHES[name].services}
     done = {}
     for module in MODULES:
         patch: Patch = module.PATCH
-        if patch not in asked or patch.name in found:
+        if patch not in wanted or patch.name in found:
             continue
         try:
             done[patch.name] = module.apply()
@@ -204,13 +204,13 @@ def apply(service: str) -> dict[str, Any]:
             found[patch.name] = f"{type(error).__name__}: {error}"
     for name, why in found.items():
         off[name] = why
-        _logger.warning("patch %s is off, and MLflow's own way is used: %s", name, why)
-    _note(service, off)
+        _logger.warning("patch %s is off, MLflow's own code is used: %s", name, why)
+    _record(service, off)
     return done
 
 
-def _note(service: str, off: Mapping[str, str]) -> None:
-    """Leave word for ``mlflowctl status``, where the unit has a directory for it."""
+def _record(service: str, off: Mapping[str, str]) -> None:
+    """Record the patches that are off for ``mlflowctl status``, if the unit has a runtime directory."""
     directory = os.environ.get("RUNTIME_DIRECTORY")
     if service == "rest" and directory:
         (Path(directory) / FILE).write_text(json.dumps(off))

@@ -1,1 +1,1 @@
-"""What is installed."""
+"""The installed release."""

@@ -1,7 +1,7 @@
-"""What an installed release is: its version, schema head, endpoints, ASGI-only routes, UI and content types.
+"""The description of an installed release: version, schema head, endpoints, ASGI-only routes, UI, content types.
 
-Written to ``release.json`` in the virtualenv as the last step of an
-installation, so its presence also says that the installation is complete.
+It is written to ``release.json`` in the virtualenv as the last step of an
+installation, so its presence also marks the installation as complete.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DESCRIPTION = Path(sys.prefix) / "release.json"
 
 
 class ReleaseError(RuntimeError):
-    """The release is incomplete, or MLflow has changed in a way we rely on."""
+    """The release is incomplete, or MLflow has changed in something that we rely on."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Release:
         schema_head: newest Alembic revision that this MLflow knows.
         asgi_routes: regular expressions of the URL paths that MLflow's Flask
             application lacks, sorted.
-        endpoints: ``METHOD /path`` of everything that answers, sorted;
+        endpoints: ``METHOD /path`` of all endpoints, sorted;
             parameters as ``<name>``, those that may hold slashes as
             ``<path:name>``.
         ui_path: directory of the UI's files, below the virtualenv.
-        content_types: what MLflow calls a file whose name ends so, as
+        content_types: content type by extension, as
             :func:`content_types`. All others are ``application/octet-stream``.
     """
 
@@ -50,11 +50,11 @@ def read(path: Path = DESCRIPTION) -> Release:
     """The description of the release that this interpreter belongs to.
 
     Raises:
-        ReleaseError: there is none: the installation did not finish.
+        ReleaseError: it is missing, because the installation did not finish.
     """
     try:
         described = json.loads(path.read_text())
-        # Our code of a later version may have described more.
+        # A later version of our code may have written more fields.
         return Release(**{field.name: described[field.name] for field in fields(Release)})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ReleaseError(f"{path} is missing or damaged: run the playbook again") from error
@@ -63,8 +63,8 @@ def read(path: Path = DESCRIPTION) -> Release:
 def to_regex(path: str) -> str:
     """A regular expression for an OpenAPI path.
 
-    A parameter may itself hold slashes (an MCP server's name does), so each
-    one becomes ``.+``.
+    A parameter may contain slashes (an MCP server's name does), so each
+    becomes ``.+``.
     """
     parts = re.split(r"\{[^}]*\}", path)
     return "^" + ".+".join(re.escape(part) for part in parts) + "$"
@@ -110,7 +110,7 @@ def asgi_only(paths: dict[str, dict[str, Any]], flask_app: Any) -> list[str]:
 
 
 def all_endpoints(paths: dict[str, dict[str, Any]], flask_app: Any) -> list[str]:
-    """Everything that a request can reach, in both of MLflow's applications and in ours.
+    """All endpoints, of both of MLflow's applications and of ours.
 
     Args:
         paths: as for :func:`asgi_only`.
@@ -121,18 +121,18 @@ def all_endpoints(paths: dict[str, dict[str, Any]], flask_app: Any) -> list[str]
         path = re.sub(r"<(?:(path:)|\w+:)?(\w+)>", r"<\1\2>", rule.rule)
         found |= {f"{method} {path}" for method in rule.methods - {"HEAD", "OPTIONS"}}
     for path, operations in paths.items():
-        # OpenAPI does not say which parameters may hold slashes.
+        # OpenAPI does not say which parameters may contain slashes.
         spelt = re.sub(r"\{(\w+)\}", r"<path:\1>", path)
         found |= {f"{method.upper()} {spelt}" for method in operations if method.upper() not in ("HEAD", "OPTIONS")}
     return sorted(found)
 
 
 def content_types() -> dict[str, str]:
-    """What MLflow calls an artifact's content, by the ending of its name.
+    """MLflow's content types of artifacts by extension.
 
-    The ending is what stands behind the last dot, in small letters, and for
+    The extension is the part after the last dot, in lower case, and for
     compressed tables, texts and archives also the one before (``csv.gz``).
-    ``/name`` is a file with this name and no ending.
+    ``/name`` is a file with this name and without an extension.
     """
     import mimetypes
 
@@ -178,7 +178,7 @@ def describe() -> Release:
 
 
 def main() -> int:
-    """Write ``release.json`` whole or not at all; exit 1 with the reason otherwise."""
+    """Write ``release.json`` atomically; exit 1 with the reason if that fails."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
         text = json.dumps(asdict(describe()), indent=2) + "\n"

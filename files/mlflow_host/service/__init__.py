@@ -1,1 +1,1 @@
-"""What answers requests: gunicorn, uvicorn and what stands around MLflow in them."""
+"""Serving: the workers of gunicorn and uvicorn, and the middleware around MLflow."""

@@ -14,7 +14,7 @@ class WithBackend:
 
     Args:
         application: MLflow's.
-        known: what is known of the database.
+        known: the state of the database.
     """
 
     def __init__(self, application: Application, known: backend.Backend) -> None:
@@ -26,7 +26,7 @@ class WithBackend:
             return
         request = backend.Request()
         if not await asyncio.to_thread(self._known.answers):
-            await refusals.asgi(send, *request.answer, [backend.AGAIN])
+            await refusals.asgi(send, *request.answer, [backend.RETRY_AFTER])
             return
         replaced = False
 
@@ -34,7 +34,7 @@ class WithBackend:
             nonlocal replaced
             if message["type"] == "http.response.start" and message["status"] >= 500 and request.lost:
                 replaced = True
-                await refusals.asgi(send, *request.answer, [backend.AGAIN])
+                await refusals.asgi(send, *request.answer, [backend.RETRY_AFTER])
             if not replaced:
                 await send(message)
 

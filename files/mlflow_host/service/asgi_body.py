@@ -1,9 +1,9 @@
-"""Collect a request's body before MLflow sees it: bounded, unpacked, and not slower than a least rate.
+"""Read a request's body before MLflow does: limited in size, decompressed, and with a minimum rate.
 
-MLflow unpacks what clients send without a bound, on the thread that everybody
-waits for: 600 KB became 600 MB. Here a compressed body counts with its size after unpacking,
-is unpacked on a thread of its own, and reaches MLflow as if it had never been
-compressed. The bodies that wait for their answers have a bound together.
+MLflow decompresses bodies without a limit, on the event loop's thread: 600 KB became
+600 MB. Here the limit applies to the decompressed size, a separate thread decompresses,
+and MLflow receives the plain body. The bodies of all requests in progress have a common
+limit.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
-# The coding's names, and zlib's number for it.
+# The names of codings, and zlib's parameter for each.
 GZIP, DEFLATE, RAW = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS, -zlib.MAX_WBITS
 CODINGS = {"gzip": GZIP, "x-gzip": GZIP, "deflate": DEFLATE}
-# Concatenated streams of gzip are one body. Nobody sends many, and each costs time.
+# Concatenated gzip streams are one body. Clients do not send many, and each costs time.
 MOST_MEMBERS = 100
-# Bodies that are smaller do not count for what all may hold, of which there are so many full ones.
+# Smaller bodies do not count for the common limit, which is this many full bodies.
 SMALL_BYTES = 1 << 16
 FULL_BODIES = 4
 # The path of spans.
@@ -44,7 +44,7 @@ CODES = {
 
 
 class RefusedError(Exception):
-    """A body that MLflow does not get to see.
+    """A request that is refused.
 
     Args:
         status: HTTP's.
@@ -99,11 +99,11 @@ def _check_spans(body: bytes, headers: dict[bytes, bytes]) -> None:
         raise RefusedError(413, str(error)) from None
 
 
-class Room:
-    """Bytes of the bodies that wait for their answers.
+class ByteBudget:
+    """The common limit for the bodies of all requests in progress.
 
     Args:
-        size: of all together.
+        size: in bytes.
     """
 
     def __init__(self, size: int) -> None:
@@ -111,11 +111,11 @@ class Room:
         self.waiting = asyncio.Condition()
 
     @asynccontextmanager
-    async def taken(self, size: int) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
-        """Hold so many bytes; yields what tells that fewer are enough.
+    async def reserved(self, size: int) -> AsyncIterator[Callable[[int], Awaitable[None]]]:
+        """Reserve bytes; yields a function that reduces the reservation.
 
         Raises:
-            RefusedError: there is no room for longer than a client waits.
+            RefusedError: no space became free within the time that a client waits.
         """
         held = 0 if size < SMALL_BYTES else size
 
@@ -145,25 +145,25 @@ class Body:
     Args:
         application: MLflow's.
         limit: bytes of a body after unpacking.
-        rate: bytes a second that a client sends and reads at least.
+        rate: minimum rate of a client in bytes per second.
     """
 
     def __init__(self, application: Application, limit: int, rate: int) -> None:
         self._application = application
         self._limit, self._rate = limit, rate
-        self._room: Room | None = None
+        self._budget: ByteBudget | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
-        if self._room is None:
+        if self._budget is None:
             # It belongs to the worker's event loop.
-            self._room = Room(FULL_BODIES * self._limit)
+            self._budget = ByteBudget(FULL_BODIES * self._limit)
         try:
-            coding, length = self._described(scope["headers"])
-            async with self._room.taken(self._limit if coding or length is None else length) as shrink:
-                body = await self._collected(receive)
+            coding, length = self._coding_and_length(scope["headers"])
+            async with self._budget.reserved(self._limit if coding or length is None else length) as shrink:
+                body = await self._read_body(receive)
                 if body is None:
                     return
                 if coding and body:
@@ -176,8 +176,8 @@ class Body:
         except RefusedError as error:
             await self._refuse(error, send)
 
-    def _described(self, headers: list[tuple[bytes, bytes]]) -> tuple[str, int | None]:
-        """How the body is coded, and its length, if the client says so."""
+    def _coding_and_length(self, headers: list[tuple[bytes, bytes]]) -> tuple[str, int | None]:
+        """The coding of the body, and its length if the client declares it."""
         codings = [
             coding
             for name, value in headers
@@ -190,14 +190,14 @@ class Body:
                 415, f"Content-Encoding is gzip or deflate, and one of them: not {', '.join(codings)[:80]}"
             )
         names = dict(headers)
-        # No word of either is no body, in HTTP/1.1.
+        # Neither header means no body in HTTP/1.1.
         length = None if b"transfer-encoding" in names else int(names.get(b"content-length", 0))
         if length is not None and length > self._limit:
             raise RefusedError(413, "")
         return "".join(codings), length
 
-    async def _collected(self, receive: Receive) -> bytes | None:
-        """All of it; None if the client has gone."""
+    async def _read_body(self, receive: Receive) -> bytes | None:
+        """The whole body; None if the client has disconnected."""
         pieces = []
         size, waited = 0, 0.0
         while True:
@@ -219,7 +219,7 @@ class Body:
 
     @staticmethod
     def _plain(scope: Message, body: bytes, receive: Receive) -> tuple[Message, Receive]:
-        """The request with a body that is neither coded nor in chunks."""
+        """The request with a plain body: neither compressed nor chunked."""
         gone = (b"content-encoding", b"content-length", b"transfer-encoding")
         had = any(name in gone for name, _ in scope["headers"])
         headers = [(name, value) for name, value in scope["headers"] if name not in gone]
@@ -254,11 +254,11 @@ class Body:
             error.message
             or f"a request may have {self._limit >> 20} MiB, counted after unpacking (mlflow_bulk_request_limit_mb)"
         )
-        # What is left of the body is not waited for.
+        # The rest of the body is not read.
         headers = [("Connection", "close")]
         if error.status == 415:
             headers.append(("Accept-Encoding", "gzip, deflate"))
-        # MLflow has not begun, so that a client may repeat anything.
+        # MLflow has not started the request, so a client may repeat it.
         if error.status == 429:
             headers.append(("Retry-After", "5"))
         await refusals.asgi(send, error.status, CODES[error.status], message, headers)

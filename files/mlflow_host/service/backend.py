@@ -1,10 +1,10 @@
-"""Answer at once, and with Retry-After, while the database is not there.
+"""Answer at once, and with Retry-After, while the database is unavailable.
 
-MLflow builds its stores with the first question that needs them, and tries for
-minutes when there is no database: a request to a worker that is new waits as long. With a
-store that was built before it answers 500 at once, and with the path of the database's socket. Here
-a request that finds no database is answered with 429 where MLflow had not begun with it, which its
-client repeats in any case, and with 503 where it had.
+MLflow opens its stores at the first request that needs them, and retries for minutes
+without a database, so a request to a new worker waits as long. With a store that is
+open it answers 500 at once, with the path of the database's socket. Here such a
+request is answered with 429 if MLflow had not started it, which its client repeats in
+any case, and with 503 if it had.
 
 Source: ``create_sqlalchemy_engine_with_retry`` in ``mlflow/store/db/utils.py`` of MLflow 3.17.2.
 """
@@ -26,22 +26,22 @@ from mlflow_host.service import outage
 
 _logger = logging.getLogger(__name__)
 
-# Seconds for which a statement that worked says that the next one will.
-TRUSTED = 1.0
-# After how many seconds a client may come again.
-AGAIN = ("Retry-After", "5")
-# What needs no database, with or without a static prefix.
+# Seconds for which a successful statement means that the database is available.
+TRUSTED_SECONDS = 1.0
+# Seconds after which a client may retry.
+RETRY_AFTER = ("Retry-After", "5")
+# Paths that need no database, with or without a static prefix.
 NO_DATABASE = re.compile(
     r"/(?:health|version|ready|metrics)$|^/$|^/static-files/|/api/2\.0/mlflow-artifacts/|^/(?:docs|openapi\.json)"
 )
 GRAPHQL = "/graphql"
 # Status, MLflow's error code and the message.
-NEVER_BEGAN = (
+NOT_STARTED = (
     429,
     "REQUEST_LIMIT_EXCEEDED",
     "the database does not answer, and MLflow has not begun with this: try again",
 )
-BEGAN = (
+STARTED = (
     503,
     "TEMPORARILY_UNAVAILABLE",
     "the database has gone while MLflow worked on this: see whether it was done, or try again",
@@ -50,11 +50,11 @@ BEGAN = (
 
 @dataclass
 class Request:
-    """What one request met.
+    """The database as seen by one request.
 
     Attributes:
-        worked: statements that the database has done.
-        lost: the database did not answer.
+        worked: number of successful statements.
+        lost: whether the database did not answer.
     """
 
     worked: int = 0
@@ -63,19 +63,19 @@ class Request:
     @property
     def answer(self) -> tuple[int, str, str]:
         """Status, MLflow's error code and the message of the refusal."""
-        return BEGAN if self.worked else NEVER_BEGAN
+        return STARTED if self.worked else NOT_STARTED
 
 
-# Of the request that this thread, or task, works on.
+# The request of this thread or task.
 current: ContextVar[Request | None] = ContextVar("mlflow_host_backend_request", default=None)
 
 
 class Backend:
-    """What this process knows of the database.
+    """The state of the database as known to this process.
 
     Args:
-        probe: asks it one question on a connection of its own; raises if it does not answer.
-        clock: seconds that only grow.
+        probe: runs a query on a separate connection; raises if the database does not answer.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, probe: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
@@ -84,37 +84,37 @@ class Backend:
         self._worked = self._lost = float("-inf")
 
     def listen(self) -> None:
-        """Hear of what all of SQLAlchemy's engines in this process meet, and have MLflow try once to build a store."""
+        """Listen to all of SQLAlchemy's engines in this process, and make MLflow try only once to open a store."""
         from mlflow.store.db import utils
         from sqlalchemy import event
         from sqlalchemy.engine import Engine
 
         event.listen(Engine, "after_cursor_execute", self.worked)
         event.listen(Engine, "handle_error", self.failed)
-        # The database may go between our question and MLflow's, which it would repeat for 100 s.
+        # The database may go down between our check and MLflow's query, which it would retry for 100 s.
         utils.MAX_RETRY_COUNT = 1
 
     def worked(self, *_given: Any) -> None:
-        """The database has done a statement."""
+        """A statement was successful."""
         self._worked = self._clock()
         if request := current.get():
             request.worked += 1
 
     def failed(self, context: Any) -> None:
-        """A statement or a connection has failed: because the database is not there?"""
+        """A statement or a connection has failed, maybe because the database is unavailable."""
         if context.is_pre_ping:
-            # Of a connection that had been idle: a new one is tried next.
+            # An idle connection was closed: SQLAlchemy tries a new one next.
             return
-        if context.is_disconnect or outage.AWAY.search(str(context.original_exception)):
+        if context.is_disconnect or outage.UNAVAILABLE.search(str(context.original_exception)):
             self._lost = self._clock()
             if request := current.get():
                 request.lost = True
 
     def answers(self) -> bool:
-        """Whether the database is there; asks it only if nothing has worked just now."""
+        """Whether the database is available; probes it only if no statement was successful just now."""
         if self._known():
             return True
-        # One question for all that wait.
+        # One probe for all waiting requests.
         with self._lock:
             if self._known():
                 return True
@@ -128,11 +128,11 @@ class Backend:
             return True
 
     def _known(self) -> bool:
-        return self._worked > self._lost and self._clock() - self._worked < TRUSTED
+        return self._worked > self._lost and self._clock() - self._worked < TRUSTED_SECONDS
 
 
 def needs_database(path: str) -> bool:
-    """Whether a request may ask the database."""
+    """Whether a request may use the database."""
     return not NO_DATABASE.search(path)
 
 
@@ -141,7 +141,7 @@ class WithBackend:
 
     Args:
         application: MLflow's.
-        backend: what is known of the database.
+        backend: the state of the database.
     """
 
     def __init__(self, application: WSGIApplication, backend: Backend) -> None:
@@ -156,13 +156,13 @@ class WithBackend:
             return _refuse(request, [], start_response)
         started: list[Any] = []
 
-        def note(*given: Any) -> Callable[[bytes], object]:
+        def record(*given: Any) -> Callable[[bytes], object]:
             started.append(given)
             return _no_write
 
         token = current.set(request)
         try:
-            body = self._application(environ, note)
+            body = self._application(environ, record)
         finally:
             current.reset(token)
         status, headers, *error = started[-1]
@@ -175,10 +175,10 @@ class WithBackend:
 
 
 def _no_write(_data: bytes) -> None:
-    raise NotImplementedError("neither MLflow nor Flask writes in this way")
+    raise NotImplementedError("neither MLflow nor Flask uses write()")
 
 
 def _refuse(request: Request, headers: list[tuple[str, str]], start_response: StartResponse) -> Iterable[bytes]:
-    # The audit trail says what was asked for in any case.
+    # The audit log names the subject in any case.
     kept = [(name, value) for name, value in headers if name.lower().startswith("x-subject-")]
-    return refusals.wsgi(start_response, *request.answer, [AGAIN, *kept])
+    return refusals.wsgi(start_response, *request.answer, [RETRY_AFTER, *kept])

@@ -2,9 +2,9 @@
 
 MLflow refuses some requests without reading their body. nginx then has its
 answer and sends the next request on the same connection, while gunicorn's
-gthread worker is still throwing the old body away: that may read the next
-request's first bytes as well, and then nobody looks at them. nginx waits until
-gunicorn's ``keepalive`` ends and answers 502, or drops its own client.
+gthread worker is still discarding the old body: it may read and lose the first
+bytes of the next request. nginx waits until gunicorn's ``keepalive`` expires and
+answers 502, or drops its own client.
 Seen with gunicorn 26.2: gthread.py ``_keepalive_after``, parser.py ``finish_body``.
 """
 
@@ -17,9 +17,9 @@ PIECE_BYTES = 1 << 16
 
 
 class ReadToTheEnd:
-    """WSGI middleware: what the application left unread is read, then the answer is sent.
+    """WSGI middleware: reads the rest of the body before the answer is sent.
 
-    A client that has sent all it wanted also gets to read why it was refused.
+    So a client that sends its whole body first also receives the reason of a refusal.
     """
 
     def __init__(self, application: WSGIApplication) -> None:

@@ -1,8 +1,8 @@
-"""What Flask refuses by itself is said as MLflow says its own: in JSON, or to a browser as a page.
+"""Errors of Flask itself in the form of MLflow's errors: JSON, or a page for browsers.
 
-Flask answers in HTML where no handler of MLflow's came to it: an address that no endpoint
-has, another method, a parameter that is missing, a range that a file has not, an error
-that nobody caught. MLflow's client prints such a page whole.
+Flask answers in HTML where no handler of MLflow is involved: unknown addresses, wrong
+methods, missing parameters, invalid ranges, uncaught errors. MLflow's client prints
+the whole page.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from mlflow_host.core import refusals
 
-# The client takes an older way where a server has no such endpoint.
+# The client falls back to an older API if a server has no such endpoint.
 CODES = {
     400: "INVALID_PARAMETER_VALUE",
     404: "ENDPOINT_NOT_FOUND",
@@ -26,12 +26,12 @@ MESSAGES = {
     416: "the artifact has no such range of bytes",
     500: "MLflow could not do it; its journal says why",
 }
-# They would describe the page.
+# Headers that describe the replaced page.
 REPLACED = {"content-type", "content-length"}
 
 
 def refused(error: Any) -> Any:
-    """The answer to an error of Flask's; a redirection, which is one to Flask, stays.
+    """The answer to an error of Flask; a redirection, which Flask raises as an error, is kept.
 
     Args:
         error: werkzeug's ``HTTPException``.
@@ -42,13 +42,13 @@ def refused(error: Any) -> Any:
     if status < 400 or error.response is not None or request.headers.get("Accept", "").lstrip().startswith("text/html"):
         return error
     code = CODES.get(status, "INTERNAL_ERROR" if status >= 500 else "BAD_REQUEST")
-    said = refusals.body(code, MESSAGES.get(status) or error.description)
+    data = refusals.body(code, MESSAGES.get(status) or error.description)
     headers = [(name, value) for name, value in error.get_headers() if name.lower() not in REPLACED]
-    return said, status, [*headers, ("Content-Type", "application/json")]
+    return data, status, [*headers, ("Content-Type", "application/json")]
 
 
 def apply(app: Any) -> None:
-    """Let MLflow's application answer so.
+    """Register the handler in MLflow's application.
 
     Args:
         app: Flask's.

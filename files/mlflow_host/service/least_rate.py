@@ -1,9 +1,9 @@
-"""A connection whose peer may not be slow for long.
+"""A connection that is closed if its peer is slower than a minimum rate.
 
-A thread of gunicorn's waits while its peer sends a body or reads an answer. One
-that takes a byte a second keeps the thread, and a few such keep all of them.
-Only waiting counts: 30 s for each request, and as long as its bytes take at the
-least rate. Whoever waits longer has lost the connection.
+A thread of gunicorn waits while its peer sends a body or reads an answer. A peer
+that transfers a byte per second blocks the thread, and a few such peers block all
+of them. The time spent waiting is limited to 30 s for each request, plus the time
+that its bytes take at the minimum rate. Then the connection is closed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 # Seconds.
 PATIENCE = 30.0
-# Bytes that the kernel is offered at once.
+# Bytes for one system call.
 PIECE_BYTES = 1 << 20
 
 
@@ -25,8 +25,8 @@ class Connection(socket.socket):
     """A stream socket that gunicorn reads requests from and writes answers to.
 
     Args:
-        given: the socket; it is taken over.
-        rate: bytes a second.
+        given: the socket; this object takes it over.
+        rate: minimum rate in bytes per second.
     """
 
     def __init__(self, given: socket.socket, rate: int) -> None:
@@ -35,12 +35,12 @@ class Connection(socket.socket):
         self.start()
 
     def start(self) -> None:
-        """Count from here: a request begins."""
+        """Reset the counters: a request begins."""
         self.waited = 0.0
         self.moved = 0
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Some of what the peer sent."""
+        """Receive some bytes."""
         while True:
             try:
                 data = super().recv(size, flags | socket.MSG_DONTWAIT)
@@ -92,12 +92,12 @@ class Connection(socket.socket):
         return offset - start
 
     def _wait(self, event: int, own: float | None) -> None:
-        """Wait until the peer has moved.
+        """Wait until the socket is ready.
 
         Raises:
-            ConnectionResetError: it has taken longer than the least rate allows.
-            TimeoutError: than the socket's own timeout.
-            BlockingIOError: the socket may not wait.
+            ConnectionResetError: the peer is slower than the minimum rate.
+            TimeoutError: the socket's own timeout has expired.
+            BlockingIOError: the socket is non-blocking.
         """
         if own == 0.0:
             raise BlockingIOError(errno.EAGAIN, "not ready")
@@ -111,4 +111,4 @@ class Connection(socket.socket):
             return
         if own is not None and own < left:
             raise TimeoutError("timed out")
-        raise ConnectionResetError(errno.ECONNRESET, "the peer is slower than the least rate")
+        raise ConnectionResetError(errno.ECONNRESET, "the peer is slower than the minimum rate")

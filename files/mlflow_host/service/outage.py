@@ -1,8 +1,8 @@
-"""One line a minute while the database is away, and one when it is back.
+"""Log one line per minute while the database is unavailable, and one when it is back.
 
-MLflow logs a traceback of sixty lines or more with each request that meets no database: thousands of
-lines a minute, between which nobody finds why it went. Here each process says once a minute that
-the database does not answer, with its last words and how often that was met.
+MLflow logs a traceback of sixty lines or more for each request without a database: thousands of
+lines per minute, which hide the cause. Here each process logs once per minute that the database
+does not answer, with the driver's message and the number of suppressed lines.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-# Seconds.
-EVERY = 60.0
-# What libpq and PostgreSQL say where there is no database, and not where a statement is wrong or takes too long.
-AWAY = re.compile(
+INTERVAL_SECONDS = 60.0
+# Messages of libpq and PostgreSQL for an unavailable database, and not for a wrong or slow statement.
+UNAVAILABLE = re.compile(
     r"connection to server (?:on socket|at) .{1,300}? failed: [^\n]*"
     r"|timeout expired"
     r"|could not (?:connect to server|translate host name)[^\n]*"
@@ -30,16 +29,16 @@ AWAY = re.compile(
     r"|(?:sorry, too many clients already|remaining connection slots are reserved)[^\n]*",
     re.DOTALL,
 )
-# MLflow says so with each try to open its store.
+# MLflow logs this at each attempt to open its store.
 TRYING = "Create SQLAlchemy engine with pool options"
 
 _logger = logging.getLogger(__name__)
 
 
 def reason(record: logging.LogRecord) -> str:
-    """What a record says of a database that is away; nothing if it speaks of something else."""
+    """The message about an unavailable database in a record; empty if it is about something else."""
     for text in _texts(record):
-        if found := AWAY.search(text):
+        if found := UNAVAILABLE.search(text):
             return " ".join(found.group().split())
     return ""
 
@@ -58,10 +57,10 @@ def _texts(record: logging.LogRecord) -> Iterator[str]:
 
 
 class Outage(logging.Filter):
-    """Lets one record of many pass.
+    """Passes one of many records about an outage.
 
     Args:
-        clock: seconds that only grow.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -69,11 +68,11 @@ class Outage(logging.Filter):
         self._clock = clock
         self._lock = threading.Lock()
         self._began: float | None = None
-        self._said = 0.0
-        self._more = 0
+        self._last = 0.0
+        self._suppressed = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is to be written; what is written of an outage is one line."""
+        """Whether the record is to be written; the text of an outage is reduced to one line."""
         if record.name == __name__:
             return True
         if record.levelno < logging.WARNING:
@@ -83,28 +82,30 @@ class Outage(logging.Filter):
             return True
         with self._lock:
             now = self._clock()
-            if self._began is not None and now - self._said < EVERY:
-                self._more += 1
+            if self._began is not None and now - self._last < INTERVAL_SECONDS:
+                self._suppressed += 1
                 return False
             self._began = now if self._began is None else self._began
-            more, self._more, self._said = self._more, 0, now
-        record.msg = f"the database does not answer: {why}" + (f" ({more} more since the last word)" if more else "")
+            suppressed, self._suppressed, self._last = self._suppressed, 0, now
+        record.msg = f"the database does not answer: {why}" + (
+            f" ({suppressed} more since the last message)" if suppressed else ""
+        )
         record.args, record.exc_info, record.exc_text, record.stack_info = (), None, None, None
         return True
 
-    def over(self, *_given: Any) -> None:
-        """Say that the database is back, if it was away: for SQLAlchemy, which has made a connection."""
+    def recovered(self, *_given: Any) -> None:
+        """Log that the database is back after an outage: called by SQLAlchemy for each new connection."""
         if self._began is None:
             return
         with self._lock:
             began, self._began = self._began, None
-            self._more = 0
+            self._suppressed = 0
         if began is not None:
             _logger.warning("the database answers again, after %.0f s", self._clock() - began)
 
 
 def install() -> None:
-    """Filter what all loggers of this process write. Call it once everything is loaded."""
+    """Add the filter to all handlers of this process. Call it once everything is loaded."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -115,4 +116,4 @@ def install() -> None:
         handlers.add(logging.lastResort)
     for handler in handlers:
         handler.addFilter(outage)
-    event.listen(Engine, "connect", outage.over)
+    event.listen(Engine, "connect", outage.recovered)

@@ -1,7 +1,7 @@
-"""``/ready``: can this process do its work right now?
+"""``/ready``: whether this process can serve requests.
 
-MLflow's ``/health`` is a constant. This asks the database one question and
-writes one byte to the volume.
+MLflow's ``/health`` is a constant. This runs a query and writes one byte to the
+volume.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def _engine() -> Any:
 
 
 def database() -> None:
-    """Run one query on a connection of its own.
+    """Run a query on a separate connection.
 
-    Not through MLflow's store: in a worker that has not served yet, building
-    the store retries for minutes while the database is away.
+    Not through MLflow's store: in a new worker, opening the store retries for
+    minutes while the database is unavailable.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database does not answer.
@@ -51,7 +51,7 @@ def database() -> None:
 
 
 def artifact_volume() -> None:
-    """Compare the sentinel and write to the volume.
+    """Check the volume's ID and write to it.
 
     Raises:
         volume.VolumeError: the volume is missing, wrong or not writable.
@@ -70,7 +70,7 @@ class Ready:
     def __init__(self, application: WSGIApplication, checks: dict[str, Check] | None = None) -> None:
         self._application = application
         self._checks = checks or {"database": database, "volume": artifact_volume}
-        self._told: dict[str, tuple[str, float]] = {}
+        self._logged: dict[str, tuple[str, float]] = {}
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("PATH_INFO") != "/ready":
@@ -92,17 +92,17 @@ class Ready:
         try:
             check()
         except volume.VolumeError as error:
-            self._tell(name, str(error))
+            self._log_once(name, str(error))
             return "failed"
         except Exception:
             _logger.exception("not ready: %s", name)
             return "failed"
-        self._told.pop(name, None)
+        self._logged.pop(name, None)
         return "ok"
 
-    def _tell(self, name: str, reason: str) -> None:
-        """Once a minute, as ``mlflow_host.service.outage`` does for the database, however often somebody asks."""
-        text, told = self._told.get(name, ("", 0.0))
-        if text != reason or time.monotonic() - told >= outage.EVERY:
-            self._told[name] = (reason, time.monotonic())
+    def _log_once(self, name: str, reason: str) -> None:
+        """Log a reason once per minute, like ``mlflow_host.service.outage``, however often ``/ready`` is requested."""
+        text, logged = self._logged.get(name, ("", 0.0))
+        if text != reason or time.monotonic() - logged >= outage.INTERVAL_SECONDS:
+            self._logged[name] = (reason, time.monotonic())
             _logger.error("not ready: %s: %s", name, reason)

@@ -1,10 +1,10 @@
-"""Keep room on the artifact volume: nginx refuses uploads while there is less.
+"""Reserve free space on the artifact volume: nginx refuses new uploads while there is less.
 
-On most hosts the volume shares its file system with PostgreSQL, which stops when
-it cannot write. So uploads end earlier than the disk. What is on its way goes on.
+On most hosts the volume shares its file system with PostgreSQL, which stops when it
+cannot write. Uploads that have started continue.
 
-nginx cannot ask for free space. A file in the service's runtime directory tells
-it, and goes with the service.
+nginx cannot query free space. A file in the service's runtime directory tells it, and
+is removed with the service.
 """
 
 from __future__ import annotations
@@ -17,31 +17,30 @@ from pathlib import Path
 from mlflow_host.core import serving
 from mlflow_host.core.settings import required
 
-# Seconds.
-BETWEEN_LOOKS = 1.0
+INTERVAL_SECONDS = 1.0
 
 _logger = logging.getLogger(__name__)
 
 
 class Room:
-    """Tells nginx whether there is room, at most once a second.
+    """Tells nginx whether the volume is full, at most once per second.
 
     Args:
         volume: a path on the artifact volume.
         reserve: bytes that stay free.
-        mark: the file that is there while there is less.
+        mark: the file that exists while less is free.
     """
 
     def __init__(self, volume: Path, reserve: int, mark: Path) -> None:
         self.volume, self.reserve, self.mark = volume, reserve, mark
-        self.looked = 0.0
-        self.away = False
+        self.checked = 0.0
+        self.unavailable = False
 
-    def look(self) -> None:
-        """Make or remove the mark. A volume that cannot be asked is for others to notice."""
-        if time.monotonic() - self.looked < BETWEEN_LOOKS:
+    def check(self) -> None:
+        """Create or remove the mark. An unavailable volume is detected elsewhere."""
+        if time.monotonic() - self.checked < INTERVAL_SECONDS:
             return
-        self.looked = time.monotonic()
+        self.checked = time.monotonic()
         try:
             found = os.statvfs(self.volume)
             free = found.f_bavail * found.f_frsize
@@ -55,16 +54,16 @@ class Room:
                     free >> 20,
                     self.reserve >> 20,
                 )
-            self.away = False
+            self.unavailable = False
         except OSError as error:
-            # Once: the next look is in a second.
-            if not self.away:
-                _logger.warning("cannot tell how much room there is on %s: %s", self.volume, error)
-            self.away = True
+            # Once only: the next check is in a second.
+            if not self.unavailable:
+                _logger.warning("cannot determine the free space of %s: %s", self.volume, error)
+            self.unavailable = True
 
 
 def from_environment() -> Room | None:
-    """What the unit's environment says; None in a rehearsed server, which has no nginx to tell.
+    """The reserve from the unit's environment; None in a restore drill, which has no nginx.
 
     Raises:
         SettingsError: a variable is not set.

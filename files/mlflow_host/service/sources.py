@@ -1,7 +1,7 @@
-"""Say which sources of a model version are allowed, where MLflow only says that one is not.
+"""Name the allowed sources of a model version, where MLflow only refuses one.
 
-Which they are is a setting of MLflow's, a pattern, and it is MLflow that refuses: what is
-not understood here goes on to it.
+A setting of MLflow, a regular expression, defines them. Requests that this module does
+not understand are passed on, and MLflow refuses them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from mlflow_host.core import refusals
-from mlflow_host.service.questions import peek_json
+from mlflow_host.service.query_limits import peek_json
 
 CREATE = "/mlflow/model-versions/create"
 PATTERN = "MLFLOW_CREATE_MODEL_VERSION_SOURCE_VALIDATION_REGEX"
@@ -20,7 +20,7 @@ FORMS = ("mlflow-artifacts:/<path>", "models:/<name>/<version>", "models:/<model
 
 
 class Sources:
-    """WSGI middleware: a source that the pattern refuses is answered with the forms that it takes.
+    """WSGI middleware: answers a refused source with the allowed forms.
 
     Args:
         application: MLflow's.
@@ -33,8 +33,8 @@ class Sources:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("REQUEST_METHOD") != "POST" or not environ.get("PATH_INFO", "").endswith(CREATE):
             return self._application(environ, start_response)
-        asked = peek_json(environ)
-        source = asked.get("source") if isinstance(asked, dict) else None
+        fields = peek_json(environ)
+        source = fields.get("source") if isinstance(fields, dict) else None
         if not isinstance(source, str) or not source or self._pattern.search(source):
             return self._application(environ, start_response)
         message = f"Invalid model version source: '{source}'. Allowed are {', '.join(FORMS)}."

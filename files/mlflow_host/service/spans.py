@@ -1,8 +1,8 @@
-"""Refuse more spans at once than an ASGI worker reads in a moment.
+"""Refuse more spans at once than an ASGI worker can parse quickly.
 
-A message of protobuf may have two bytes and takes a hundred times as much memory; in JSON one
-of three bytes takes 5 µs of the thread that everybody waits for. 32 MiB of
-them took a minute, or gigabytes. So the parts are counted before MLflow reads any.
+A protobuf message can have two bytes and takes a hundred times as much memory; in JSON
+one of three bytes takes 5 µs of the event loop's thread. 32 MiB of them took a minute,
+or gigabytes. So the parts are counted before MLflow parses them.
 
 Source: opentelemetry-proto, trace/v1/trace.proto and common/v1/common.proto, and
 protobuf's encoding (https://protobuf.dev/programming-guides/encoding/).
@@ -13,7 +13,7 @@ from __future__ import annotations
 # Exporters send some hundred spans at once, with some fifty fields each.
 MOST_FIELDS = 500_000
 MOST_SPANS = 20_000
-# Objects and lists, and what is in them. Text in JSON has such characters, too.
+# Objects and lists, and their items. Text in JSON contains such characters, too.
 MOST_OPENED = 400_000
 MOST_COMMAS = 1_500_000
 
@@ -37,24 +37,24 @@ MESSAGES: dict[str, dict[int, str]] = {
 
 
 class TooManyError(Exception):
-    """More parts than are read."""
+    """The request has too many parts."""
 
 
 def check_json(body: bytes) -> None:
-    """Count what opens and what separates.
+    """Count opening brackets and commas.
 
     Raises:
-        TooManyError: it is too much.
+        TooManyError: there are too many.
     """
     if body.count(b"{") + body.count(b"[") > MOST_OPENED or body.count(b",") > MOST_COMMAS:
         raise TooManyError(f"more than {MOST_OPENED} objects and lists at once: send fewer spans at a time")
 
 
 def check_protobuf(body: bytes) -> None:
-    """Count fields, and spans among them. What is not protobuf is MLflow's to refuse.
+    """Count fields and spans. MLflow itself refuses what is not protobuf.
 
     Raises:
-        TooManyError: it is too much.
+        TooManyError: there are too many.
     """
     fields = spans = 0
     level = [(0, len(body), "request")]
@@ -85,7 +85,7 @@ def check_protobuf(body: bytes) -> None:
 
 
 def _number(body: bytes, place: int) -> tuple[int, int]:
-    """A number of variable length, and the place behind it."""
+    """A varint, and the position after it."""
     found = shift = 0
     # The last one may end with the body.
     for byte in body[place : place + 10]:

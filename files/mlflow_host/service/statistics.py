@@ -1,14 +1,14 @@
-"""Let PostgreSQL count what a search reads, if it knows next to nothing of it.
+"""Analyze tables with stale statistics before a search.
 
-Autovacuum looks every half minute. Until then, after a bulk load into tables that were counted
-while they were empty, PostgreSQL takes them to hold one row. Any plan then looks as good as any
-other, and a search of 50 ms took minutes, by nested loops over all of a table. No index and no
-setting of the planner closes that for all combinations of counted and uncounted tables, so a
-search has stale tables counted before it is planned.
+Autovacuum runs every half minute. Until then, after a bulk load into tables that were analyzed
+while they were empty, PostgreSQL assumes one row for them. All plans then seem equally good, and
+a search of 50 ms took minutes, with nested loops over a whole table. No index and no planner
+setting prevents that for all combinations of tables, so stale tables are analyzed before a
+search is planned.
 
-A look is one query of the catalogue, made by one search in a tenth of a second. Counting a table
-takes no longer when it is large, because PostgreSQL takes a sample; a table is not counted again
-within five seconds.
+The check is one query of the catalogue, run by at most one search in a tenth of a second.
+Analyzing a large table takes no longer, because PostgreSQL takes a sample; a table is not
+analyzed again within five seconds.
 
 Source: PostgreSQL, ``pg_class`` (``reltuples``, ``relpages``), ``ANALYZE``, "The Cumulative Statistics System".
 """
@@ -24,19 +24,19 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from mlflow_host.core.settings import required
-from mlflow_host.service.questions import ASKS
+from mlflow_host.service.query_limits import SEARCHES
 
 _logger = logging.getLogger(__name__)
 
-# Seconds between two looks of a process, and after a look that failed.
-EVERY = 0.1
+# Seconds between two checks of a process, and after a check that failed.
+INTERVAL_SECONDS = 0.1
 AFTER_A_FAILURE = 10.0
-# Seconds within which no process counts a table again.
+# Seconds within which no process analyzes a table again.
 ONCE_IN = 5
-# Of a transaction that counts; "MLst" in ASCII.
+# Advisory lock of the analyzing transaction; "MLst" in ASCII.
 LOCK = 0x4D4C7374
-# Tables that have pages and were never counted, or when they were empty, or when they had half of
-# their size, or since when more was changed than they had.
+# Tables that have pages and were never analyzed, or only while they were empty or had half of
+# their size, or whose number of changes since exceeds their rows.
 STALE = """
 SELECT c.oid::regclass::text FROM pg_class c
 WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
@@ -63,15 +63,15 @@ def _engine() -> Any:
     )
 
 
-def count_stale(engine: Any, once_in: float = ONCE_IN) -> list[str]:
-    """Have PostgreSQL count the tables that it knows too little of.
+def analyze_stale(engine: Any, once_in: float = ONCE_IN) -> list[str]:
+    """Run ANALYZE for tables with stale statistics.
 
     Args:
         engine: SQLAlchemy's.
-        once_in: seconds within which a table is not counted again.
+        once_in: seconds within which a table is not analyzed again.
 
     Returns:
-        The tables that were counted, by this process or by one that it waited for.
+        The tables that were analyzed, by this process or by one that it waited for.
 
     Raises:
         SQLAlchemyError: the database does not answer.
@@ -81,49 +81,49 @@ def count_stale(engine: Any, once_in: float = ONCE_IN) -> list[str]:
         found = connection.exec_driver_sql(STALE, wanted).scalars().all()
         if not found:
             return []
-        # Who comes second waits, or its search would be planned with what is stale, and looks again.
+        # A second process waits, or its search would be planned with stale statistics, and checks again.
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
         for table in connection.exec_driver_sql(STALE, wanted).scalars().all():
-            # Autovacuum may be counting it already.
+            # Autovacuum may be analyzing it already.
             connection.exec_driver_sql(f"ANALYZE (SKIP_LOCKED) {table}")
     return list(found)
 
 
 class Statistics:
-    """WSGI middleware: a search finds statistics that say what is there.
+    """WSGI middleware: analyzes stale tables before a search.
 
     Args:
         application: MLflow's.
-        count: what counts; raises if it cannot.
-        clock: seconds that only grow.
+        analyze: runs the check; raises if it fails.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(
         self,
         application: WSGIApplication,
-        count: Callable[[], Any] = lambda: count_stale(_engine()),
+        analyze: Callable[[], Any] = lambda: analyze_stale(_engine()),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._application, self._count, self._clock = application, count, clock
+        self._application, self._analyze, self._clock = application, analyze, clock
         self._lock = threading.Lock()
         self._next = 0.0
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if ASKS.search(environ.get("PATH_INFO", "")):
-            self._look()
+        if SEARCHES.search(environ.get("PATH_INFO", "")):
+            self._check()
         return self._application(environ, start_response)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         if self._clock() < self._next:
             return
-        # All that come meanwhile wait, and then need no look.
+        # Searches that arrive meanwhile wait, and then need no check.
         with self._lock:
             if self._clock() < self._next:
                 return
             try:
-                self._count()
-                self._next = self._clock() + EVERY
+                self._analyze()
+                self._next = self._clock() + INTERVAL_SECONDS
             except Exception as error:
-                # The search itself says what is wrong with the database.
-                _logger.debug("statistics were not looked at: %s", error)
+                # The search itself reports what is wrong with the database.
+                _logger.debug("statistics were not checked: %s", error)
                 self._next = self._clock() + AFTER_A_FAILURE

@@ -1,9 +1,9 @@
-"""Refuse what would be accepted and never done.
+"""Refuse requests that would be accepted and never processed.
 
-No scheduler and no job runner stand beside this server, and it has one workspace. MLflow
-says so with 500 or 503, which its clients repeat for minutes, and names settings that the
-playbook refuses; a scorer that samples traces by itself would be remembered and never
-started. All of that is answered with 501 and one sentence, which clients show at once.
+This server has no scheduler, no job runner and only one workspace. MLflow answers such
+requests with 500 or 503, which its clients repeat for minutes, and names settings that
+the playbook refuses; an online scorer would be stored and never started. Here they are
+answered with 501 and one sentence, which clients show at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from mlflow_host.core import refusals
-from mlflow_host.service.questions import peek_json
+from mlflow_host.service.query_limits import peek_json
 
 # Status and MLflow's error code.
 REFUSED = (501, "NOT_IMPLEMENTED")
@@ -24,7 +24,7 @@ NO_SCHEDULER = (
     "score traces from a client with mlflow.genai.evaluate, or set sample_rate to 0"
 )
 NO_JOBS = "this server runs no jobs: "
-# Method and end of the address of each endpoint, and what is said instead.
+# Method and path of each endpoint, and the message.
 ENDPOINTS = [
     (re.compile(rf"{method} /(ajax-)?api/\d\.0{path}"), message)
     for method, path, message in [
@@ -43,7 +43,7 @@ ENDPOINTS = [
 
 
 def refusal(method: str, path: str) -> str:
-    """Why nobody serves an endpoint here, or nothing.
+    """Why an endpoint is not supported here; empty if it is.
 
     Args:
         method: in capitals.
@@ -53,7 +53,7 @@ def refusal(method: str, path: str) -> str:
 
 
 class Unserved:
-    """WSGI middleware: answers 501 where the server has nobody who would do the work.
+    """WSGI middleware: answers 501 for unsupported requests.
 
     Args:
         application: MLflow's.
@@ -90,9 +90,9 @@ class AsgiUnserved:
         await refusals.asgi(send, *REFUSED, message)
 
 
-def _switches_on(asked: Any) -> bool:
-    """Whether a rate is asked for that is not 0; what is no rate is for MLflow to refuse."""
+def _switches_on(fields: Any) -> bool:
+    """Whether the requested rate is not 0; MLflow itself refuses what is not a number."""
     try:
-        return isinstance(asked, dict) and float(asked["sample_rate"]) != 0
+        return isinstance(fields, dict) and float(fields["sample_rate"]) != 0
     except (KeyError, TypeError, ValueError):
         return False

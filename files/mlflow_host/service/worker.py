@@ -1,16 +1,16 @@
 """gunicorn's threaded worker: stays with a busy connection, and is replaced without failing a request.
 
-gunicorn hands a connection from the thread that waits for requests to one that
-answers, and back, for each request: a quarter of Python's time in logging a
-metric. Here the thread that has answered waits a moment for the next request
-itself, unless another connection is waiting for a thread.
+For each request gunicorn passes a connection from the polling thread to a worker
+thread and back: a quarter of Python's time in logging a metric. Here the thread that
+has answered waits a moment for the next request itself, unless another connection
+is waiting for a thread.
 
-gunicorn's own way (``max_requests``) is to leave and be missed until the next
-one is there; an upload that lasts longer than its patience fails, and so does a
-request on a connection that it has just promised to keep. Here the successor
-comes first, and the old worker goes when its last connection has gone.
+With ``max_requests`` gunicorn's worker exits before its successor is started; an
+upload that lasts longer than the graceful timeout fails, and so does a request on
+a connection that was to be kept alive. Here the successor is started first, and
+the old worker exits when its last connection is closed.
 
-A peer that is slower than the least rate loses its connection (``mlflow_host.service.least_rate``).
+A peer that is slower than the minimum rate loses its connection (``mlflow_host.service.least_rate``).
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from mlflow_host.core import settings
 from mlflow_host.service import room
 from mlflow_host.service.least_rate import Connection
 
-# Seconds. As long as the transfers of a worker that was replaced go on; how long those of a stopping
-# server may is for the master to say, and for systemd.
+# Seconds that the transfers of a replaced worker may take. Those of a stopping server are limited by
+# the master and by systemd.
 PATIENCE = 7 * 24 * 3600
 # Milliseconds that a thread waits for a connection's next request. A request on another connection
 # waits no longer than this while all threads do so.
-STAY = 2
+WAIT_MILLISECONDS = 2
 
 
 def replace(server: Any, _worker: Any) -> None:
-    """Let the oldest worker go as soon as one more is forked: gunicorn's hook ``pre_fork``.
+    """Make the oldest worker exit as soon as one more is forked: gunicorn's hook ``pre_fork``.
 
     Args:
         server: gunicorn's master, which terminates the oldest workers when there are more than ``num_workers``.
@@ -49,7 +49,7 @@ def replace(server: Any, _worker: Any) -> None:
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Asks for a successor where gunicorn's would leave, and leaves gently."""
+    """Requests a successor where gunicorn's worker would exit, and finishes its connections."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -59,14 +59,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.waiting: deque[Any] = deque()
 
     def run(self) -> None:
-        """Work until told to leave, then until the last connection has gone."""
+        """Work until asked to exit, then until the last connection is closed."""
         self.cfg.set("graceful_timeout", PATIENCE)
-        self.looks = [look for look in (room.from_environment(), volume.presence()) if look]
+        self.checks = [check for check in (room.from_environment(), volume.presence()) if check]
         self.least_rate = settings.least_rate()
         super().run()
 
     def enqueue_req(self, conn: Any) -> None:
-        """Let the next free thread answer."""
+        """Queue the connection for the next free thread."""
         if not isinstance(conn.sock, Connection):
             conn.sock = Connection(conn.sock, self.least_rate)
         self.waiting.append(conn)
@@ -76,7 +76,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Answer a request, and those that follow it at once on the same connection."""
         self.waiting.popleft()
         kept = self._answer(conn)
-        while kept is True and self.alive and not self.waiting and _readable(conn.sock, STAY):
+        while kept is True and self.alive and not self.waiting and _readable(conn.sock, WAIT_MILLISECONDS):
             kept = self._answer(conn)
         return kept
 
@@ -90,19 +90,19 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return super().handle_request(req, conn)
         finally:
             if self.nr >= self.requests_until_asking and self.alive:
-                # The oldest goes, which may be another one.
+                # The oldest worker exits, which may be another one.
                 self.requests_until_asking += self.cfg.max_requests
                 os.kill(self.ppid, signal.SIGTTIN)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Say every second that it lives, also while it only waits for its last transfers, and look at the volume."""
+        """Send a heartbeat every second, also while the last transfers finish, and check the volume."""
         self.notify()
-        for one in self.looks:
-            one.look()
+        for entry in self.checks:
+            entry.check()
         super().wait_for_and_dispatch_events(min(timeout, 1.0))
 
     def finish_request(self, conn: Any, fs: Any) -> None:
-        """Keep a connection whose client was told so before the worker had to leave; the next answer ends it."""
+        """Keep a connection that was promised keep-alive before the worker had to exit; its next answer closes it."""
         if self.alive or fs.cancelled() or fs.exception() or fs.result() is not True:
             super().finish_request(conn, fs)
             return

@@ -13,13 +13,13 @@ from mlflow.server import app
 
 from mlflow_host.service.backend import Backend, WithBackend
 from mlflow_host.service.body import ReadToTheEnd
-from mlflow_host.service.questions import Questions
+from mlflow_host.service.query_limits import QueryLimits
 from mlflow_host.service.sources import Sources
 from mlflow_host.service.statistics import Statistics
 from mlflow_host.service.unserved import Unserved
 
 outage.install()
-telling = registry.apply("rest")["subjects"]
+add_subjects = registry.apply("rest")["subjects"]
 names.apply(app)
 flask_errors.apply(app)
 
@@ -27,5 +27,7 @@ backend = Backend(ready.database)
 backend.listen()
 
 application = ReadToTheEnd(
-    ready.Ready(Questions(Unserved(Sources(WithBackend(Statistics(telling(app)), backend))), settings.request_limit()))
+    ready.Ready(
+        QueryLimits(Unserved(Sources(WithBackend(Statistics(add_subjects(app)), backend))), settings.request_limit())
+    )
 )

@@ -1,13 +1,13 @@
-"""Keep MLflow's hands inside the artifact store.
+"""Confine MLflow to the artifact store.
 
-Whoever may create an experiment names its artifact location, and MLflow takes
-``file:///etc`` for one: the server would then read and write its own files for
-them. Local repositories outside the store are refused here, wherever in MLflow
-they are made, and also for experiments that exist.
+Whoever may create an experiment sets its artifact location, and MLflow accepts
+``file:///etc``: the server would then read and write its own files for them.
+Local repositories outside the store are refused here, wherever MLflow creates
+them, and also for existing experiments.
 
-Neither does it write where no recovery point looks. MLflow keeps a prefix for
-the files of uploads under way, which points leave out; it refuses that prefix for
-a file and takes it for a directory, and for an experiment's location.
+Directories that recovery points leave out are refused, too. MLflow reserves a prefix
+for uploads in progress, which points exclude; MLflow refuses that prefix for a file
+and accepts it for a directory, and for an experiment's location.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mlflow_host.core.settings import required
 PATCH = Patch(
     name="confine",
     kind=SAFETY,
-    why="local artifact repositories end at the store",
+    why="confines local artifact repositories to the store",
     test="tests/host/test_isolation.py",
     replaces=(
         "mlflow.store.artifact.local_artifact_repo:LocalArtifactRepository.__init__",
@@ -39,7 +39,7 @@ PATCH = Patch(
 
 
 def apply() -> None:
-    """Replace what MLflow makes local artifact repositories with.
+    """Replace MLflow's local artifact repository.
 
     Raises:
         SettingsError: the store is not set.
@@ -53,7 +53,7 @@ def apply() -> None:
     store = Path(required("MLFLOW_ARTIFACTS_DESTINATION")).resolve()
 
     class StoreRepository(LocalArtifactRepository):  # type: ignore[misc]
-        """A local repository that lies in the store."""
+        """A local repository inside the store."""
 
         def __init__(self, artifact_uri: str, *more: Any, **named: Any) -> None:
             super().__init__(artifact_uri, *more, **named)
@@ -63,21 +63,21 @@ def apply() -> None:
                 )
 
         def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
-            """MLflow's, which calls a path that is written in another way an error of its own."""
+            """As MLflow's, which reports a path that is not normalized as an internal error."""
             if artifact_path and path_not_unique(artifact_path):
                 raise MlflowException(
-                    f"{artifact_path!r} is no path of an artifact: write it without '.', '..' and doubled slashes",
+                    f"{artifact_path!r} is not a valid artifact path: write it without '.', '..' and double slashes",
                     error_code=INVALID_PARAMETER_VALUE,
                 )
             super().log_artifact(local_file, artifact_path)
 
         def _get_or_create_artifact_dir(self, artifact_path: str | None = None) -> Any:
-            """MLflow's, which every writing asks for its directory."""
+            """As MLflow's, which every write calls for its directory."""
             directory = Path(self.artifact_dir).resolve().relative_to(store) / (artifact_path or "")
             if any(part.startswith(_TEMP_ARTIFACT_PREFIX) for part in directory.parts):
                 raise MlflowException(
                     f"no directory of an artifact may begin with {_TEMP_ARTIFACT_PREFIX!r}: "
-                    "it stands for uploads under way, which no recovery point holds",
+                    "it marks uploads in progress, which recovery points leave out",
                     error_code=INVALID_PARAMETER_VALUE,
                 )
             return super()._get_or_create_artifact_dir(artifact_path)

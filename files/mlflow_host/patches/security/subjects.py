@@ -1,10 +1,10 @@
-"""Say in each answer which run, experiment and model MLflow has read from the request; nginx writes that down.
+"""Report in each answer which run, experiment and model MLflow has read from the request, for the audit log.
 
-A request can name a run in many ways: under two keys, twice, in escapes, in the
-address beside the body. Only MLflow knows which one it takes, so it is asked: what is
-said here is in the message that its handlers get. Where a handler goes by something
-else, nothing is said. The names of the headers are ours alone; nginx hides them
-from clients (``nginx/upstream.conf``) and writes them into the audit log.
+A request can name a run in many ways: under two keys, twice, in escapes, in the URL
+and in the body. Only MLflow knows which one it uses, so the values are taken from the
+message that its handlers get. Where a handler uses something else, nothing is reported.
+The headers are our own; nginx hides them from clients (``nginx/upstream.conf``) and
+writes them to the audit log.
 
 Source: ``mlflow.server.handlers`` of MLflow 3.17.2, ``_get_request_message`` and what each handler does with it.
 """
@@ -21,7 +21,7 @@ from mlflow_host.core.known import SAFETY, Patch
 PATCH = Patch(
     name="subjects",
     kind=SAFETY,
-    why="tells the audit log what MLflow has read from a request",
+    why="reports to the audit log what MLflow has read from a request",
     test="tests/host/test_audit.py",
     replaces=(
         "mlflow.server.handlers:_get_request_message",
@@ -37,27 +37,27 @@ HEADERS = {
     "model": "X-Subject-Model",
     "version": "X-Subject-Version",
 }
-# Bytes of a value; with all of them nginx still has room for an answer's other headers.
+# Bytes of a value; nginx then still has space for the other headers of an answer.
 LONGEST = 256
-# Behind a value that was cut off. A percent sign always has two digits after it otherwise.
+# Suffix of a truncated value. Otherwise a percent sign is always followed by two digits.
 CUT_OFF = "%..."
 
-# Characters; those of a database's numbers, with room for zeros and spaces.
+# Characters of a number, with space for zeros and blanks.
 LONGEST_NUMBER = 64
 
 # Messages whose ``name`` is that of a registered model.
 REGISTRY = "model_registry.proto"
-# This handler goes by the message; all others with a model in the address go by the address.
+# This handler uses the message; all others with a model in the URL use the URL.
 BY_MESSAGE = "mlflow.FinalizeLoggedModel"
-# These change what they list; in all others a list of experiments is where to search.
+# These change the listed experiments; in all others a list of experiments is where to search.
 CHANGING_MANY = {
     "mlflow.CreateDataset",
     "mlflow.AddDatasetToExperiments",
     "mlflow.RemoveDatasetFromExperiments",
 }
-# A trace that is there already stays in its experiment, whichever the request names.
+# An existing trace stays in its experiment, whichever the request names.
 NEW_TRACE = "mlflow.StartTraceV3"
-# Views of Flask's that read a request without MLflow's functions, and what they take the subject from.
+# Flask views that read a request without MLflow's functions, and where their subject is.
 UPLOAD = "serve_upload_artifact"
 BY_JSON = ("serve_create_promptlab_run", "_invoke_scorer_handler")
 
@@ -66,13 +66,13 @@ Read = Callable[[Any], Subject]
 
 
 class SubjectError(RuntimeError):
-    """MLflow no longer reads requests through the functions that we listen at."""
+    """MLflow no longer reads requests through the functions that we wrap."""
 
 
 def header_value(value: str) -> str:
-    """A value as it may stand in a header: UTF-8, what is not printable percent-encoded, and of bounded length.
+    """A value for a header: UTF-8, percent-encoded where not printable, and truncated.
 
-    Headers are Latin-1 to Python's servers, so each byte of UTF-8 is a character here.
+    Python's servers encode headers as Latin-1, so each byte of UTF-8 is a character here.
     """
     if (
         value.isascii()
@@ -84,11 +84,11 @@ def header_value(value: str) -> str:
         return value
     pieces: list[str] = []
     room = LONGEST
-    # More is never needed, and a name may have a megabyte.
+    # A name may have a megabyte.
     start = value[:LONGEST]
     for place, character in enumerate(start):
-        at_an_end = place in (0, len(value) - 1)
-        plain = character.isprintable() and character != "%" and not (character == " " and at_an_end)
+        is_outer = place in (0, len(value) - 1)
+        plain = character.isprintable() and character != "%" and not (character == " " and is_outer)
         encoded = character.encode("utf-8", "surrogatepass")
         piece = encoded.decode("latin-1") if plain else "".join(f"%{byte:02X}" for byte in encoded)
         if len(piece) > room:
@@ -99,7 +99,7 @@ def header_value(value: str) -> str:
 
 
 def number(value: Any) -> str:
-    """The number that MLflow's stores make of this: ``01`` is the experiment ``1``; nothing if they make none."""
+    """The number as MLflow's stores parse it: ``01`` is the experiment ``1``; empty if it is invalid."""
     if isinstance(value, str) and len(value) <= LONGEST_NUMBER:
         try:
             value = int(value)
@@ -108,11 +108,11 @@ def number(value: Any) -> str:
     return str(value) if type(value) is int and abs(value) < 10**LONGEST_NUMBER else ""
 
 
-def of_fields(descriptor: Any) -> Read:
-    """What reads the subject from a message of this kind.
+def field_reader(descriptor: Any) -> Read:
+    """A function that reads the subject from a message of this kind.
 
     Args:
-        descriptor: the message's.
+        descriptor: of the message.
     """
     names = {field.name for field in descriptor.fields}
     runs = [name for name in ("run_id", "run_uuid", "source_run_id") if name in names]
@@ -125,7 +125,7 @@ def of_fields(descriptor: Any) -> Read:
     def read(message: Any) -> Subject:
         found: Subject = {}
         for name in runs:
-            # MLflow takes the first that is not empty.
+            # MLflow uses the first that is not empty.
             if value := getattr(message, name):
                 found["run"] = value
                 break
@@ -148,12 +148,12 @@ def of_new_trace(message: Any) -> Subject:
 
 
 class Listener:
-    """Remembers what MLflow has read, until the request is answered, and adds it to the answer's headers.
+    """Stores what MLflow has read until the request is answered, and adds it to the answer's headers.
 
-    A request is answered by one thread from its beginning to its headers.
+    One thread handles a request up to its headers.
 
     Args:
-        request: Flask's, of the request that is being answered.
+        request: Flask's current request.
     """
 
     def __init__(self, request: Any) -> None:
@@ -162,7 +162,7 @@ class Listener:
         self._now = threading.local()
 
     def message(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """What reads a request's message as ``original`` does."""
+        """Wrap the function that parses a request's message."""
 
         def read(*given: Any, **named: Any) -> Any:
             message = original(*given, **named)
@@ -176,17 +176,17 @@ class Listener:
         return read
 
     def fields(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """What reads a request without a message as ``original`` does."""
+        """Wrap the function that parses a request without a message."""
 
         def read(*given: Any, **named: Any) -> Any:
             fields = original(*given, **named)
-            self._now.found = in_json(fields)
+            self._now.found = from_json(fields)
             return fields
 
         return read
 
     def answer(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        """What encodes an answer's message as ``original`` does."""
+        """Wrap the function that encodes an answer's message."""
 
         def encode(message: Any, *given: Any, **named: Any) -> Any:
             if message.DESCRIPTOR.full_name == f"{NEW_TRACE}.Response":
@@ -195,8 +195,8 @@ class Listener:
 
         return encode
 
-    def around(self, application: WSGIApplication) -> WSGIApplication:
-        """What answers as ``application`` does, and tells the subject.
+    def wrap(self, application: WSGIApplication) -> WSGIApplication:
+        """Wrap the application so that it adds the subject to its answers.
 
         Args:
             application: Flask's.
@@ -209,48 +209,48 @@ class Listener:
                 found = self._now.found
                 if found is None:
                     found = self._without_message(self._request)
-                told = [(HEADERS[name], header_value(value)) for name, value in found.items() if value]
-                return start_response(status, headers + told if told else headers, *more)
+                added = [(HEADERS[name], header_value(value)) for name, value in found.items() if value]
+                return start_response(status, headers + added if added else headers, *more)
 
             return application(environ, start)
 
         return answer
 
     def _reader(self, descriptor: Any) -> Read:
-        read = of_fields(descriptor)
+        read = field_reader(descriptor)
         names = {field.name for field in descriptor.fields}
         if "model_id" not in names or "run_id" in names or descriptor.full_name == BY_MESSAGE:
             return read
 
-        def read_address_too(message: Any) -> Subject:
-            return read(message) | in_address(self._request)
+        def read_with_url(message: Any) -> Subject:
+            return read(message) | from_url(self._request)
 
-        return read_address_too
+        return read_with_url
 
     def _without_message(self, request: Any) -> Subject:
         if request.view_args:
-            return in_address(request)
+            return from_url(request)
         if request.endpoint == UPLOAD:
             return {"run": request.args.get("run_uuid", "")}
         if request.endpoint in BY_JSON:
-            # It has been parsed, and is remembered.
-            return in_json(request.get_json(silent=True))
+            # Already parsed and cached.
+            return from_json(request.get_json(silent=True))
         return {}
 
 
-def in_address(request: Any) -> Subject:
-    """The logged model that a request's address names."""
+def from_url(request: Any) -> Subject:
+    """The logged model in a request's URL."""
     model = (request.view_args or {}).get("model_id")
     return {"model": model} if model else {}
 
 
-def in_json(fields: Any) -> Subject:
-    """The subject of a request that is plain JSON to MLflow: only an experiment is read so."""
+def from_json(fields: Any) -> Subject:
+    """The subject of a request that MLflow parses as plain JSON: only an experiment."""
     return {"experiment": number(fields.get("experiment_id"))} if isinstance(fields, Mapping) else {}
 
 
 def check(handlers: Any, endpoints: Iterable[str]) -> None:
-    """Whether MLflow is as this module takes it to be.
+    """Check that MLflow is as this module expects.
 
     Args:
         handlers: the module ``mlflow.server.handlers``.
@@ -263,14 +263,14 @@ def check(handlers: Any, endpoints: Iterable[str]) -> None:
     gone = [name for name in names if not hasattr(handlers, name)]
     gone += sorted({UPLOAD, *BY_JSON} - set(endpoints))
     if gone:
-        raise SubjectError(f"mlflow.server: {', '.join(gone)} is gone: adapt or remove {__name__}")
+        raise SubjectError(f"mlflow.server: {', '.join(gone)} does not exist: adapt or remove {__name__}")
 
 
 def apply() -> Callable[[WSGIApplication], WSGIApplication]:
-    """Listen to MLflow's handlers.
+    """Wrap the functions of MLflow's handlers.
 
     Returns:
-        What Flask's application must be wrapped in, so that nginx hears of it.
+        The wrapper for Flask's application, which adds the headers.
 
     Raises:
         SubjectError: as :func:`check`.
@@ -283,4 +283,4 @@ def apply() -> Callable[[WSGIApplication], WSGIApplication]:
     handlers._get_request_message = listener.message(handlers._get_request_message)
     handlers._get_validated_flask_request_json = listener.fields(handlers._get_validated_flask_request_json)
     handlers.message_to_json = listener.answer(handlers.message_to_json)
-    return listener.around
+    return listener.wrap

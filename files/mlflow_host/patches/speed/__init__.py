@@ -1,1 +1,1 @@
-"""Patches that make MLflow faster, and that it can do without."""
+"""Patches that make MLflow faster; it also works without them."""

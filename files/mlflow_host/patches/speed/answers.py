@@ -1,10 +1,10 @@
 """Answers as JSON without indentation, encoded in one pass.
 
-MLflow indents what it answers, which Python's encoder in C cannot do, and walks
-through every message three times: once for the library's JSON, whose 64-bit
-integers are strings, once to find those integers, and once to put them in.
-That was a third of a search. Here a message is walked through once. Whatever
-holds a kind of field that is not plain goes through MLflow's own function.
+MLflow indents its answers, which Python's encoder in C cannot do, and traverses
+every message three times: once for the library's JSON, whose 64-bit integers are
+strings, once to find those integers, and once to insert them. That was a third of
+a search. Here a message is traversed once. Messages with other kinds of fields are
+encoded by MLflow's own function.
 
 Source of the rules: ProtoJSON (https://protobuf.dev/programming-guides/json/),
 with MLflow's exception: 64-bit integers are numbers.
@@ -30,23 +30,23 @@ PATCH = Patch(
 )
 
 Convert = Callable[[Any], Any]
-_ENDLESS = {math.inf: "Infinity", -math.inf: "-Infinity"}
+_INFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
 class NotPlainError(Exception):
-    """A field of a kind that we leave to MLflow: bytes, maps, well-known types, extensions, single-precision floats."""
+    """A field that MLflow's own function encodes: bytes, maps, well-known types, extensions, single-precision floats."""
 
 
 class Encoder:
     """Turns the messages of one release into JSON.
 
     Args:
-        original: MLflow's function, for everything that is not plain.
+        original: MLflow's function, for all other messages.
     """
 
     def __init__(self, original: Callable[..., str]) -> None:
         self._original = original
-        # For each field: its name, whether it is repeated, and what its values go through.
+        # For each field: its name, whether it is repeated, and the conversion of its values.
         self._fields: dict[str, tuple[str, bool, Convert | None]] = {}
 
     def __call__(self, message: Any, **named: Any) -> str:
@@ -62,7 +62,7 @@ class Encoder:
         """The message as a dictionary.
 
         Raises:
-            NotPlainError: there is something in it that we leave to MLflow.
+            NotPlainError: it holds a field that MLflow's own function encodes.
         """
         found = {}
         for field, value in message.ListFields():
@@ -77,28 +77,28 @@ class Encoder:
         return found
 
     def _convert(self, field: Any) -> Convert | None:
-        """What a field's values go through; None for those that are JSON already."""
+        """The conversion of a field's values; None if they are JSON already."""
         if field.is_extension or field.type in (field.TYPE_BYTES, field.TYPE_FLOAT, field.TYPE_GROUP):
-            return _leave
+            return _not_plain
         if field.type == field.TYPE_DOUBLE:
             return _number
         if field.type == field.TYPE_ENUM:
             names = {number: value.name for number, value in field.enum_type.values_by_number.items()}
-            return _leave if field.enum_type.full_name.startswith("google.") else _known(names)
+            return _not_plain if field.enum_type.full_name.startswith("google.") else _known(names)
         if field.type == field.TYPE_MESSAGE:
             special = field.message_type.full_name.startswith("google.") or field.message_type.GetOptions().map_entry
-            return _leave if special else self.plain
+            return _not_plain if special else self.plain
         return None
 
 
-def _leave(_: Any) -> Any:
+def _not_plain(_: Any) -> Any:
     raise NotPlainError
 
 
 def _number(value: float) -> float | str:
     if math.isfinite(value):
         return value
-    return _ENDLESS.get(value, "NaN")
+    return _INFINITE.get(value, "NaN")
 
 
 def _known(names: dict[int, str]) -> Convert:
@@ -111,7 +111,7 @@ def _known(names: dict[int, str]) -> Convert:
 
 
 def apply() -> None:
-    """Let MLflow's handlers answer this way."""
+    """Replace the encoder of MLflow's handlers."""
     from mlflow.server import handlers
 
     handlers.message_to_json = Encoder(handlers.message_to_json)

@@ -1,8 +1,7 @@
-"""Read an experiment's tags with a statement that SQLAlchemy remembers.
+"""Read an experiment's tags with a statement that SQLAlchemy caches.
 
-MLflow reads them at each look at an experiment, by a subquery that SQLAlchemy
-puts together anew each time. By the keys of the experiments that were found it
-finds the same.
+MLflow reads them with every experiment, by a subquery that SQLAlchemy compiles
+each time. A query by the keys of the experiments returns the same.
 
 Source: SQLAlchemy, Relationship Loading Techniques, "Select IN loading".
 """
@@ -16,7 +15,7 @@ from mlflow_host.core.known import SPEED, Patch
 PATCH = Patch(
     name="experiments",
     kind=SPEED,
-    why="reads an experiment's tags with a statement that SQLAlchemy remembers",
+    why="reads an experiment's tags with a statement that SQLAlchemy caches",
     test="tests/host/test_new_runs.py",
     replaces=("mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore._get_eager_experiment_query_options",),
     needs=("mlflow.store.tracking.dbmodels.models:SqlExperiment.tags",),
@@ -26,7 +25,7 @@ PATCH = Patch(
 
 
 def apply() -> None:
-    """Load them so in MLflow's tracking store."""
+    """Replace the loading option in MLflow's tracking store."""
     from mlflow.store.tracking.dbmodels.models import SqlExperiment
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy.orm import selectinload

@@ -1,14 +1,14 @@
-"""Find the first runs of a large experiment by a metric without looking at all of them.
+"""Find the first runs of a large experiment by a metric without reading all of them.
 
 To order runs by a metric PostgreSQL looks up the metric of each run of the
-experiment, and then takes a hundred. An index in the order of values
-(``mlflow_host.database.indexes``) begins with the first ones, of all experiments. A large
-experiment has its first hundred near that beginning; then MLflow's own statement
-is told to look at these only. It still decides on their order.
+experiment, and then returns a hundred. An index ordered by value
+(``mlflow_host.database.indexes``) starts with the first runs of all experiments. The
+first hundred of a large experiment are near its start; then MLflow's own statement is
+limited to these. It still orders them.
 
-A walk along that order that has found a part of the page goes on. The few runs of a
-small experiment may be anywhere in it, and so may what a filter keeps, if it keeps
-few: there MLflow asks as ever.
+The scan of the index continues while it has found a part of the page. The few runs of
+a small experiment, or of a selective filter, may be anywhere in the index: there
+MLflow's own statement is used.
 
 Source: PostgreSQL, SELECT, "LIMIT Clause" (``FETCH FIRST … WITH TIES``).
 """
@@ -24,15 +24,15 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import aliased
 
-# Values that are looked at first, and at most, before MLflow's own way is taken.
+# Values that are scanned first, and at most, before MLflow's own statement is used.
 WALK, FURTHEST = 2_500, 80_000
-# MLflow looks at each run of the experiment, which costs as much as this many values.
+# The cost of one run in MLflow's own statement, in scanned values.
 VALUES_A_RUN = 2
-# Runs up to the end of the page.
+# Maximum number of runs up to the end of the page.
 MOST = 1_000
 
-# The only runs that a search of this thread may find; None is all.
-only: ContextVar[Sequence[str] | None] = ContextVar("only", default=None)
+# The runs that a search of this thread is limited to; None: no limit.
+limited_to: ContextVar[Sequence[str] | None] = ContextVar("limited_to", default=None)
 
 COUNT = text(
     "SELECT count(*) FROM (SELECT FROM runs WHERE experiment_id = ANY(:experiments) LIMIT :enough) AS experiment"
@@ -40,15 +40,15 @@ COUNT = text(
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is looked for.
+class Query:
+    """The parameters of a search.
 
     Attributes:
         experiments: their IDs.
         stages: lifecycle stages of the runs.
-        filters: as MLflow's parser gives them.
-        key: the metric's.
-        ascending: whether the smallest value is the first.
+        filters: from MLflow's parser.
+        key: of the metric.
+        ascending: whether the smallest value comes first.
         count: number of runs.
     """
 
@@ -60,14 +60,14 @@ class Wanted:
     count: int
 
 
-def first_runs(store: Any, wanted: Wanted) -> Sequence[str] | None:
-    """IDs of runs among which are the first ``wanted.count``; None if they are not found so.
+def first_runs(store: Any, wanted: Query) -> Sequence[str] | None:
+    """IDs of runs that include the first ``wanted.count``; None if the index does not help.
 
     Args:
-        store: MLflow's, on PostgreSQL.
+        store: MLflow's store on PostgreSQL.
 
     Raises:
-        MlflowException: PostgreSQL is away.
+        MlflowException: PostgreSQL is unavailable.
     """
     from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlRun
     from mlflow.store.tracking.sqlalchemy_store import _get_sqlalchemy_filter_clauses
@@ -77,10 +77,10 @@ def first_runs(store: Any, wanted: Wanted) -> Sequence[str] | None:
     order = metric.value.asc() if wanted.ascending else metric.value.desc()
     values = select(metric.value).where(metric.key == wanted.key, ~metric.is_nan).order_by(order)
     with store.ManagedSessionMaker() as session:
-        # All parts of the walk see the same values, and none is passed by that changes meanwhile.
+        # All parts of the scan must see the same snapshot, so that no run is missed.
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         attributes, others, datasets = _get_sqlalchemy_filter_clauses(wanted.filters, session, store._get_dialect())
-        # A run may have many datasets, and would be found as often.
+        # A run may have many datasets, and would be found several times.
         if datasets:
             return None
         run = select(SqlRun.run_uuid).where(
@@ -90,10 +90,10 @@ def first_runs(store: Any, wanted: Wanted) -> Sequence[str] | None:
             *attributes,
         )
         found = select(metric.run_uuid).where(metric.key == wanted.key, ~metric.is_nan)
-        # The run first: that it is of another experiment is known by an index alone.
+        # The run first: an index alone shows whether it belongs to another experiment.
         for kept in (run, *(select(other.c.run_uuid).where(other.c.run_uuid == metric.run_uuid) for other in others)):
-            # OFFSET 0: to be looked up for each value. PostgreSQL would rather read all that a filter keeps, on the
-            # whole site, for it takes a key and its value for independent of each other.
+            # OFFSET 0 forces a lookup for each value. Otherwise PostgreSQL reads all matches of a filter in all
+            # experiments, because it assumes that keys and values are independent.
             found = found.join(kept.offset(0).lateral(), true())
         found = found.order_by(order)
         runs: list[str] = []
@@ -104,24 +104,24 @@ def first_runs(store: Any, wanted: Wanted) -> Sequence[str] | None:
                 return None
             end = session.execute(values.limit(1).offset(walk - walked)).scalar_one_or_none()
             if end is None:
-                # Infinity is stored as the greatest number: this is beyond all.
+                # MLflow stores infinity as the largest number, so this is beyond all values.
                 end = math.inf if wanted.ascending else -math.inf
-            # Strictly before the end: runs with one value are found all, or not at all.
+            # Strictly before the end: runs with the same value are found all together or not at all.
             near = found.where(metric.value < end if wanted.ascending else metric.value > end)
             runs += session.execute(near.fetch(wanted.count - len(runs), with_ties=True)).scalars()
             if len(runs) >= wanted.count:
                 return runs
             if not runs or math.isinf(end):
                 return None
-            beyond = metric.value >= end if wanted.ascending else metric.value <= end
-            values, found = values.where(beyond), found.where(beyond)
-            # Somewhat further than this lets expect.
+            remaining = metric.value >= end if wanted.ascending else metric.value <= end
+            values, found = values.where(remaining), found.where(remaining)
+            # Somewhat further than the matches so far suggest.
             walked, walk = walk, 3 * walk * wanted.count // (2 * len(runs))
     return None
 
 
-def looking_at_few(original: Any) -> Any:
-    """What searches for runs as ``original`` does.
+def limit_to_first_runs(original: Any) -> Any:
+    """Wrap the search for runs so that it reads only the first runs where possible.
 
     Args:
         original: the method of MLflow's tracking store.
@@ -131,9 +131,9 @@ def looking_at_few(original: Any) -> Any:
     from mlflow.utils.search_utils import SearchUtils
     from mlflow.utils.validation import _parse_experiment_ids
 
-    def few(self: Any, *asked: Any) -> Sequence[str] | None:
-        experiments, words, view, page_size, order, page_token = asked
-        # Subclasses ask for more than the experiments' IDs.
+    def candidates(self: Any, *arguments: Any) -> Sequence[str] | None:
+        experiments, words, view, page_size, order, page_token = arguments
+        # Subclasses add further conditions.
         if type(self) is not SqlAlchemyStore or self.db_type != "postgresql" or not order:
             return None
         if not page_size or not 0 < page_size < MOST:
@@ -145,7 +145,7 @@ def looking_at_few(original: Any) -> Any:
             return None
         return first_runs(
             self,
-            Wanted(
+            Query(
                 experiments=list(_parse_experiment_ids(experiments)),
                 stages=list(LifecycleStage.view_type_to_stages(view)),
                 filters=filters,
@@ -155,17 +155,17 @@ def looking_at_few(original: Any) -> Any:
             ),
         )
 
-    def search(self: Any, *asked: Any) -> Any:
-        runs = few(self, *asked)
+    def search(self: Any, *arguments: Any) -> Any:
+        runs = candidates(self, *arguments)
         if runs is not None:
-            reset = only.set(runs)
+            reset = limited_to.set(runs)
             try:
-                page, token = original(self, *asked)
+                page, token = original(self, *arguments)
             finally:
-                only.reset(reset)
-            # There was one run more. If it has gone meanwhile, so may the next one have come.
+                limited_to.reset(reset)
+            # A token means that there was one more run. Without it, runs may have changed meanwhile.
             if token:
                 return page, token
-        return original(self, *asked)
+        return original(self, *arguments)
 
     return search

@@ -1,13 +1,12 @@
 """Log metrics with one statement.
 
-MLflow reads the run, inserts the metrics, asks which of them have a latest
-value, locks and reads those, and changes them: five messages, and an object of
-SQLAlchemy's for each row. PostgreSQL does all of it in one statement, and two
-clients that log the first value of one metric at the same moment do not get in
-each other's way.
+MLflow reads the run, inserts the metrics, looks up which of them have a latest
+value, locks and reads those, and updates them: five round trips, and an SQLAlchemy
+object for each row. PostgreSQL does all of it in one statement, and two clients
+that log the first value of a metric at the same time do not conflict.
 
-What MLflow does is known by the text of its methods. If a release changes them,
-it is left alone and says so: read what is new, and adapt or remove this module.
+The patch is tied to the source of MLflow's methods. If a release changes them, it is
+skipped with a message: read the changes, and adapt or remove this module.
 
 Source: PostgreSQL, INSERT, "ON CONFLICT Clause", and WITH Queries, "Data-Modifying Statements in WITH".
 """
@@ -17,7 +16,7 @@ from __future__ import annotations
 from typing import Any
 
 from mlflow_host.core.known import SPEED, Patch
-from mlflow_host.patches.speed.prepared import Prepared, in_mlflows_words
+from mlflow_host.patches.speed.prepared import Prepared, mlflow_errors
 
 PATCH = Patch(
     name="metrics",
@@ -33,8 +32,8 @@ PATCH = Patch(
     known={"3.17.2": "d743576f3ac86f680841672659f4e1aa4a438f4d1823324a7ff80b1532d01edc"},
 )
 
-# A metric that is there already stays as it is. A latest value gives way to a
-# later one only: by step, then timestamp, then value; of equals the first counts.
+# An existing metric is not changed. A latest value is replaced by a later one only:
+# by step, then timestamp, then value; of equals the first counts.
 STATEMENT = """
 WITH run AS (
     SELECT run_uuid FROM runs WHERE run_uuid = {run} AND lifecycle_stage = 'active'
@@ -67,11 +66,11 @@ LOG = Prepared("mlflow_host_log_metrics", STATEMENT, {"run": "varchar", **COLUMN
 
 
 def in_one_statement(original: Any, store: type[Any], validate: Any) -> Any:
-    """What logs metrics as ``original`` does.
+    """Replacement of the method that logs metrics.
 
     Args:
-        original: MLflow's method; it has the word for runs that are not there or not active.
-        store: the class that it belongs to. Subclasses ask for more than the run's ID.
+        original: MLflow's method; it raises the errors for missing and inactive runs.
+        store: the class that it belongs to. Subclasses add further conditions.
         validate: MLflow's check of one metric.
     """
 
@@ -85,7 +84,7 @@ def in_one_statement(original: Any, store: type[Any], validate: Any) -> Any:
             is_nan, value = self.sanitize_metric_value(metric.value)
             rows.append((metric.key, value, metric.timestamp, metric.step, is_nan))
         columns = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
-        with in_mlflows_words(self):
+        with mlflow_errors(self):
             [(active,)] = LOG.execute(self.engine, {"run": run_id, **columns})
         return None if active else original(self, run_id, metrics)
 

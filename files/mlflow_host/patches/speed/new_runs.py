@@ -1,12 +1,12 @@
-"""Create a run with one look at its experiment and one insert.
+"""Create a run with one query of its experiment and one insert.
 
 MLflow reads the whole experiment with its tags over a second connection, lets
-SQLAlchemy find out how to save the run, and asks for inputs that a new run
-cannot have. Its own method goes on making the run, but what it asks its store
-and its session is answered here.
+SQLAlchemy work out how to save the run, and reads inputs that a new run cannot
+have. Its own method still builds the run, but the calls to its store and its
+session are handled here.
 
-What it asks is known by the text of the method. If a release changes it, it is
-left alone and says so: read what is new, and adapt or remove this module.
+The patch is tied to the source of the method. If a release changes it, it is skipped
+with a message: read the changes, and adapt or remove this module.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from mlflow_host.core.known import SPEED, Patch
-from mlflow_host.patches.speed.prepared import Prepared, in_mlflows_words
+from mlflow_host.patches.speed.prepared import Prepared, mlflow_errors
 
 PATCH = Patch(
     name="new_runs",
     kind=SPEED,
-    why="creates a run with one look at its experiment and one insert",
+    why="creates a run with one query of its experiment and one insert",
     test="tests/host/test_new_runs.py",
     replaces=(
         "mlflow.store.tracking.sqlalchemy_store:SqlAlchemyStore.create_run",
@@ -36,12 +36,12 @@ READ = Prepared(
     "SELECT experiment_id, lifecycle_stage, artifact_location FROM experiments WHERE experiment_id = {id}",
     {"id": "integer"},
 )
-# The greatest ``integer``: what is beyond is no experiment's ID.
+# The largest ``integer``: no experiment's ID is larger.
 LARGEST = 2**31 - 1
 
 
-def inserting(columns: Mapping[str, str]) -> Prepared:
-    """What inserts a run with its tags: ``tag_keys`` and ``tag_values`` beside the run's columns.
+def insert_statement(columns: Mapping[str, str]) -> Prepared:
+    """The statement that inserts a run with its tags: ``tag_keys`` and ``tag_values`` beside the run's columns.
 
     Args:
         columns: PostgreSQL's type of each column of a run.
@@ -55,11 +55,11 @@ SELECT key, value, {{run_uuid}} FROM unnest({{tag_keys}}, {{tag_values}}) AS tag
     return Prepared("mlflow_host_insert_run", statement, {**columns, **tags})
 
 
-class Creating:
-    """What ``create_run`` takes for its store, and for its session.
+class RunCreation:
+    """Stands in for the store and the session in ``create_run``.
 
     Args:
-        store: MLflow's, for all that is not answered here.
+        store: MLflow's store, for everything that is not handled here.
         experiment: with ``artifact_location``, ``experiment_id`` and ``lifecycle_stage``.
     """
 
@@ -71,52 +71,52 @@ class Creating:
         return getattr(self.store, name)
 
     def get_experiment(self, _experiment_id: str) -> Any:
-        """The experiment, which has been read."""
+        """The experiment that was read already."""
         return self.experiment
 
-    def ManagedSessionMaker(self, read_only: bool) -> Creating:
-        """This is the session, too: the row is inserted when MLflow has made it."""
+    def ManagedSessionMaker(self, read_only: bool) -> RunCreation:
+        """The session is this object, too: the row is inserted when MLflow has built it."""
         assert not read_only
         return self
 
-    def __enter__(self) -> Creating:
+    def __enter__(self) -> RunCreation:
         return self
 
     def __exit__(self, *_error: object) -> None:
         pass
 
     def add(self, run: Any) -> None:
-        """Remember the row."""
+        """Keep the row."""
         self.run = run
 
     def _get_run_inputs(self, _session: Any, run_uuids: list[str]) -> list[list[Any]]:
         return [[] for _ in run_uuids]
 
 
-def with_less(original: Any, store: type[Any], columns: list[str], insert: Any) -> Any:
-    """What creates runs as ``original`` does.
+def in_one_insert(original: Any, store: type[Any], columns: list[str], insert: Any) -> Any:
+    """Replacement of the method that creates runs.
 
     Args:
         original: MLflow's method.
-        store: the class that it belongs to. Subclasses ask for more than the experiment's ID.
+        store: the class that it belongs to. Subclasses add further conditions.
         columns: names of a run's columns.
-        insert: what ``inserting`` gives for them.
+        insert: the statement from ``insert_statement``.
     """
 
     def create_run(self: Any, experiment_id: str, *more: Any, **named: Any) -> Any:
         text = str(experiment_id)
         known = type(self) is store and self.db_type == "postgresql"
         if known and text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= LARGEST:
-            with in_mlflows_words(self):
+            with mlflow_errors(self):
                 found = READ.execute(self.engine, {"id": int(text)})
                 if found:
-                    creating = Creating(self, SimpleNamespace(**found[0]._mapping))
+                    creating = RunCreation(self, SimpleNamespace(**found[0]._mapping))
                     made = original(creating, experiment_id, *more, **named)
                     run = creating.run
                     tags = {"tag_keys": [tag.key for tag in run.tags], "tag_values": [tag.value for tag in run.tags]}
                     insert.execute(self.engine, {name: getattr(run, name) for name in columns} | tags)
                     return made
-        # It has the words for what is wrong.
+        # It raises the errors.
         return original(self, experiment_id, *more, **named)
 
     return create_run
@@ -130,6 +130,6 @@ def apply() -> None:
 
     dialect = postgresql.dialect()
     columns = {name: column.type.compile(dialect) for name, column in SqlRun.__table__.columns.items()}
-    SqlAlchemyStore.create_run = with_less(
-        SqlAlchemyStore.create_run, SqlAlchemyStore, list(columns), inserting(columns)
+    SqlAlchemyStore.create_run = in_one_insert(
+        SqlAlchemyStore.create_run, SqlAlchemyStore, list(columns), insert_statement(columns)
     )

@@ -1,12 +1,12 @@
-"""Say at once that MLflow's own login is not there: nginx asks who somebody is.
+"""Make the import of MLflow's own authentication fail at once: nginx authenticates users.
 
-Each search for runs tries to import that login, and does without it if it
-cannot be imported. It never can: we do not install Flask-WTF. But Python forgets
-imports that failed, so every search reads and runs half of the module again,
-which takes longer than the search; and a second search at the same moment may
-meet the half-loaded module and end with an error 500.
+Each search for runs tries to import it, and works without it if that fails. It
+always fails, because we do not install Flask-WTF. But Python does not cache failed
+imports, so every search reads and runs half of the module again, which takes longer
+than the search; and a concurrent search may get the half-loaded module and answer
+with an error 500.
 
-None in the module cache makes the import fail without looking for anything
+None in the module cache makes the import fail without searching for anything
 (Python Language Reference, 5.3.1, "The module cache").
 """
 
@@ -20,7 +20,7 @@ MODULE = "mlflow.server.auth"
 PATCH = Patch(
     name="no_login",
     kind=SPEED,
-    why="does not look for MLflow's own login with each search",
+    why="does not try to import MLflow's own authentication with each search",
     test="tests/host/test_searches.py",
     replaces=(
         "mlflow.server.handlers:search_runs_impl",
@@ -32,5 +32,5 @@ PATCH = Patch(
 
 
 def apply() -> None:
-    """Let every import of MLflow's login fail at once, as MLflow expects it to."""
+    """Make every import of MLflow's authentication fail at once, as MLflow expects."""
     sys.modules[MODULE] = None  # type: ignore[assignment]

@@ -1,9 +1,9 @@
-"""Look at a pooled connection's socket instead of asking the server.
+"""Check a pooled connection's socket instead of querying the server.
 
-MLflow has SQLAlchemy ask ``SELECT 1`` whenever a connection leaves the pool, so
-that one that PostgreSQL has closed meets nobody. That question costs a good
-part of a small request. PostgreSQL says goodbye, or its socket ends, and both
-make an idle connection readable: then SQLAlchemy replaces it, as before.
+MLflow makes SQLAlchemy run ``SELECT 1`` whenever a connection is taken from the pool,
+so that a connection that PostgreSQL has closed is not used. That query is a good part
+of a small request. When PostgreSQL closes a connection it becomes readable: then
+SQLAlchemy replaces it, as before.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mlflow_host.core.known import SPEED, Patch
 PATCH = Patch(
     name="ping",
     kind=SPEED,
-    why="looks at a pooled connection's socket instead of asking the server",
+    why="checks a pooled connection's socket instead of querying the server",
     test="tests/unit/test_statements.py",
     replaces=("sqlalchemy.dialects.postgresql.psycopg2:PGDialect_psycopg2.do_ping",),
     known={"3.17.2": "03ddcbc467e9133985fa5ab5dd9d6a9c0189d9803dacad6f587ed0c1a668160d"},
@@ -25,7 +25,7 @@ PATCH = Patch(
 
 
 def alive(_dialect: Any, connection: Any) -> bool:
-    """Whether an idle connection has heard nothing from its server.
+    """Whether an idle connection has received nothing from its server.
 
     Args:
         connection: psycopg2's.
@@ -38,7 +38,7 @@ def alive(_dialect: Any, connection: Any) -> bool:
 
 
 def apply() -> None:
-    """Let SQLAlchemy look instead of asking."""
+    """Replace SQLAlchemy's ping."""
     from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
     PGDialect_psycopg2.do_ping = alive

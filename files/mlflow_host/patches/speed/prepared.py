@@ -1,11 +1,11 @@
-"""A statement that is a transaction of its own, which PostgreSQL reads and plans once for each connection.
+"""A prepared statement in autocommit mode, which PostgreSQL parses and plans once for each connection.
 
-Planning what logs a metric takes PostgreSQL as long as doing it, and SQLAlchemy's
-session takes Python as long as the rest of the request. psycopg2 has no call for
-preparing a statement, so it is said in SQL.
+Planning the statement that logs a metric takes PostgreSQL as long as running it, and
+SQLAlchemy's session takes Python as long as the rest of the request. psycopg2 has no
+call for preparing a statement, so SQL is used.
 
-A pooler between MLflow and PostgreSQL may give each transaction another
-connection, which knows nothing of what was prepared. Then it is said in full.
+A pooler between MLflow and PostgreSQL may use another connection for each
+transaction, without the prepared statement. Then the full statement is sent.
 
 Source: PostgreSQL, PREPARE and EXECUTE; SQLAlchemy, ``Connection.info`` (kept as long as the driver's connection)
 and "Understanding the DBAPI-Level Autocommit Isolation Level".
@@ -26,8 +26,8 @@ class Prepared:
     """A prepared statement.
 
     Args:
-        name: of no other statement on these connections.
-        statement: SQL with a ``{name}`` for each parameter.
+        name: unique on these connections.
+        statement: SQL with ``{name}`` for each parameter.
         types: PostgreSQL's type of each parameter.
     """
 
@@ -41,17 +41,17 @@ class Prepared:
         self.kept = True
 
     def execute(self, engine: Any, values: Mapping[str, Any]) -> Sequence[Any]:
-        """The rows that the statement gives for these values, by parameter.
+        """Run the statement and return its rows.
 
         Args:
-            engine: SQLAlchemy's, to PostgreSQL by psycopg2.
+            engine: of SQLAlchemy, for PostgreSQL with psycopg2.
             values: a value for each parameter.
 
         Raises:
-            SQLAlchemyError: PostgreSQL takes no such values, or is away.
-            ValueError: psycopg2 takes no such values.
+            SQLAlchemyError: PostgreSQL refuses the values, or is unavailable.
+            ValueError: psycopg2 refuses the values.
         """
-        with _each_alone(engine).connect() as connection:
+        with _autocommit(engine).connect() as connection:
             if self.kept:
                 try:
                     if self.name not in connection.info:
@@ -66,11 +66,11 @@ class Prepared:
 
 
 @contextmanager
-def in_mlflows_words(store: Any) -> Iterator[None]:
-    """Let what goes wrong inside be raised as MLflow's sessions raise it.
+def mlflow_errors(store: Any) -> Iterator[None]:
+    """Convert errors inside to those that MLflow's sessions raise.
 
     Raises:
-        MlflowException: for whatever was raised.
+        MlflowException: for any error.
     """
     try:
         yield
@@ -80,8 +80,8 @@ def in_mlflows_words(store: Any) -> Iterator[None]:
 
 
 @cache
-def _each_alone(engine: Any) -> Any:
-    """The engine, with each statement a transaction of its own: nothing is said before and after it."""
+def _autocommit(engine: Any) -> Any:
+    """The engine in autocommit mode: no BEGIN and COMMIT around a statement."""
     return engine.execution_options(isolation_level="AUTOCOMMIT")
 
 

@@ -1,10 +1,9 @@
-"""Do not mark as outdated what is about to be thrown away.
+"""Do not expire the objects of a session that is about to be closed.
 
-MLflow commits and closes a session of SQLAlchemy's at the end of each request.
-SQLAlchemy then marks every object of it as outdated, to be read again when it is
-next looked at, which nobody does any more: a sixth of a search. So it is told,
-right before that last commit, that there is no next time. Commits in the
-middle of a session go on as before.
+MLflow commits and closes a session of SQLAlchemy at the end of each request.
+SQLAlchemy then expires every object in it, to be read again at the next access,
+which never happens: a sixth of a search. So expiry is switched off right before
+that last commit. Commits in the middle of a session work as before.
 
 Source: SQLAlchemy, Session API, ``expire_on_commit``.
 """
@@ -21,7 +20,7 @@ NAME = "_get_managed_session_maker"
 PATCH = Patch(
     name="sessions",
     kind=SPEED,
-    why="does not mark as outdated what is about to be thrown away",
+    why="does not expire the objects of a session that is about to be closed",
     test="tests/unit/test_statements.py",
     replaces=("mlflow.store.db.utils:_get_managed_session_maker",),
     needs=("mlflow.store.model_registry.sqlalchemy_store:_get_managed_session_maker",),
@@ -30,8 +29,8 @@ PATCH = Patch(
 )
 
 
-def ending(make: Callable[..., AbstractContextManager[Any]]) -> Callable[..., AbstractContextManager[Any]]:
-    """What makes the same sessions, whose objects are not marked at the end."""
+def without_expiry(make: Callable[..., AbstractContextManager[Any]]) -> Callable[..., AbstractContextManager[Any]]:
+    """Wrap a session maker: the objects are not expired by the last commit."""
 
     @contextmanager
     def managed(*given: Any, **named: Any) -> Iterator[Any]:
@@ -43,14 +42,14 @@ def ending(make: Callable[..., AbstractContextManager[Any]]) -> Callable[..., Ab
 
 
 def apply() -> None:
-    """Let both of MLflow's stores make their sessions this way."""
+    """Replace the session makers of both of MLflow's stores."""
     from mlflow.store.db import utils
     from mlflow.store.model_registry import sqlalchemy_store as registry
 
     original = utils._get_managed_session_maker
 
     def make_maker(*given: Any, **named: Any) -> Callable[..., AbstractContextManager[Any]]:
-        return ending(original(*given, **named))
+        return without_expiry(original(*given, **named))
 
     for module in (utils, registry):
         setattr(module, NAME, make_maker)

@@ -1,10 +1,10 @@
-"""Let PostgreSQL find the runs with a parameter or a tag by an index.
+"""Find the runs with a parameter or a tag by an index.
 
-MLflow has no index on values, so a search for ``params.seed = '7'`` looks at
-this parameter of each run of the experiment. A value may have 8,000
-characters, and PostgreSQL indexes 2,700 bytes at most, so only the start of each value is
-indexed (``mlflow_host.database.indexes``), and the start is what is asked for. A value that is
-shorter than such a start is the start.
+MLflow has no index on values, so a search for ``params.seed = '7'`` reads this
+parameter of each run of the experiment. A value may have 8,000 characters, and
+PostgreSQL indexes at most 2,700 bytes, so only a prefix of each value is indexed
+(``mlflow_host.database.indexes``), and the search compares prefixes first. For a value
+shorter than the prefix that is enough.
 
 Source: PostgreSQL, "Indexes on Expressions", and the size of a B-tree entry.
 """
@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from mlflow_host.core.known import SPEED, Patch
-from mlflow_host.database.indexes import START
+from mlflow_host.database.indexes import PREFIX
 
 PATCH = Patch(
     name="values",
@@ -33,12 +33,14 @@ PATCH = Patch(
 Compare = Callable[[Any, Any], Any]
 
 
-def by_start(original: Callable[[str, str], Compare], tables: Collection[type[Any]]) -> Callable[[str, str], Compare]:
-    """What compares as ``original`` does; the values of these tables by their start first.
+def compare_by_prefix(
+    original: Callable[[str, str], Compare], tables: Collection[type[Any]]
+) -> Callable[[str, str], Compare]:
+    """Wrap the choice of a comparison: values of these tables are compared by their prefix first.
 
     Args:
-        original: MLflow's function of a comparator and a database's kind.
-        tables: SQLAlchemy's classes, with a column ``value``.
+        original: MLflow's function of a comparator and a dialect.
+        tables: SQLAlchemy classes with a column ``value``.
     """
     import sqlalchemy
 
@@ -50,8 +52,8 @@ def by_start(original: Callable[[str, str], Compare], tables: Collection[type[An
         def equal(column: Any, value: Any) -> Any:
             if getattr(column, "class_", None) not in tables or column.key != "value" or not isinstance(value, str):
                 return compare(column, value)
-            start = sqlalchemy.func.left(column, START) == value[:START]
-            return start if len(value) < START else sqlalchemy.and_(start, compare(column, value))
+            prefix = sqlalchemy.func.left(column, PREFIX) == value[:PREFIX]
+            return prefix if len(value) < PREFIX else sqlalchemy.and_(prefix, compare(column, value))
 
         return equal
 
@@ -59,9 +61,9 @@ def by_start(original: Callable[[str, str], Compare], tables: Collection[type[An
 
 
 def apply() -> None:
-    """Let MLflow's searches compare this way."""
+    """Replace the comparison in MLflow's searches."""
     from mlflow.store.tracking.dbmodels.models import SqlParam, SqlTag
     from mlflow.utils.search_utils import SearchUtils
 
-    compare = by_start(SearchUtils.get_sql_comparison_func, {SqlParam, SqlTag})
+    compare = compare_by_prefix(SearchUtils.get_sql_comparison_func, {SqlParam, SqlTag})
     SearchUtils.get_sql_comparison_func = staticmethod(compare)

@@ -1,9 +1,9 @@
-"""Refuse questions that would hold a worker for long, before MLflow reads them.
+"""Refuse requests that would block a worker for long, before MLflow parses them.
 
-MLflow takes filters apart token by token, in Python, and builds a query for each
-thing to order by: a filter of a megabyte took 50 s, and one of 200 metrics a minute
-and a gigabyte. Nobody else is served meanwhile. The bounds are beyond what MLflow can answer, or what
-a client of MLflow's sends.
+MLflow parses filters token by token, in Python, and builds a query for each sort
+key: a filter of a megabyte took 50 s, and one with 200 metrics a minute and a
+gigabyte, while no other client was served. The limits are above what MLflow can
+answer, or what an MLflow client sends.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from mlflow_host.core import refusals
 
-# A shorter body costs little, unless it asks MLflow to search.
+# A shorter body costs little, unless it is a search.
 SMALL_BYTES = 8 << 10
-# Words, and characters that are in no word. MLflow's parser refuses more than 10,000
-# tokens in one list; 5,000 quoted run IDs have 25,000, quotes included, which are no tokens.
+# Words, and characters outside of words. MLflow's parser refuses more than 10,000
+# tokens in one list; 5,000 quoted run IDs have 25,000, including quotes, which are not tokens.
 MOST_SIGNS = 26_000
-# No value that MLflow keeps and can search for is as long. A regular expression looks
-# at a word in one go, during which no other thread of the worker goes on.
+# No value that MLflow stores and can search for is as long. A regular expression scans
+# a word in one call, which blocks all other threads of the worker.
 MOST_IN_A_WORD = 10_000
-# Each is a join of tables: 50 take a second, and 200 a minute and a gigabyte.
+# Each is a join: 50 take a second, and 200 a minute and a gigabyte.
 MOST_COMPARISONS = 50
 MOST_TO_ORDER_BY = 50
 MOST_DATASETS = 100
@@ -40,35 +40,35 @@ MOST_DEPTH = 64
 
 WORD = re.compile(r"\w+")
 LONG_WORD = re.compile(rf"\b\w{{{MOST_IN_A_WORD + 1}}}")
-# A semicolon begins another statement. In a query of GraphQL a backslash may
-# stand for any of them, and every string is an item.
+# A semicolon begins another statement. In a GraphQL query a backslash may
+# encode any of them, and every string is an item.
 COMPARISON = re.compile(r"[<>=!]+|;|\b(?:i?like|in|is)\b", re.IGNORECASE)
 STRING_OR_COMPARISON = re.compile(rf'[\\"]|{COMPARISON.pattern}', re.IGNORECASE)
 FILTERS = {"filter", "filterstring"}
-# Whose cost does not come from their length alone.
-ASKS = re.compile(r"search|graphql")
+# Endpoints whose cost does not depend on the length alone.
+SEARCHES = re.compile(r"search|graphql")
 ARTIFACTS = re.compile(r"^/(ajax-)?api/2\.0/(mlflow-artifacts/artifacts/|mlflow/upload-artifact$)")
 
 
 class CostlyError(Exception):
-    """A question that is not asked."""
+    """The request is too costly."""
 
 
-def signs(text: str) -> int:
-    """Words, and characters that are in no word: about what MLflow's parser takes the text apart into, or more."""
+def count_signs(text: str) -> int:
+    """Number of words and of characters outside of words: an upper estimate of MLflow's tokens."""
     return len(WORD.sub("w", text))
 
 
-def check(question: Any) -> None:
-    """Look at all of a question.
+def check(request: Any) -> None:
+    """Check all fields of a request.
 
     Args:
-        question: what JSON says.
+        request: the parsed JSON.
 
     Raises:
-        CostlyError: a field has too much in it.
+        CostlyError: a field is above its limit.
     """
-    level = [("", question)]
+    level = [("", request)]
     for _ in range(MOST_DEPTH):
         level = [inner for name, value in level for inner in _inside(name, value)]
         if not level:
@@ -77,7 +77,7 @@ def check(question: Any) -> None:
 
 
 def _inside(name: str, value: Any) -> Iterable[tuple[str, Any]]:
-    """What is in a field's value; names as protobuf takes them, ``order_by`` and ``orderBy``."""
+    """The fields or items in a value. Names are compared as in protobuf: ``order_by`` is ``orderBy``."""
     plain = name.replace("_", "").lower()
     if isinstance(value, str):
         _check_text(name, plain, value)
@@ -96,19 +96,19 @@ def _inside(name: str, value: Any) -> Iterable[tuple[str, Any]]:
 
 def _check_text(name: str, plain: str, text: str) -> None:
     if plain in FILTERS:
-        # What ends at the first match comes first.
+        # Checks that stop at the first match come first.
         if LONG_WORD.search(text):
             raise CostlyError(f"{name} has a word of more than {MOST_IN_A_WORD} characters")
         if _more(COMPARISON, text, MOST_COMPARISONS):
             raise CostlyError(f"{name} has more than {MOST_COMPARISONS} comparisons")
-        if len(text) > MOST_SIGNS and signs(text) > MOST_SIGNS:
+        if len(text) > MOST_SIGNS and count_signs(text) > MOST_SIGNS:
             raise CostlyError(f"{name} has more than {MOST_SIGNS} words and signs")
     elif plain == "orderby" and len(text) > MOST_CHARACTERS_TO_ORDER_BY:
         raise CostlyError(f"an item of {name} has more than {MOST_CHARACTERS_TO_ORDER_BY} characters")
     elif plain == "query":
         if _more(STRING_OR_COMPARISON, text, 2 * MOST_COMPARISONS):
             raise CostlyError(f"{name} has more than {MOST_COMPARISONS} strings: use variables")
-        if len(text) > MOST_IN_GRAPHQL and signs(text) > MOST_IN_GRAPHQL:
+        if len(text) > MOST_IN_GRAPHQL and count_signs(text) > MOST_IN_GRAPHQL:
             raise CostlyError(f"{name} has more than {MOST_IN_GRAPHQL} words and signs")
 
 
@@ -116,8 +116,8 @@ def _more(pattern: re.Pattern[str], text: str, most: int) -> bool:
     return next(islice(pattern.finditer(text), most, None), None) is not None
 
 
-class Questions:
-    """WSGI middleware: passes on what is a question that can be answered.
+class QueryLimits:
+    """WSGI middleware: passes on requests within the limits.
 
     Args:
         application: MLflow's.
@@ -132,21 +132,21 @@ class Questions:
         length = int(environ.get("CONTENT_LENGTH") or 0)
         chunked = "HTTP_TRANSFER_ENCODING" in environ
         path = environ.get("PATH_INFO", "")
-        asks = ASKS.search(path)
-        if (length < SMALL_BYTES and not chunked and not asks) or ARTIFACTS.search(path):
+        is_search = SEARCHES.search(path)
+        if (length < SMALL_BYTES and not chunked and not is_search) or ARTIFACTS.search(path):
             return self._application(environ, start_response)
         if length > self._limit:
             return self._refuse(start_response, 413, "")
-        # One byte more tells that there is more.
+        # One byte more shows whether it is too long.
         body = environ["wsgi.input"].read(self._limit + 1 if chunked else length) if length or chunked else b""
         if len(body) > self._limit:
             return self._refuse(start_response, 413, "")
         try:
-            question = read_json(body)
-            check(question)
-            if asks:
+            request = read_json(body)
+            check(request)
+            if is_search:
                 check(parse_qs(environ.get("QUERY_STRING", "")))
-                datasets = question.get("datasets") if isinstance(question, dict) else None
+                datasets = request.get("datasets") if isinstance(request, dict) else None
                 if isinstance(datasets, list) and len(datasets) > MOST_DATASETS:
                     raise CostlyError(f"datasets has more than {MOST_DATASETS} items")
         except (CostlyError, RecursionError) as error:
@@ -154,7 +154,7 @@ class Questions:
             return self._refuse(start_response, 400, message)
         environ["wsgi.input"] = io.BytesIO(body)
         if chunked:
-            # Werkzeug reads chunks itself, and there are none any more.
+            # Werkzeug would try to decode the chunks again.
             del environ["HTTP_TRANSFER_ENCODING"]
             environ["CONTENT_LENGTH"] = str(len(body))
         return self._application(environ, start_response)
@@ -165,16 +165,16 @@ class Questions:
 
 
 def read_json(body: bytes) -> Any:
-    """What MLflow reads: JSON, in which older clients put JSON. Anything else is for MLflow to refuse."""
+    """The body as MLflow parses it: JSON, which older clients encode twice. MLflow refuses anything else itself."""
     try:
-        question = json.loads(body)
-        return json.loads(question) if isinstance(question, str) else question
+        parsed = json.loads(body)
+        return json.loads(parsed) if isinstance(parsed, str) else parsed
     except ValueError:
         return None
 
 
 def peek_json(environ: WSGIEnvironment) -> Any:
-    """What a request's body says, which stays to be read; None for what MLflow has to refuse."""
+    """A request's body as JSON, without consuming it; None if it is not JSON."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = io.BytesIO(body)
     try:
