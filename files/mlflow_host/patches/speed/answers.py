@@ -34,7 +34,7 @@ _INFINITE = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
 class NotPlainError(Exception):
-    """A field that MLflow's own function encodes: bytes, maps, well-known types, extensions, single-precision floats."""
+    """A field that MLflow's own function encodes: bytes, maps, well-known types, extensions, 32-bit floats."""
 
 
 class Encoder:
