@@ -1,4 +1,4 @@
-"""Which role reaches which endpoint: the rules of the proxy against the endpoints of the installed release.
+"""The role that each endpoint requires: the rules of the proxy applied to the endpoints of the installed release.
 
 An endpoint is ``METHOD /path`` with parameters as ``*``. A rule is the same,
 with ``{api}`` for any of MLflow's four prefixes. They fit if they are equal:
@@ -20,7 +20,7 @@ RULE = re.compile(rf"({'|'.join(METHODS)}) (/|\{{api\}}/)[^ ]*")
 
 
 class Entry(TypedDict):
-    """An endpoint and the least role that reaches it."""
+    """An endpoint and the lowest role that may use it."""
 
     endpoint: str
     role: str
@@ -31,7 +31,7 @@ def _operation(endpoint: str) -> str:
 
 
 def access_problems(rules: Any) -> list[str]:
-    """Everything that is wrong with rules, in plain sentences."""
+    """All problems of rules, as sentences."""
     if not isinstance(rules, dict):
         return ["give lists of endpoints, by role"]
     problems = [
@@ -43,9 +43,9 @@ def access_problems(rules: Any) -> list[str]:
             problems.append(f"{role} has {endpoints!r}: write a list of endpoints")
             continue
         twice = sorted({str(one) for one in endpoints or [] if endpoints.count(one) > 1})
-        problems += [f"{one!r} of {role} stands there twice: keep one" for one in twice]
+        problems += [f"{one!r} of {role} is listed twice: keep one" for one in twice]
         problems += [
-            f"{endpoint!r} of {role} is no endpoint: write method and path, such as 'POST {{api}}/mlflow/runs/delete'"
+            f"{endpoint!r} of {role} is not an endpoint: write method and path, as in 'POST {{api}}/mlflow/runs/delete'"
             for endpoint in endpoints or []
             if not RULE.fullmatch(str(endpoint))
         ]
@@ -53,7 +53,7 @@ def access_problems(rules: Any) -> list[str]:
 
 
 def rule_problems(rules: dict[str, list[str]], endpoints: list[str]) -> list[str]:
-    """Rules that fit no endpoint and would have no effect, in plain sentences.
+    """Rules that match no endpoint and would have no effect, as sentences.
 
     Args:
         rules: lists of endpoints by role, already found to be well written.
@@ -65,12 +65,12 @@ def rule_problems(rules: dict[str, list[str]], endpoints: list[str]) -> list[str
         if known and endpoint not in known:
             near = difflib.get_close_matches(_operation(endpoint), known, n=1)
             fix = f"did you mean {near[0]!r}?" if near else "docs/access.md lists them"
-            problems.append(f"{endpoint!r} of {role} is no endpoint of this release: {fix}")
+            problems.append(f"{endpoint!r} of {role} is not an endpoint of this release: {fix}")
     return problems
 
 
 def access_table(endpoints: list[str], rules: dict[str, list[str]], more: dict[str, list[str]]) -> list[Entry]:
-    """Each endpoint with the least role that reaches it.
+    """Each endpoint with the lowest role that may use it.
 
     Args:
         endpoints: ``METHOD /path`` of the installed release, parameters as

@@ -1,4 +1,4 @@
-"""Instances of this project on a host, read from their units, and what keeps a run from replacing one."""
+"""Instances of this project on a host, read from their units, and the reasons why a run must not replace one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SUFFIX = "-db-init.service"
 
 
 def found_instances(lines: list[str]) -> dict[str, dict[str, str]]:
-    """What each instance's unit says: settings, volume, user and database, by the instance's name.
+    """The values in each instance's unit: settings, volume, user and database, by the instance's name.
 
     Args:
         lines: ``path:Name=value``, as ``grep --with-filename`` prints lines of units and of ``pg_service.conf``.
@@ -28,7 +28,7 @@ def found_instances(lines: list[str]) -> dict[str, dict[str, str]]:
 
 
 def instance_problems(lines: list[str], host: str, wanted: dict[str, str], there: list[str]) -> list[str]:
-    """Why this run would break what serves on the host, in plain sentences.
+    """Why this run would break an instance on the host, as sentences.
 
     Args:
         lines: as for :func:`found_instances`.
@@ -55,7 +55,7 @@ def instance_problems(lines: list[str], host: str, wanted: dict[str, str], there
         if present[part] and present[part] != wanted[part] and part not in there:
             problems.append(
                 f"{variable} is '{wanted[part]}', where nothing is, and '{wanted['unit']}' on {host} serves from "
-                f"'{present[part]}': it would begin anew, empty. Set the variable back; to move, stop "
+                f"'{present[part]}': it would start again, empty. Set the variable back; to move, stop "
                 f"{wanted['unit']}.target and bring the data to the new place first. A second one needs another host."
             )
     return problems

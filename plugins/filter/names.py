@@ -8,7 +8,7 @@ from typing import Any
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The name in ``known`` that is most like ``name``; empty if none is like it."""
+    """The name in ``known`` that is most similar to ``name``; empty if none is similar."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return found[0] if found else ""
 

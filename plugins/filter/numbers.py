@@ -1,4 +1,4 @@
-"""Numbers as nginx can compare them: it knows regular expressions only."""
+"""Comparisons of numbers for nginx, which only has regular expressions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tree of Python sources, as it is shipped to a host: below a directory that is named by its content."""
+"""A tree of Python sources for a host, in a directory that is named by its content."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def source_tree(root: str) -> Tree:
 
 
 def source_files(tree: Tree, destination: str, mark: str) -> dict[str, list[Any]]:
-    """What ``host_files`` takes to write a tree, with a mark as the last file, which says that it is whole.
+    """Arguments of ``host_files`` to write a tree, with a mark as the last file, which shows that it is complete.
 
     Args:
         tree: of ``source_tree``.
@@ -62,5 +62,5 @@ class FilterModule:
     """The filters, by name."""
 
     def filters(self) -> dict[str, Any]:
-        """What templates may call."""
+        """The filters by name."""
         return {"source_tree": source_tree, "source_files": source_files}

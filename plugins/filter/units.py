@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 
 
 class Needs(TypedDict):
-    """What belongs to a unit besides its unit file."""
+    """The files of a unit besides its unit file."""
 
     unit: str
     files: list[str]
@@ -90,7 +90,7 @@ def unread_units(shown: str) -> list[str]:
 
 
 def next_elapses(shown: str) -> list[str]:
-    """The timers that will elapse some day."""
+    """The timers that will elapse."""
     return [unit["Id"] for unit in _blocks(shown) if unit.get("NextElapseUSecRealtime")]
 
 

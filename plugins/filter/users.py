@@ -24,7 +24,7 @@ ROUNDS = 20_000
 
 
 def user_problems(users: Any, minimum_length: int) -> list[str]:
-    """Everything that is wrong with a list of users, in plain sentences.
+    """All problems of a list of users, as sentences.
 
     Args:
         users: entries with ``name``, one of ``password`` and ``password_hash``,
@@ -50,7 +50,7 @@ def user_problems(users: Any, minimum_length: int) -> list[str]:
             "nobody is an admin, so nobody could delete or restore: give at least one present user role: admin"
         )
     counts = Counter(str(user.get("name", "")) for user in users)
-    problems += [f"{name!r} stands there {count} times: keep one entry" for name, count in counts.items() if count > 1]
+    problems += [f"{name!r} is listed {count} times: keep one entry" for name, count in counts.items() if count > 1]
     return problems
 
 
@@ -74,7 +74,9 @@ def _problems_of_one(user: dict[str, Any], minimum_length: int) -> list[str]:
     if "password_hash" in user:
         if HASH.fullmatch(str(user["password_hash"])):
             return []
-        return [f"the password_hash of {name!r} is none that nginx verifies safely: make one with `openssl passwd -6`"]
+        return [
+            f"the password_hash of {name!r} is not one that nginx verifies safely: create one with `openssl passwd -6`"
+        ]
     password = str(user["password"])
     if not password:
         return [f"the password of {name!r} is empty"]

@@ -15,7 +15,7 @@ from typing import Any
 
 Spec = dict[str, Any]
 
-# What stands in examples until somebody puts a value of his own there.
+# Placeholders of examples.
 PLACEHOLDER = re.compile(
     r"\b(replace|change|fill|insert|put|set|edit|enter)[-_ ./]?(this|that|these|me|it|in|here|your|with|by|before)\b"
     r"|(replace|change|insert)(this|me|it|your)|place[-_ ]?holder|\byour[-_ ]?(own[-_ ]?)?(pass|secret|key|token|value)"
@@ -36,7 +36,7 @@ HASHED_PLACEHOLDERS = ("replace-this-placeholder", "changeme", "change-me", "pas
 MAY_BE_EMPTY = {"mlflow_proxy_ca_local_path", "mlflow_proxy_notify_unit"}
 # Paths on the controller, where an inventory's directory may have any name.
 ON_CONTROLLER = {"mlflow_proxy_ca_local_path"}
-# Texts that each role looks at itself.
+# Texts that each role checks itself.
 OWN_RULES = {"mlflow_public_url", "mlflow_client_public_url"}
 # Lists whose entries have their order, and may come twice.
 MAY_REPEAT = {"mlflow_control_notify_command"}
@@ -68,7 +68,7 @@ TAKEN = re.compile(
 
 
 def name_problems(names: Iterable[str], specs: dict[str, Spec], wired: Mapping[str, Any], own: list[str]) -> list[str]:
-    """Names that no role knows, and names that only the playbook sets, in plain sentences.
+    """Unknown names, and names that only the playbook sets, as sentences.
 
     Args:
         names: of all variables of a host, those of other purposes included.
@@ -88,14 +88,14 @@ def name_problems(names: Iterable[str], specs: dict[str, Spec], wired: Mapping[s
     for name in sorted(set(names) & set(wired)):
         sources = sorted(set(re.findall(r"\bmlflow_\w+", str(wired[name]))) & settable)
         problems.append(
-            f"{name} would have no effect, because the playbook makes it itself: "
+            f"{name} would have no effect, because the playbook sets it itself: "
             + (f"set {' or '.join(sources)} instead." if sources else "remove it.")
         )
     return problems
 
 
 def _meant(name: str, specs: dict[str, Spec], known: list[str]) -> str | None:
-    """The known name that was meant; "" if it begins as ours do and is like none; None if it is somebody else's."""
+    """The known name that was meant; "" if it has our prefix and is similar to none; None if it is not ours."""
     plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     prefix = plain.split("_", maxsplit=1)[0]
     ours = _distance(prefix, "mlflow") <= 2 < len(prefix)
@@ -126,7 +126,7 @@ def _distance(one: str, other: str) -> int:
 
 
 def value_problems(values: Mapping[str, Any], specs: dict[str, Spec]) -> list[str]:
-    """Values that no role could use, in plain sentences; none of them shows a secret.
+    """Invalid values, as sentences; none of them shows a secret.
 
     Args:
         values: the variables of a host; only those that a role knows are looked at.
@@ -146,7 +146,7 @@ def value_problems(values: Mapping[str, Any], specs: dict[str, Spec]) -> list[st
         try:
             value = values[name]
         except Exception as error:  # whatever Ansible's templating raises
-            problems.append(f"{name} cannot be made out: {str(error).splitlines()[0]}")
+            problems.append(f"{name} cannot be evaluated: {str(error).splitlines()[0]}")
             continue
         problems += _one(name, name, value, options[name])
     return problems + ([] if problems else _paths_apart(values, options))
@@ -176,53 +176,51 @@ def _shown(value: Any, hidden: bool) -> str:
 
 def _type_problem(where: str, value: Any, option: Spec, hidden: bool) -> str:
     kind = option.get("type", "str")
-    said = f"{where} is {_shown(value, hidden)}"
+    shown = f"{where} is {_shown(value, hidden)}"
     if value is None:
-        return f"{where} has no value: give one, or remove the line for the default."
+        return f"{where} has no value: set one, or remove the line for the default."
     if kind == "bool" and not isinstance(value, bool):
         return (
-            f"{said}: write true or false, without quotes (on the command line as JSON, -e '{{\"{where}\": false}}')."
+            f"{shown}: write true or false, without quotes (on the command line as JSON, -e '{{\"{where}\": false}}')."
         )
     if kind == "int" and (isinstance(value, bool) or not re.fullmatch(r"-?[0-9]{1,12}", str(value))):
-        return f"{said}: use a whole number, such as {option.get('default', 1)}."
+        return f"{shown}: use a whole number, such as {option.get('default', 1)}."
     if kind in ("str", "path") and not isinstance(value, str):
         fix = (
             "one text, not a list or dictionary"
             if isinstance(value, list | dict)
             else "it in quotes, so that it stays a text"
         )
-        return f"{said}: write {fix}."
+        return f"{shown}: write {fix}."
     if kind == "list" and not isinstance(value, list):
         example = "first, second" if option.get("elements") == "str" else "{name: …}"
-        return f"{said}: write a list, such as [{example}], also for a single entry."
+        return f"{shown}: write a list, such as [{example}], also for a single entry."
     if kind == "dict" and not isinstance(value, dict):
-        return f"{said}: write names and values, such as {{name: value}}."
+        return f"{shown}: write names and values, such as {{name: value}}."
     if "choices" in option and value not in option["choices"] and value.isprintable():
         near = difflib.get_close_matches(str(value), option["choices"], n=1)
-        return f"{said}: use one of {', '.join(option['choices'])}{f' (did you mean {near[0]}?)' if near else ''}."
+        return f"{shown}: use one of {', '.join(option['choices'])}{f' (did you mean {near[0]}?)' if near else ''}."
     return ""
 
 
 def _text(where: str, name: str, value: str, option: Spec, hidden: bool) -> list[str]:
-    said = f"{where} is {_shown(value, hidden)}"
+    shown = f"{where} is {_shown(value, hidden)}"
     # Each says what is wrong by itself, so one is enough.
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        return [f"{said}: it holds a line break or another control character; write it on one line."]
+        return [f"{shown}: it holds a line break or another control character; write it on one line."]
     if name not in KEYS and value != value.strip():
-        return [f"{said}: take the spaces at its beginning or end away."]
+        return [f"{shown}: remove the spaces at its beginning or end."]
     if value == "":
         needed = option.get("required") or (option.get("default") and name not in MAY_BE_EMPTY)
         fix = (
-            f"give a value, or remove the line for the default, {option['default']}"
+            f"set a value, or remove the line for the default, {option['default']}"
             if option.get("default")
             else "give a value"
         )
         return [f"{where} is empty: {fix}."] if needed and name not in OWN_RULES else []
     secret = option.get("no_log") or (hidden and SECRET_NAME.search(where.removeprefix(name)))
     if ((hidden or name.endswith("_url")) and PLACEHOLDER.search(value)) or (secret and NO_SECRET.search(value)):
-        return [
-            f"{where} is still a placeholder, as examples have one: give a value of your own. It is not shown here."
-        ]
+        return [f"{where} is still a placeholder, as examples have one: set your own value. It is not shown here."]
     if option.get("no_log") and len(value) >= 16 and len(set(value)) < 8:
         return [
             f"{where} is weak: it has {len(set(value))} different characters; use a random one. It is not shown here."
@@ -230,31 +228,31 @@ def _text(where: str, name: str, value: str, option: Spec, hidden: bool) -> list
     if name in OWN_RULES | ON_CONTROLLER:
         return []
     if name.endswith(("_path", "_paths", "_ca_bundle")) or option.get("type") == "path":
-        return _path(said, name, value)
+        return _path(shown, name, value)
     if name.endswith(("_url", "_pip_proxy")) and not URL.fullmatch(value):
-        return [f"{said}: write a whole URL with its scheme, such as https://name.example.com/path."]
+        return [f"{shown}: write a whole URL with its scheme, such as https://name.example.com/path."]
     if name.endswith(("_mail", "_email")) and not MAIL.fullmatch(value):
-        return [f"{said}: write one mail address, such as operator@example.com."]
+        return [f"{shown}: write one mail address, such as operator@example.com."]
     return []
 
 
-def _path(said: str, name: str, value: str) -> list[str]:
+def _path(shown: str, name: str, value: str) -> list[str]:
     if not HOST_PATH.fullmatch(value) or {".", ".."} & set(value.split("/")):
         return [
-            f"{said}: use an absolute path of letters, digits and . _ - / only, without .., // or a closing slash, "
+            f"{shown}: use an absolute path of letters, digits and . _ - / only, without .., // or a closing slash, "
             "such as /srv/mlflow."
         ]
     if name.endswith("_path") and UNSEEN.match(value) and name != "mlflow_volume_path":
-        return [f"{said}, where the services' sandboxes see nothing: use a path such as /srv/mlflow."]
+        return [f"{shown}, where the services' sandboxes see nothing: use a path such as /srv/mlflow."]
     if (
         TAKEN.match(value)
         and name.endswith("_path")
         and name not in ("mlflow_volume_path", "mlflow_database_socket_path")
     ):
-        return [f"{said}, which belongs to the system: use a directory of its own, such as /srv/mlflow."]
+        return [f"{shown}, which belongs to the system: use a directory of its own, such as /srv/mlflow."]
     # Sockets have at most 107 characters.
     longest = 80 if name == "mlflow_runtime_path" else 200
-    return [f"{said}: it has {len(value)} characters, use {longest} or fewer."] if len(value) > longest else []
+    return [f"{shown}: it has {len(value)} characters, use {longest} or fewer."] if len(value) > longest else []
 
 
 def _list(where: str, name: str, value: list[Any], option: Spec, hidden: bool) -> list[str]:
@@ -264,7 +262,7 @@ def _list(where: str, name: str, value: list[Any], option: Spec, hidden: bool) -
         label = entry.get("name") if isinstance(entry, dict) else None
         problems += _one(f"{where}[{label or place}]", name, entry, inner, hidden)
         if inner["type"] in ("str", "path") and entry == "":
-            problems.append(f"{where} has an empty entry: take it away.")
+            problems.append(f"{where} has an empty entry: remove it.")
         if name in ADDRESS_LISTS and isinstance(entry, str):
             problems += _address(where, entry)
     texts = Counter(entry for entry in value if isinstance(entry, str))
@@ -284,7 +282,7 @@ def _address(where: str, entry: str) -> list[str]:
         ipaddress.ip_network(entry, strict=False)
     except ValueError:
         return [
-            f"{where} has {entry!r}, which is no address: write addresses or networks, such as 192.0.2.20 or "
+            f"{where} has {entry!r}, which is not an address: write addresses or networks, such as 192.0.2.20 or "
             "192.0.2.0/24. A name is ignored there, so write what it resolves to."
         ]
     return []
@@ -312,7 +310,7 @@ def _dict(where: str, name: str, value: dict[Any, Any], option: Spec, hidden: bo
             problems += _text(label, name, entry, {}, name in HIDDEN)
     if suboptions is not None:
         problems += [
-            f"{where} has no {key}: give one."
+            f"{where} has no {key}: set one."
             for key, sub in suboptions.items()
             if sub.get("required") and key not in value
         ]
@@ -335,14 +333,14 @@ def _user(label: str, user: dict[Any, Any], key: str, entry: Any) -> list[str]:
         return []
     name = user.get("name", "")
     return (
-        [f"mlflow_users: the {key} of {name!r} is still a placeholder, as examples have one: give one of your own."]
+        [f"mlflow_users: the {key} of {name!r} is still a placeholder, as examples have one: set your own."]
         if found
         else []
     )
 
 
 def _paths_apart(values: Mapping[str, Any], options: Spec) -> list[str]:
-    """Two places that would be one, or parts of the host that would lie on the artifact volume."""
+    """Paths that are the same, or parts of the host that would be on the artifact volume."""
     names = [
         "mlflow_root_path", "mlflow_config_path", "mlflow_home_path", "mlflow_runtime_path",
         "mlflow_pip_cache_path", "mlflow_volume_path", "mlflow_backup_state_path", "mlflow_postgres_wal_archive_path",
@@ -364,7 +362,7 @@ def _paths_apart(values: Mapping[str, Any], options: Spec) -> list[str]:
 
 
 def schedule_problems(schedules: list[dict[str, str]], shown: str, errors: str) -> list[str]:
-    """The calendars that systemd does not understand, or that never come, in plain sentences.
+    """The schedules that systemd does not understand, or that never elapse, as sentences.
 
     Args:
         schedules: name of the variable and its value.
@@ -383,12 +381,12 @@ def schedule_problems(schedules: list[dict[str, str]], shown: str, errors: str) 
         if f"'{value}'" in errors:
             problems.append(f"{schedule['name']} is {value!r}, which systemd does not understand")
         elif value.strip() in never:
-            problems.append(f"{schedule['name']} is {value!r}, which never comes")
+            problems.append(f"{schedule['name']} is {value!r}, which never elapses")
     return problems or ([f"systemd says {errors.strip()}"] if errors.strip() else [])
 
 
 def url_problem(url: str) -> str:
-    """What is wrong with a public URL first, as a sentence with a right one; empty if nothing is."""
+    """The first problem of a public URL, as a sentence with a valid one; empty if there is none."""
     example = "Write https://mlflow.example.com."
     _, _, rest = str(url).partition("://")
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]

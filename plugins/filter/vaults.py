@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def open_vaults(directory: str) -> list[str]:
-    """Files named vault below an inventory that are not encrypted and that git would take.
+    """Files named vault below an inventory that are not encrypted and that git would commit.
 
     Args:
         directory: of the inventory; empty if there is none.
@@ -27,7 +27,7 @@ def _is_open(path: Path) -> bool:
 
 
 def _git_takes(path: Path) -> bool:
-    """Whether it lies in a work tree whose rules do not leave it out. Without git nobody commits."""
+    """Whether it is in a work tree that does not ignore it. Without git nothing is committed."""
     try:
         asked = ["git", "-C", str(path.parent), "check-ignore", "--quiet", str(path)]
         return subprocess.run(asked, capture_output=True, check=False).returncode == 1

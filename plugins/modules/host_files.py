@@ -75,12 +75,12 @@ def _attributes(module: AnsibleModule, path: str, wanted: dict[str, Any]) -> boo
 
 
 def _directory(module: AnsibleModule, wanted: dict[str, Any]) -> bool:
-    """Create one directory, with its parents as the umask has it."""
+    """Create one directory, with parents according to the umask."""
     path = wanted["path"]
     if os.path.isdir(path):
         return _attributes(module, path, wanted)
     if os.path.lexists(path):
-        module.fail_json(msg=f"{path} exists and is no directory: move it away, then run again")
+        module.fail_json(msg=f"{path} exists and is not a directory: move it elsewhere, then run again")
     if not module.check_mode:
         os.makedirs(path)
         _attributes(module, path, wanted)
@@ -88,7 +88,7 @@ def _directory(module: AnsibleModule, wanted: dict[str, Any]) -> bool:
 
 
 def _content(path: str) -> bytes | None:
-    """What a file holds, or ``None``."""
+    """The content of a file, or ``None``."""
     try:
         with open(path, "rb") as file:
             return file.read()

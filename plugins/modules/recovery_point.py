@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""What a recovery point says of itself, read before anything is installed."""
+"""The description of a recovery point, read before anything is installed."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ unknown:
 """
 
 Run = Callable[..., str]
-# Seconds that a storage, or a mirror of packages, has for its answer.
+# Timeout for a storage or a package mirror, in seconds.
 ANSWER_SECONDS = 90
 
 
@@ -77,7 +77,7 @@ class Unknown(Exception):
 
 
 def chosen(snapshots: list[dict[str, Any]], wanted: str) -> tuple[str, str]:
-    """The point that an order means: its name and its snapshot's ID.
+    """The requested point: its name and its snapshot's ID.
 
     Args:
         snapshots: as restic lists them, with those that only say a point's state.
@@ -136,14 +136,14 @@ def look(run: Run, wanted: str, manifest: str) -> dict[str, Any]:
     try:
         listed = json.loads(run("snapshots", "--json", "--tag=mlflow", "--tag=mlflow-mark")) or []
         name, snapshot = chosen(listed, wanted)
-        said = json.loads(run("dump", snapshot, manifest))
-        return {"name": name, "postgresql": int(said["postgresql"])}
+        facts = json.loads(run("dump", snapshot, manifest))
+        return {"name": name, "postgresql": int(facts["postgresql"])}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Unknown(f"what the repository says cannot be used: {error}") from error
+        raise Unknown(f"the repository's answer is not valid: {error}") from error
 
 
 def program(name: str, folder: str) -> str:
-    """A program of the host's, or one out of the distribution's package, unpacked in a directory.
+    """A program of the host, or one from the distribution's package, unpacked in a directory.
 
     Raises:
         Unknown: it cannot be had.
@@ -176,7 +176,7 @@ def _run(command: list[str], folder: str, environment: dict[str, str], fine: boo
 
 
 def read(asked: dict[str, Any], folder: str) -> dict[str, Any]:
-    """What the module returns.
+    """The module's result.
 
     Args:
         asked: the module's parameters.

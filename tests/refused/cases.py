@@ -65,7 +65,7 @@ CASES: list[Case] = [
     (
         "rule",
         {"mlflow_proxy_access_rules": {"editor": ["runs/delete"]}},
-        ["mlflow_proxy_access_rules", "runs/delete", "is no endpoint"],
+        ["mlflow_proxy_access_rules", "runs/delete", "is not an endpoint"],
     ),
     (
         "rule for no endpoint",

@@ -86,10 +86,10 @@ def test_what_operators_open_to_viewers_is_known() -> None:
         ([], "lists of endpoints, by role"),
         ({"root": ["GET /"]}, "no role 'root'"),
         ({"admin": ["GET /"]}, "admins reach everything"),
-        ({"viewer": ["/"]}, "is no endpoint"),
-        ({"viewer": ["GET {api}/mlflow/runs/get x"]}, "is no endpoint"),
-        ({"viewer": ["GET mlflow"]}, "is no endpoint"),
-        ({"viewer": [1]}, "is no endpoint"),
+        ({"viewer": ["/"]}, "is not an endpoint"),
+        ({"viewer": ["GET {api}/mlflow/runs/get x"]}, "is not an endpoint"),
+        ({"viewer": ["GET mlflow"]}, "is not an endpoint"),
+        ({"viewer": [1]}, "is not an endpoint"),
     ],
 )
 def test_bad_rules_are_named(rules: Any, said: str) -> None:

@@ -89,5 +89,5 @@ def test_drift_is_put_right(wanted: dict[str, Any], tmp_path: Path, drift: str) 
 def test_refuses_what_cannot_be(wanted: dict[str, Any], tmp_path: Path) -> None:
     """A file where a directory should be; more files than contents."""
     (tmp_path / "d").write_text("in the way")
-    assert "is no directory" in run(**wanted)["msg"]
+    assert "is not a directory" in run(**wanted)["msg"]
     assert "one content for each file" in run(**(wanted | {"contents": []}))["msg"]

@@ -149,11 +149,11 @@ def test_real_secrets_pass() -> None:
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"mlflow_outbound_addresses": ["api.example.com"]}, "no address"),
-        ({"mlflow_outbound_addresses": ["192.0.2.0/33"]}, "no address"),
+        ({"mlflow_outbound_addresses": ["api.example.com"]}, "not an address"),
+        ({"mlflow_outbound_addresses": ["192.0.2.0/33"]}, "not an address"),
         ({"mlflow_outbound_addresses": ["192.0.2.1", "192.0.2.1"]}, "2 times"),
         ({"mlflow_outbound_addresses": [""]}, "empty entry"),
-        ({"mlflow_proxy_ban_ignore": ["office"]}, "no address"),
+        ({"mlflow_proxy_ban_ignore": ["office"]}, "not an address"),
         ({"mlflow_control_notify_url": "hooks.example.com/x"}, "scheme"),
         ({"mlflow_control_notify_url": "ftp://hooks.example.com/x"}, "scheme"),
         ({"mlflow_control_notify_url": "https://"}, "scheme"),
@@ -240,7 +240,7 @@ def test_only_the_wrong_schedule_is_named() -> None:
         for name, value in zip("abc", ("*-*-* 02:00:00", "2020-01-01", "sometimes"), strict=True)
     ]
     assert schedule_problems(schedules, shown, errors) == [
-        "b is '2020-01-01', which never comes",
+        "b is '2020-01-01', which never elapses",
         "c is 'sometimes', which systemd does not understand",
     ]
     assert schedule_problems(schedules[:1], shown.partition("\n\n")[0], "") == []
