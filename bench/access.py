@@ -54,9 +54,9 @@ while True:
 """
 
 
-def docker(*command: str, said: str = "") -> str:
+def docker(*command: str, stdin: str = "") -> str:
     """Run the engine's client; returns what it prints."""
-    done = subprocess.run(["docker", *command], input=said, capture_output=True, text=True, check=True)
+    done = subprocess.run(["docker", *command], input=stdin, capture_output=True, text=True, check=True)
     return done.stdout
 
 
@@ -93,16 +93,16 @@ def spread(values: list[float]) -> dict[str, float]:
 def main() -> None:
     """Measure and write."""
     container, environment = sys.argv[1:] or ["mlflow-demo", ".demo/client.env"]
-    said = dict(re.findall(r"^export (\w+)='?([^'\n]*)'?$", Path(environment).read_text(), re.M))
-    url = urlsplit(said["MLFLOW_TRACKING_URI"])
-    name = said["MLFLOW_TRACKING_USERNAME"]
-    login = base64.b64encode(f"{name}:{said['MLFLOW_TRACKING_PASSWORD']}".encode()).decode()
-    context = ssl.create_default_context(cafile=said["MLFLOW_TRACKING_SERVER_CERT_PATH"])
-    loose = ssl.create_default_context(cafile=said["MLFLOW_TRACKING_SERVER_CERT_PATH"])
+    message = dict(re.findall(r"^export (\w+)='?([^'\n]*)'?$", Path(environment).read_text(), re.M))
+    url = urlsplit(message["MLFLOW_TRACKING_URI"])
+    name = message["MLFLOW_TRACKING_USERNAME"]
+    login = base64.b64encode(f"{name}:{message['MLFLOW_TRACKING_PASSWORD']}".encode()).decode()
+    context = ssl.create_default_context(cafile=message["MLFLOW_TRACKING_SERVER_CERT_PATH"])
+    loose = ssl.create_default_context(cafile=message["MLFLOW_TRACKING_SERVER_CERT_PATH"])
     loose.check_hostname = False
     address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", container).strip()
 
-    docker("exec", "--interactive", container, "tee", "/etc/nginx/conf.d/zz-open.conf", said=OPEN)
+    docker("exec", "--interactive", container, "tee", "/etc/nginx/conf.d/zz-open.conf", stdin=OPEN)
     guesser = None
     try:
         docker("exec", container, "systemctl", "reload", "nginx.service")

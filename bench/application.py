@@ -71,10 +71,10 @@ def use(instead: Instead) -> None:
     text = on_host("cat", CONFIGURATION)
     if instead.left_out not in text:
         raise SystemExit(f"{CONFIGURATION} has no line {instead.left_out}")
-    on_host("tee", CHANGED, said=text.replace(instead.left_out, "pass") if instead.left_out else text)
+    on_host("tee", CHANGED, stdin=text.replace(instead.left_out, "pass") if instead.left_out else text)
     command = f"/opt/mlflow/current/bin/gunicorn --config {CHANGED} {instead.arguments}"
     on_host("mkdir", "--parents", os.path.dirname(DROP_IN))
-    on_host("tee", DROP_IN, said=f"[Service]\nEnvironment={instead.environment}\nExecStart=\nExecStart={command}\n")
+    on_host("tee", DROP_IN, stdin=f"[Service]\nEnvironment={instead.environment}\nExecStart=\nExecStart={command}\n")
     _restart()
     process = on_host("systemctl", "show", "--property=MainPID", "--value", "mlflow.service").strip()
     on_host("grep", "--quiet", "--fixed-strings", instead.loaded, f"/proc/{process}/maps")

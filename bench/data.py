@@ -78,7 +78,7 @@ def bodies(server: Server) -> None:
     put(f"{name}-runs-search", json.dumps({"experiment_ids": [searched], "max_results": 100}))
     put(f"{name}-experiments-search", json.dumps({"max_results": 100}))
     span = subprocess.run([ROOT / ".venv-client/bin/python", "-c", SPAN], capture_output=True, text=True, check=True)
-    on_host("sh", "-c", f"base64 --decode > {FOLDER}/{name}-span", said=span.stdout)
+    on_host("sh", "-c", f"base64 --decode > {FOLDER}/{name}-span", stdin=span.stdout)
 
 
 def files(server: Server) -> None:

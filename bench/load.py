@@ -49,7 +49,7 @@ class Result:
 def put(name: str, content: str) -> None:
     """Lay a file into the folder on the host."""
     on_host("mkdir", "--parents", FOLDER)
-    on_host("tee", f"{FOLDER}/{name}", said=content)
+    on_host("tee", f"{FOLDER}/{name}", stdin=content)
 
 
 def settle() -> None:

@@ -43,17 +43,17 @@ def overload() -> dict[str, Any]:
         while crowd.poll() is None:
             time.sleep(2)
             most = max(most, memory(OURS))
-        said = crowd.stdout.read() if crowd.stdout else ""
+        message = crowd.stdout.read() if crowd.stdout else ""
     ended = time.monotonic()
     while _seconds_of_a_request() > 2 * first and time.monotonic() - ended < 120:
         pass
     recovery = time.monotonic() - ended
-    found = re.search(r"STATUSES (\d+) (\d+) (\d+) (\d+)", said)
+    found = re.search(r"STATUSES (\d+) (\d+) (\d+) (\d+)", message)
     if found is None:
-        raise SystemExit(f"wrk did not say what it saw:\n{said}")
+        raise SystemExit(f"wrk did not say what it saw:\n{message}")
     answered, refused, other, broken = map(int, found.groups())
     if other:
-        raise SystemExit(f"{other} answers were neither a success nor 429 or 503 with Retry-After:\n{said}")
+        raise SystemExit(f"{other} answers were neither a success nor 429 or 503 with Retry-After:\n{message}")
     return {
         "connections": CONNECTIONS,
         "seconds": OVERLOAD_SECONDS,

@@ -27,9 +27,9 @@ def run(*command: str) -> str:
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
 
 
-def seconds(said: str, pattern: str) -> int:
+def seconds(message: str, pattern: str) -> int:
     """A number of seconds that the demo printed."""
-    return int(re.findall(pattern + r" (\d+) s", said)[0])
+    return int(re.findall(pattern + r" (\d+) s", message)[0])
 
 
 def on_host(*command: str) -> str:
@@ -45,13 +45,13 @@ def main() -> None:
     changed = sum(map(int, re.findall(r"changed=(\d+)", "".join(again))))
     if changed:
         raise SystemExit(f"a second run reported {changed} changes: that is a bug, not a figure")
-    times = [seconds(said, "provisioned in") for said in again]
+    times = [seconds(message, "provisioned in") for message in again]
     memory, exposure = {}, {}
     for unit in ("mlflow", "mlflow-asgi"):
         memory[unit] = sum(map(int, on_host("sh", "-c", PSS, "-", unit).split())) // 1024
     for unit in ("mlflow", "mlflow-asgi", "mlflow-backup", "mlflow-drill", "mlflow-restore"):
-        said = on_host("systemd-analyze", "security", "--no-pager", f"{unit}.service")
-        exposure[unit] = float(re.findall(r"exposure level for \S+: ([\d.]+)", said)[0])
+        message = on_host("systemd-analyze", "security", "--no-pager", f"{unit}.service")
+        exposure[unit] = float(re.findall(r"exposure level for \S+: ([\d.]+)", message)[0])
     result = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "commit": run("git", "rev-parse", "--short", "HEAD").strip(),

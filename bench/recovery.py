@@ -97,10 +97,10 @@ def client(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 def answer(process: subprocess.Popen[str]) -> str:
     """What a client printed."""
-    said, _ = process.communicate()
+    message, _ = process.communicate()
     if process.returncode:
         raise SystemExit("a client failed")
-    return said
+    return message
 
 
 def write(folder: str, first: int, end: int, size: int) -> None:

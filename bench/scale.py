@@ -103,7 +103,7 @@ def fill(before: int, share: int) -> dict[str, float]:
         "largest": LARGEST,
     }
     given = [f"--set={name}={value}" for name, value in settings.items()]
-    on_host("psql", "--username=postgres", "--quiet", "--set=ON_ERROR_STOP=1", *given, "mlflow", said=SQL)
+    on_host("psql", "--username=postgres", "--quiet", "--set=ON_ERROR_STOP=1", *given, "mlflow", stdin=SQL)
     on_host("python3", "-c", WRITE, OURS.store, str(first_file), str(files))
     metrics, size = on_host(
         *("psql", "--username=postgres", "mlflow", "-Atc"),

@@ -96,14 +96,14 @@ def elsewhere(container: str) -> Iterator[None]:
         _container.reset(token)
 
 
-def on_host(*command: str, said: str = "") -> str:
+def on_host(*command: str, stdin: str = "") -> str:
     """Run a program on the host that is measured; returns what it prints.
 
     Raises:
         SystemExit: it failed.
     """
     whole = ["docker", "exec", "--interactive", _container.get(), *command]
-    done = subprocess.run(whole, input=said, capture_output=True, text=True, check=False)
+    done = subprocess.run(whole, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)[:300]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done.stdout
@@ -118,7 +118,7 @@ def prepare() -> None:
     """Install the load generator, open bare nginx, and start stock MLflow on the same PostgreSQL."""
     install_tools()
     on_host("install", "--directory", "--owner=www-data", "/var/lib/mlflow/artifacts/limit")
-    on_host("tee", "/etc/nginx/conf.d/zz-limit.conf", said=LIMIT)
+    on_host("tee", "/etc/nginx/conf.d/zz-limit.conf", stdin=LIMIT)
     on_host("systemctl", "reload", "nginx.service")
     if on_host("sh", "-c", "systemctl is-active mlflow-stock.service || true").strip() == "active":
         return
@@ -161,7 +161,7 @@ def ask(server: Server, method: str, path: str, body: object = None, *, patient:
         command += ["--header", "Content-Type: application/json", "--data-binary", "@-"]
     command.append(server.url + path)
     try:
-        return on_host(*command, said=json.dumps(body))
+        return on_host(*command, stdin=json.dumps(body))
     except SystemExit:
         if patient:
             return ""

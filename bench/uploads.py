@@ -189,7 +189,7 @@ def _only_idle_processors(unit: str) -> None:
     """Say for systemd that a service gets what is left of the processors: it tells cgroup v2 alone."""
     found = f"find /sys/fs/cgroup/cpu -path '*/{unit}/cpu.idle' 2>/dev/null || true"
     for path in on_host("sh", "-c", found).split():
-        on_host("tee", path, said="1")
+        on_host("tee", path, stdin="1")
 
 
 @contextmanager

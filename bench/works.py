@@ -125,7 +125,7 @@ def _pgbench(clients: int) -> Measure:
     def measure(server: Server) -> float:
         on_host("psql", "--username=postgres", "--quiet", "mlflow_stock", "-c", table)
         command = f"--no-vacuum --client={clients} --jobs=2 --time={SECONDS} --file=/dev/stdin mlflow_stock"
-        answer = on_host("pgbench", "--username=postgres", *command.split(), said=insert)
+        answer = on_host("pgbench", "--username=postgres", *command.split(), stdin=insert)
         return float(answer.split("tps = ")[1].split()[0])
 
     return measure

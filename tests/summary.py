@@ -14,15 +14,15 @@ SAID_LINES = 25
 def totals() -> tuple[int, int, list[str]]:
     """Tests that passed, tests that did not, and what those said, over all stages that ran tests."""
     passed = failed = 0
-    said = []
+    message = []
     for path in sorted(RESULTS.glob("*.xml")):
         for suite in ElementTree.parse(path).getroot().iter("testsuite"):
             bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
             skipped = int(suite.get("skipped", 0))
             failed += bad
             passed += int(suite.get("tests", 0)) - bad - skipped
-            said += [failure(path.stem, case) for case in suite.iter("testcase")]
-    return passed, failed, [text for text in said if text]
+            message += [failure(path.stem, case) for case in suite.iter("testcase")]
+    return passed, failed, [text for text in message if text]
 
 
 def failure(stage: str, case: ElementTree.Element) -> str:
@@ -37,10 +37,10 @@ def failure(stage: str, case: ElementTree.Element) -> str:
 def main() -> int:
     """Print failures and the closing line; exit 1 if a test or a stage failed."""
     stages = int(sys.argv[1])
-    passed, failed, said = totals()
+    passed, failed, message = totals()
     # A stage that broke before its tests ran is a failure of its own.
     failed = max(failed, stages)
-    print(*said, f"{passed} passed, {failed} failed", sep="\n")
+    print(*message, f"{passed} passed, {failed} failed", sep="\n")
     return 1 if failed else 0
 
 

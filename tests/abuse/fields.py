@@ -71,8 +71,8 @@ def _last_lines(attack: Attack, count: int) -> list[dict[str, str]]:
     """The last lines of the admin's; nobody else uses that login meanwhile."""
     name = attack.target.logins["admin"][0]
     time.sleep(0.2)
-    said = attack.target.shell(f'grep \'"name":"{name}"\' /var/log/mlflow/audit.log | tail -n {count}')
-    return [json.loads(line) for line in filter(None, said.split("\n"))]
+    message = attack.target.shell(f'grep \'"name":"{name}"\' /var/log/mlflow/audit.log | tail -n {count}')
+    return [json.loads(line) for line in filter(None, message.split("\n"))]
 
 
 def _journal(attack: Attack) -> None:

@@ -82,10 +82,10 @@ def many_addresses(attack: Attack) -> None:
                     found.ask(f"the {role}'s login", {"200"}, http, "GET", url, auth=login, timeout=FRESH_SECONDS)
                 time.sleep(0.5)
     finally:
-        said, _ = process.communicate("enough\n", timeout=60)
+        message, _ = process.communicate("enough\n", timeout=60)
         if made:
             target.control(f"token revoke {made['name']}")
-    for status, count in json.loads(said or "{}").items():
+    for status, count in json.loads(message or "{}").items():
         found.answers[f"guess {status}"] += count
         if status not in ("401", "429", "503", "none"):
             found.fault(f"a guess was answered with {status}")

@@ -70,8 +70,8 @@ class Honest:
         return self
 
     def __exit__(self, *error: object) -> None:
-        said, _ = self._process.communicate(timeout=6 * TIMEOUT)
-        self.answers = [(seconds, status) for seconds, status in json.loads(said or "[]")]
+        message, _ = self._process.communicate(timeout=6 * TIMEOUT)
+        self.answers = [(seconds, status) for seconds, status in json.loads(message or "[]")]
 
     def failed(self) -> int:
         """Requests that were no success."""

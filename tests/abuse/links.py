@@ -79,12 +79,12 @@ def through_operations(attack: Attack) -> None:
         _, aside, _ = target.control("orphans quarantine --older-than 399d")
         replace = f"rm -rf {top} && mkdir -p $(dirname {link}) && ln -s {goal} {link}"
         target.shell(f"cd {volume}/store && {replace}", user=user)
-        code, _, said = target.control("orphans list")
-        if code or "Traceback" in said:
+        code, _, message = target.control("orphans list")
+        if code or "Traceback" in message:
             found.fault("orphans list stumbles over a link")
         suffix = (aside or {}).get("suffix", "none")
-        code, _, said = target.control(f"leftovers put-back {suffix}")
-        if "Traceback" in said:
+        code, _, message = target.control(f"leftovers put-back {suffix}")
+        if "Traceback" in message:
             found.fault("leftovers put-back ends with a traceback")
         found.answers[f"put-back {code}"] += 1
         if target.shell(f"ls {outside}/{word}.sh 2>/dev/null"):

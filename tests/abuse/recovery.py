@@ -16,9 +16,9 @@ def look(target: Target) -> tuple[Found, str]:
     """Take a point, ask every operation that reads rows, and compare; returns what was wrong, and the point's name."""
     found = Found()
     settings = target.settings
-    code, _, said = target.control("backup")
+    code, _, message = target.control("backup")
     if code:
-        found.fault(f"mlflowctl backup ends with {code}: {_last(said)}")
+        found.fault(f"mlflowctl backup ends with {code}: {_last(message)}")
     _, points, _ = target.control("points")
     last = points[-1] if points else {}
     name = str(last.get("point", ""))
@@ -26,11 +26,11 @@ def look(target: Target) -> tuple[Found, str]:
         found.fault(f"the last recovery point is {last.get('state', 'none')}")
     # One of what a row says is broken may be told (1); nothing may stop them.
     for operation in [*OPERATIONS, f"verify {name}"]:
-        code, _, said = target.control(operation)
+        code, _, message = target.control(operation)
         found.answers[f"{operation.split()[0]} {code}"] += 1
-        if code not in (0, 1) or "Traceback" in said:
+        if code not in (0, 1) or "Traceback" in message:
             found.fault(
-                f"mlflowctl {operation.replace(name, 'POINT') if name else operation} ends with {code}: {_last(said)}"
+                f"mlflowctl {operation.replace(name, 'POINT') if name else operation} ends with {code}: {_last(message)}"
             )
     if name:
         _compare(target, settings, found)
@@ -62,9 +62,9 @@ def _compare(target: Target, settings: dict[str, object], found: Found) -> None:
         found.fault(f"{len(missing)} files of the store are not in the point, one of them: {missing[0]!r}")
 
 
-def _last(said: str) -> str:
+def _last(message: str) -> str:
     """What an operation said in the end, or an exception within it."""
-    lines = said.splitlines() or [""]
+    lines = message.splitlines() or [""]
     return next((line for line in reversed(lines) if "Error: " in line), lines[-1])[:200]
 
 
@@ -74,4 +74,4 @@ def clean(target: Target) -> None:
     target.shell(
         f"rm -rf {store}/{ROOT} {store}/abuse-links {store}/abuse {store}/.artifact.uploading* {store}/abuse-origin"
     )
-    target.on_host("psql", "--quiet", "mlflow", said=CLEAN, user="postgres")
+    target.on_host("psql", "--quiet", "mlflow", stdin=CLEAN, user="postgres")

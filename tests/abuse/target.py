@@ -80,11 +80,11 @@ class Target:
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         return "\r\n".join([*lines, "", ""]).encode()
 
-    def on_host(self, *command: str, said: str = "", user: str = "root") -> subprocess.CompletedProcess[str]:
+    def on_host(self, *command: str, stdin: str = "", user: str = "root") -> subprocess.CompletedProcess[str]:
         """Run a command on the host."""
         return subprocess.run(
             ["docker", "exec", "--interactive", f"--user={user}", self.container, *command],
-            input=said, capture_output=True, text=True, errors="replace", check=False, timeout=900,
+            input=stdin, capture_output=True, text=True, errors="replace", check=False, timeout=900,
         )  # fmt: skip
 
     def shell(self, script: str, user: str = "root") -> str:

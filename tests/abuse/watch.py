@@ -88,12 +88,12 @@ class Watch:
         return self
 
     def __exit__(self, *error: object) -> None:
-        said, _ = self._process.communicate(timeout=60)
-        self.most = json.loads(said or "{}")
+        message, _ = self._process.communicate(timeout=60)
+        self.most = json.loads(message or "{}")
         units = " ".join(f"-u {unit}" for unit in [*self._units, "postgresql@*"])
         # The kernel's lines belong to the machine, on which others may run out of memory.
-        said = self._target.shell(f"journalctl --no-pager -o cat --after-cursor='{self._cursor}' {units}")
-        self.lost = [line.strip()[:200] for line in said.splitlines() if LOST.search(line)]
+        message = self._target.shell(f"journalctl --no-pager -o cat --after-cursor='{self._cursor}' {units}")
+        self.lost = [line.strip()[:200] for line in message.splitlines() if LOST.search(line)]
         after = self._processes()
         self.lost += [
             f"{unit} was started anew: {main} is {after[unit]}"
@@ -103,8 +103,8 @@ class Watch:
 
     def _processes(self) -> dict[str, str]:
         """The main process of each unit; a worker that was replaced after its share of requests is no loss."""
-        said = self._target.shell(f"systemctl show -p MainPID --value {' '.join(self._units)}")
-        return dict(zip(self._units, said.split(), strict=False))
+        message = self._target.shell(f"systemctl show -p MainPID --value {' '.join(self._units)}")
+        return dict(zip(self._units, message.split(), strict=False))
 
 
 def files(target: Target, *places: str) -> set[str]:

@@ -48,7 +48,7 @@ def test_a_refusal_is_of_one_certificate(host: Any) -> None:
         control(host, "token revoke forgetting")
 
 
-def test_a_certificate_with_the_name_of_a_token_is_nobodys(host: Any) -> None:
+def test_a_certificate_with_the_name_of_a_token_logs_in_nobody(host: Any) -> None:
     """A token is used by whoever knows its secret, and by nobody else."""
     control(host, "token create certified --owner bob")
     try:
@@ -80,7 +80,7 @@ def test_an_unmodified_client_logs_in_with_it(host: Any) -> None:
     assert done.stdout.strip() == "True", done.stderr
 
 
-def test_nothing_ends_unseen(host: Any) -> None:
+def test_every_failure_is_reported(host: Any) -> None:
     """The days that are left are told for each file, the revocation list included."""
     found = {Path(entry["file"]).name: entry["days"] for entry in control(host, "certificates")}
     assert {name: days > 30 for name, days in found.items()} == dict.fromkeys(

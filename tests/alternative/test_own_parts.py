@@ -29,7 +29,7 @@ def test_the_device_is_the_volume(host: Any) -> None:
     assert f"UUID={uuid} {settings['mlflow_volume_path']} {filesystem}" in host.file("/etc/fstab").content_string
 
 
-def test_nothing_starts_while_the_volume_is_away(host: Any) -> None:
+def test_nothing_starts_without_the_volume(host: Any) -> None:
     """Without its volume MLflow writes nothing into the empty mount point; with it, it comes back."""
     settings = variables(host)
     unit, path = settings["mlflow_unit"], settings["mlflow_volume_path"]
@@ -38,9 +38,9 @@ def test_nothing_starts_while_the_volume_is_away(host: Any) -> None:
     try:
         assert host.run("systemctl start %s.service", unit).rc != 0
         assert not host.file(path).listdir()
-        said = host.check_output("journalctl --no-pager --boot --unit %s.service", unit)
-        assert "refusing to start" in said
-        assert ".volume-id" in said
+        message = host.check_output("journalctl --no-pager --boot --unit %s.service", unit)
+        assert "refusing to start" in message
+        assert ".volume-id" in message
     finally:
         host.check_output("mv /etc/fstab.away /etc/fstab && systemctl daemon-reload && mount %s", path)
         host.run_test("systemctl reset-failed")

@@ -29,10 +29,10 @@ def test_an_operation_that_hangs_is_cut(host: Any) -> None:
         f"mkdir -p {DROP_IN} && printf '[Service]\nTimeoutStartSec=100ms\n' > {DROP_IN}/limit.conf && systemctl daemon-reload"
     )
     try:
-        said = control(host, "base-backup", expect=1)["error"]
+        message = control(host, "base-backup", expect=1)["error"]
     finally:
         host.check_output(f"rm -r {DROP_IN} && systemctl daemon-reload && systemctl reset-failed")
-    assert "timeout" in said
+    assert "timeout" in message
     assert control(host, "base-backup")["type"] == "incr"
 
 

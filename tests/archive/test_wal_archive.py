@@ -67,26 +67,26 @@ def test_the_archive_is_closed_to_others(host: Any) -> None:
     assert secret not in host.check_output("journalctl --no-pager --boot --unit 'tracking-*' --unit 'postgresql*'")
 
 
-def test_the_database_goes_back_to_a_points_own_moment(host: Any, history: dict[str, str]) -> None:
+def test_the_database_is_restored_to_a_points_own_time(host: Any, history: dict[str, str]) -> None:
     """By the name that the point has in the log."""
     assert {"wal-before", "wal-after", "wal-later"} <= names(host)
-    said = control(host, f"restore {history['point']} --database-at point --replace-live")
-    assert said["lost"] == 0
+    message = control(host, f"restore {history['point']} --database-at point --replace-live")
+    assert message["lost"] == 0
     assert {"wal-before", "wal-after"} <= names(host)
     assert "wal-later" not in names(host)
-    control(host, f"leftovers delete {said['put_aside']}")
+    control(host, f"leftovers delete {message['put_aside']}")
 
 
 def test_the_database_goes_back_to_a_moment(host: Any, history: dict[str, str]) -> None:
     """What was written before it is there, what came after is not; MLflow serves it."""
     assert {"wal-before", "wal-after"} <= names(host)
-    said = control(host, f"restore --database-at {history['moment']} --replace-live")
-    assert said["lost"] == 0
+    message = control(host, f"restore --database-at {history['moment']} --replace-live")
+    assert message["lost"] == 0
     assert "wal-before" in names(host)
     assert "wal-after" not in names(host)
     assert host.service("tracking.service").is_running
     assert not host.file("/srv/tracking/recovery/replay").exists
-    control(host, f"leftovers delete {said['put_aside']}")
+    control(host, f"leftovers delete {message['put_aside']}")
 
 
 def test_another_password_replaces_nothing(host: Any) -> None:
@@ -117,7 +117,7 @@ def test_the_next_base_backup_is_small(host: Any, history: dict[str, str]) -> No
     assert control(host, "base-backup")["type"] == "incr"
 
 
-def test_an_archive_that_is_away_stops_nothing_and_is_told(host: Any, history: dict[str, str]) -> None:
+def test_an_unavailable_archive_stops_nothing_and_is_reported(host: Any, history: dict[str, str]) -> None:
     """The server lives on, status names it, and what waited arrives later."""
     host.check_output(f"mv {WAL} {WAL}.away && touch {WAL}")
     try:
@@ -147,10 +147,10 @@ def test_a_new_cluster_goes_on_where_the_lost_one_ended(host: Any, history: dict
     done = run_playbook()
     assert done.returncode == 0, done.stdout[-4000:]
     assert "wal-before" not in names(host)
-    said = control(host, f"restore --database-at {history['moment']} --replace-live")
-    assert said["lost"] == 0
+    message = control(host, f"restore --database-at {history['moment']} --replace-live")
+    assert message["lost"] == 0
     assert "wal-before" in names(host)
     assert "wal-after" not in names(host)
     assert control(host, "base-backup")["type"] == "full"
-    if said["put_aside"]:
-        control(host, f"leftovers delete {said['put_aside']}")
+    if message["put_aside"]:
+        control(host, f"leftovers delete {message['put_aside']}")

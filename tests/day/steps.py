@@ -34,10 +34,10 @@ def play(
 
     def run(server: Server) -> str:
         done = run_playbook(variables, arguments, {"MOLECULE_INVENTORY_FILE": server.inventory}, playbook)
-        said = " ".join((done.stdout + done.stderr).split())
+        message = " ".join((done.stdout + done.stderr).split())
         if refused:
-            return "" if done.returncode and refused in said else f"not refused: {said[-300:]}"
-        return f"{playbook}: {said[-300:]}" if done.returncode else ""
+            return "" if done.returncode and refused in message else f"not refused: {message[-300:]}"
+        return f"{playbook}: {message[-300:]}" if done.returncode else ""
 
     return run
 

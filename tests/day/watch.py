@@ -52,10 +52,10 @@ class Server:
             with requests.Session() as session:
                 session.trust_env, session.verify, session.auth = False, self.ca, self.login
                 answer = session.request(**wanted)
-            said = f"{answer.status_code}" if answer.ok else f"{answer.status_code} {_message(answer)}"
+            printed = f"{answer.status_code}" if answer.ok else f"{answer.status_code} {_message(answer)}"
         except requests.RequestException as error:
-            said = type(error).__name__
-        return said, time.monotonic() - begun
+            printed = type(error).__name__
+        return printed, time.monotonic() - begun
 
     def wait(self, bound: float = BOUND) -> tuple[bool, float]:
         """Whether the server answers again, and after how long."""
@@ -75,8 +75,8 @@ class Server:
             problems = json.loads(done.stdout).get("problems", [])
         except ValueError:
             return f"exit {done.returncode}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}"
-        said = [problem if isinstance(problem, str) else json.dumps(problem) for problem in problems]
-        return "; ".join(said) or "no problem"
+        printed = [problem if isinstance(problem, str) else json.dumps(problem) for problem in problems]
+        return "; ".join(printed) or "no problem"
 
     def notified(self, since: str) -> str:
         """The units whose failure somebody was told of since a moment of the host's clock."""

@@ -12,10 +12,10 @@ ROOT = Path(__file__).parents[2]
 
 def test_demo_ends_with_the_runs_url(make: Callable[[str], str]) -> None:
     """From nothing to a logged run; prints the URL, the user and what to do next."""
-    said = make("demo")
-    assert re.search(r"The run is at +https://localhost:8443/#/experiments/\d+/runs/[0-9a-f]{32}", said)
-    assert re.search(r"Log in as +demo", said)
-    print(re.findall(r"provisioned in \d+ s", said)[0])
+    message = make("demo")
+    assert re.search(r"The run is at +https://localhost:8443/#/experiments/\d+/runs/[0-9a-f]{32}", message)
+    assert re.search(r"Log in as +demo", message)
+    print(re.findall(r"provisioned in \d+ s", message)[0])
 
 
 def test_demo_leaves_a_client_environment() -> None:
@@ -36,8 +36,8 @@ def test_demo_leaves_a_client_environment() -> None:
 
 def test_a_second_demo_changes_nothing(make: Callable[[str], str]) -> None:
     """Running the demo again converges the same container: changed=0 everywhere."""
-    said = make("demo")
-    counts = re.findall(r"changed=(\d+)", said)
+    message = make("demo")
+    counts = re.findall(r"changed=(\d+)", message)
     assert counts
     assert set(counts) == {"0"}
-    print(re.findall(r"provisioned in \d+ s", said)[0])
+    print(re.findall(r"provisioned in \d+ s", message)[0])

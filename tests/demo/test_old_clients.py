@@ -60,9 +60,9 @@ def test_old_clients_work_and_only_deletions_wait(tmp_path: Path) -> None:
         on_host(f"rm -r {FENCE}")
     assert ended == {}
     for version in VERSIONS:
-        said, _ = clients[version].communicate(timeout=LIMIT)
-        assert clients[version].returncode == 0, said[-3000:]
-        assert f"MLflow {version}." in said
+        message, _ = clients[version].communicate(timeout=LIMIT)
+        assert clients[version].returncode == 0, message[-3000:]
+        assert f"MLflow {version}." in message
 
 
 def test_old_clients_work_with_a_token(tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def test_old_clients_work_with_a_token(tmp_path: Path) -> None:
     made = json.loads(on_host("mlflowctl token create old-clients --owner demo --json"))
     clients = {version: start(version, tmp_path / version, made["token"]) for version in VERSIONS}
     for version, client in clients.items():
-        said, _ = client.communicate(timeout=LIMIT)
-        assert client.returncode == 0, said[-3000:]
-        assert f"MLflow {version}." in said
+        message, _ = client.communicate(timeout=LIMIT)
+        assert client.returncode == 0, message[-3000:]
+        assert f"MLflow {version}." in message
     changed = on_host("mlflowctl audit --user old-clients --json")
     assert len(json.loads(changed)) > 10 * len(VERSIONS)

@@ -144,7 +144,7 @@ def test_remote_assistant_stays_closed(server: Any, http: Any) -> None:
     assert answer.status_code == 403
 
 
-def test_slow_clients_hold_nobody_up(server: Any, http: Any) -> None:
+def test_slow_clients_do_not_block_others(server: Any, http: Any) -> None:
     """With more unfinished requests than MLflow has threads, others are still answered."""
     address = urlsplit(server.url)
     context = ssl.create_default_context(cafile=server.ca)

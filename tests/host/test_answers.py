@@ -79,7 +79,7 @@ print(json.dumps({"messages": len(seen), "answers": total, "left": len(left), "d
 """
 
 
-def test_answers_are_mlflows_own(server: Any, host: Any) -> None:
+def test_answers_equal_those_of_mlflow(server: Any, host: Any) -> None:
     """To the byte, for every kind of message that the release has; few have to go the long way."""
     python = f"{server['mlflow_root_path']}/current/bin/python"
     path = host.check_output(f"grep ^PYTHONPATH= {server['mlflow_config_path']}/mlflow.env")

@@ -51,7 +51,7 @@ def test_a_killed_upload_leaves_nothing(host: Any, server: Any, http: Any, root:
     assert http.get(f"{root}/old").content == b"old"
 
 
-def test_an_upload_that_waited_to_be_asked_arrives(server: Any, http: Any, root: str) -> None:
+def test_an_upload_with_expect_continue_arrives(server: Any, http: Any, root: str) -> None:
     """Expect: 100-continue is answered, and then the file."""
     with half_an_upload(server, http, f"{root}/file") as connection:
         connection.sendall(b"y" * 5_000_000)

@@ -99,7 +99,7 @@ def test_every_name_comes_out_alike(server: Any, http: Any, root: str, through_m
     assert listing(http, server, here) == listing(http, server, there)
 
 
-def test_no_path_is_too_long_to_look_at(host: Any, http: Any, root: str) -> None:
+def test_no_path_is_too_long_for_lstat(host: Any, http: Any, root: str) -> None:
     """nginx's compiled expressions have a small stack: a path of thousands of names must not need it."""
     assert http.get(f"{root}/{'d/' * 1900}end.bin").status_code == 404
     assert host.run("grep 'match() failed' /var/log/nginx/error.log").stdout == ""
@@ -201,7 +201,7 @@ def test_directories_and_files_do_not_replace_each_other(
     assert listing(http, server, f"{root}/folder")["file"] == (False, 1)
 
 
-def test_what_is_not_there_is_said_alike(http: Any, root: str, through_mlflow: Any) -> None:
+def test_missing_things_are_reported_alike(http: Any, root: str, through_mlflow: Any) -> None:
     """A missing file is MLflow's to answer."""
     fast = http.get(f"{root}/missing")
     with through_mlflow():

@@ -295,7 +295,7 @@ def test_an_artifact_belongs_to_the_run_at_its_place(server: Any, host: Any, htt
         "right to left \u202e txt \x85\x9b",
     ],
 )
-def test_a_name_is_told_as_it_is_and_is_one_line(server: Any, host: Any, http: Any, name: str) -> None:
+def test_a_name_is_logged_as_it_is_in_one_line(server: Any, host: Any, http: Any, name: str) -> None:
     """Whatever is in it: a line is a line, nothing in it moves a terminal, and mlflowctl gives the name back."""
     unique = f"{name}{time.time_ns()}"
     log = f"/var/log/{server.unit}/audit.log"
@@ -312,7 +312,7 @@ def test_a_name_is_told_as_it_is_and_is_one_line(server: Any, host: Any, http: A
     assert host.check_output("mlflowctl audit --since 5m").replace("\n", "").isprintable()
 
 
-def test_a_long_name_is_cut_off_and_says_so(server: Any, host: Any, http: Any) -> None:
+def test_a_long_name_is_truncated_with_a_mark(server: Any, host: Any, http: Any) -> None:
     """Nothing that a client sends makes the answer's headers too big for nginx."""
     api = server.url + "/api/2.0/mlflow"
     for length in (256, 257, 300, 100_000):
@@ -324,7 +324,7 @@ def test_a_long_name_is_cut_off_and_says_so(server: Any, host: Any, http: Any) -
     assert all(line["model"].endswith("%...") and len(line["model"]) <= 260 for line in lines[1:])
 
 
-def test_a_client_neither_sees_nor_sends_what_mlflow_tells(server: Any, host: Any, http: Any) -> None:
+def test_clients_neither_see_nor_send_the_subject_headers(server: Any, host: Any, http: Any) -> None:
     """The headers are between MLflow and nginx."""
     headers = {f"X-Subject-{what}": "decoy" for what in ("Run", "Experiment", "Model", "Version")}
     for path, body in (
@@ -340,7 +340,7 @@ def test_a_client_neither_sees_nor_sends_what_mlflow_tells(server: Any, host: An
     assert lines[0]["model"].startswith("seen ")
 
 
-def test_a_client_that_goes_away_hides_nothing(server: Any, host: Any, http: Any) -> None:
+def test_a_client_that_disconnects_is_still_logged(server: Any, host: Any, http: Any) -> None:
     """MLflow does what it has begun, so the log waits for it to say what that was."""
     api = server.url + "/api/2.0/mlflow"
     run = http.post(api + "/runs/create", json={"experiment_id": "0"}).json()["run"]["info"]["run_id"]

@@ -63,10 +63,10 @@ print(mlflow.genai.load_prompt("prompts:/greeting/1").format(name="Ada"))
 
 def test_the_example_trains_logs_traces_and_registers(server: Any, host: Any, example: str) -> None:
     """The example of the README works, including traces, which only the ASGI unit serves."""
-    said = example
-    assert said.count("equal:") == 5, said
-    assert "DIFFERENT" not in said
-    assert said.strip().splitlines()[-1].startswith(server.url + "/#/experiments/")
+    output = example
+    assert output.count("equal:") == 5, output
+    assert "DIFFERENT" not in output
+    assert output.strip().splitlines()[-1].startswith(server.url + "/#/experiments/")
     assert host.service(f"{server.unit}-asgi.service").is_running
 
 
@@ -184,5 +184,7 @@ def test_every_asgi_only_route_reaches_the_asgi_unit(server: Any, host: Any, htt
 
 def test_a_refusal_is_readable(client: Callable[..., str]) -> None:
     """MLflow's client shows who lacks which role."""
-    said = client("-c", DELETES, MLFLOW_TRACKING_USERNAME="eve", MLFLOW_TRACKING_PASSWORD="third-secret-word")
-    assert said.strip() == "PERMISSION_DENIED PERMISSION_DENIED: eve has the role editor, and this needs the role admin"
+    output = client("-c", DELETES, MLFLOW_TRACKING_USERNAME="eve", MLFLOW_TRACKING_PASSWORD="third-secret-word")
+    assert (
+        output.strip() == "PERMISSION_DENIED PERMISSION_DENIED: eve has the role editor, and this needs the role admin"
+    )

@@ -77,7 +77,7 @@ def test_the_database_speaks_utf8(server: Any, host: Any) -> None:
     assert host.check_output(f'psql -U postgres -Atc "{query}"') == "UTF8|C.UTF-8"
 
 
-def test_managed_files_say_so(server: Any, host: Any) -> None:
+def test_managed_files_have_a_header(server: Any, host: Any) -> None:
     """Whoever opens a file of ours on the host is told that it will be overwritten."""
     for path in (
         f"{server['mlflow_config_path']}/mlflow.env",

@@ -163,7 +163,7 @@ def test_each_process_is_in_its_own_groups_only(server: Any, host: Any) -> None:
 
 
 @pytest.mark.parametrize("who", ["mlflow", "nginx", "mallory"])
-def test_each_account_reaches_what_is_its_own(server: Any, host: Any, who: str) -> None:
+def test_each_account_can_only_access_its_own_files(server: Any, host: Any, who: str) -> None:
     """Exactly the files, directories and sockets that it needs, with the groups that its processes have."""
     words = {
         "volume": server["mlflow_volume_path"],

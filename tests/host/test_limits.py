@@ -73,10 +73,12 @@ def test_ten_gigabytes_are_refused_before_one_byte_is_kept(server: Any, host: An
         (("POST", "/v1/traces"), 33 * MIB),
     ],
 )
-@pytest.mark.parametrize("said", [True, False], ids=["length", "chunked"])
-def test_too_much_is_refused_in_words(server: Any, http: Any, question: tuple[str, str], size: int, said: bool) -> None:
+@pytest.mark.parametrize("output", [True, False], ids=["length", "chunked"])
+def test_too_much_is_refused_in_words(
+    server: Any, http: Any, question: tuple[str, str], size: int, output: bool
+) -> None:
     """413 in JSON, which MLflow's client shows, whether the length is said or counted."""
-    body = b" " * size if said else pieces(size + 65536)
+    body = b" " * size if output else pieces(size + 65536)
     method, path = question
     answer = http.request(method, server.url + path, data=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
@@ -126,7 +128,7 @@ SLOW = [
 ]
 
 
-def test_slow_senders_hold_nobody_up_and_are_given_up(server: Any, http: Any) -> None:
+def test_slow_senders_do_not_block_others_and_are_disconnected(server: Any, http: Any) -> None:
     """Two hundred bodies that come byte by byte: others are served meanwhile, and no such body is waited for without end."""
     address = f"{server.url}/api/2.0/mlflow/runs"
     run = http.post(f"{address}/create", json={"experiment_id": "0"}).json()["run"]["info"]["run_id"]
@@ -264,7 +266,7 @@ print(sorted(codes))
     host.check_output(f"rm {stop}")
 
 
-def test_a_guess_too_many_is_told_to_wait(server: Any) -> None:
+def test_too_many_guesses_are_refused_with_retry_after(server: Any) -> None:
     """With 429 and after a second: a client that is right tries again, and one that guesses cannot keep nginx busy."""
     name = uuid.uuid4().hex
 

@@ -176,7 +176,7 @@ def away(server: Any, host: Any) -> Iterator[str]:
     host.check_output(f"systemctl try-restart {server.unit}-asgi.service")
 
 
-def test_nginx_answers_while_the_volume_is_away(server: Any, host: Any, http: Any, root: str, away: str) -> None:
+def test_nginx_answers_without_the_volume(server: Any, host: Any, http: Any, root: str, away: str) -> None:
     """It starts without the volume, and uses it as soon as it is mounted."""
     host.check_output("systemctl restart nginx.service")
     assert http.get(f"{server.url}/version").status_code == 200

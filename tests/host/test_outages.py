@@ -62,7 +62,7 @@ def told(host: Any, tag: str, subject: str) -> list[str]:
 
 
 @pytest.mark.parametrize("what", ["postgresql", "mlflow", "nginx", "login", "volume"])
-def test_an_outage_is_named_and_told_once(host: Any, server: Any, http: Any, tag: str, what: str) -> None:
+def test_an_outage_is_named_and_reported_once(host: Any, server: Any, http: Any, tag: str, what: str) -> None:
     """Status: exit 1 and a sentence, never a traceback. The notifier: once it failed, once it is over."""
     stop, start, subject, words = stopped(host, server, what)
     look = f"systemctl start {server.unit}-watch.service"
@@ -81,4 +81,4 @@ def test_an_outage_is_named_and_told_once(host: Any, server: Any, http: Any, tag
         host.check_output(start)
     wait_until_ready(http, server)
     host.check_output(f"{look} && {look}")
-    assert [said.startswith("is over") for said in told(host, tag, subject)] == [False, True]
+    assert [message.startswith("is over") for message in told(host, tag, subject)] == [False, True]

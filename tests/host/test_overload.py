@@ -49,7 +49,7 @@ def crowd(server: Any, run: str, command: list[str], **more: Any) -> subprocess.
     return process
 
 
-def test_a_crowd_is_served_or_told_when_to_come_back(server: Any, http: Any, host: Any, client: Any) -> None:
+def test_overload_is_served_or_answered_with_retry_after(server: Any, http: Any, host: Any, client: Any) -> None:
     """Nine hundred clients from three addresses are all answered; a real one among them sees no error; nothing restarts."""
     answer = http.post(server.url + "/api/2.0/mlflow/runs/create", json={"experiment_id": "0"})
     run = answer.json()["run"]["info"]["run_id"]

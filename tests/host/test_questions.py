@@ -91,7 +91,7 @@ def test_a_request_that_nginx_cannot_read_is_refused_in_json(server: Any) -> Non
         assert set(json.loads(body)) == {"error_code", "message"}
 
 
-def test_a_browser_gets_a_page_that_says_the_same(server: Any, http: Any) -> None:
+def test_browsers_get_a_page_with_the_same_message(server: Any, http: Any) -> None:
     """It is the one that asks for a page first."""
     address = server.url + "/-/whoami?" + "a" * 80 * KIB
     for headers in ({"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}, {"Accept": "application/json, text/html"}):

@@ -31,7 +31,7 @@ def test_ready_checks_database_and_volume(server: Any, http: Any) -> None:
     assert answer.json() == {"ready": True, "checks": {"database": "ok", "volume": "ok"}}
 
 
-def test_a_restart_refuses_nobody(server: Any, host: Any, http: Any) -> None:
+def test_a_restart_refuses_no_request(server: Any, host: Any, http: Any) -> None:
     """While MLflow restarts, connections wait in the socket: no request fails."""
     codes: list[int] = []
     stop = threading.Event()
@@ -63,7 +63,7 @@ def test_a_refusal_harms_no_later_request(server: Any, http: Any) -> None:
     assert answers == {("a%23b", 400), ("a%24b", 200)}
 
 
-def test_database_outage_is_told_and_survived(server: Any, host: Any, http: Any) -> None:
+def test_database_outage_is_reported_and_survived(server: Any, host: Any, http: Any) -> None:
     """Without its database the server says 503 and why, and recovers without hands."""
 
     def answers() -> set[int]:

@@ -37,11 +37,11 @@ def ask(server: Any, method: str, path: str, body: str = "") -> tuple[ssl.SSLSoc
     login = base64.b64encode(":".join(server.login).encode()).decode()
     head = f"{method} {url.path}{path} HTTP/1.1\r\nHost: {url.netloc}\r\nAuthorization: Basic {login}\r\n"
     connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
-    said = b""
-    while b"\r\n\r\n" not in said:
-        said += connection.recv(1)
-    status = int(said.split()[1])
-    length = re.search(rb"(?i)content-length: ([0-9]+)", said)
+    output = b""
+    while b"\r\n\r\n" not in output:
+        output += connection.recv(1)
+    status = int(output.split()[1])
+    length = re.search(rb"(?i)content-length: ([0-9]+)", output)
     rest = b""
     while status != 200 and length and len(rest) < int(length[1]):
         rest += connection.recv(4096)
@@ -73,7 +73,7 @@ def search(http: Any, server: Any) -> Iterator[tuple[str, str, str, int]]:
 
 
 @pytest.mark.parametrize("kind", ["artifact", "search"])
-def test_answers_that_nobody_reads_are_bounded(
+def test_unread_answers_are_limited(
     server: Any, host: Any, http: Any, request: pytest.FixtureRequest, kind: str
 ) -> None:
     """One address gets so much of them; more is refused readably, the others' requests go on, and it ends with the reader."""
@@ -89,7 +89,7 @@ def test_answers_that_nobody_reads_are_bounded(
         assert statuses.count(200) >= max(allowed - 1, 1)
         # On the way to the reader the kernel may take all of a search, which then holds nothing.
         assert statuses.count(200) <= allowed or kind == "search"
-        for refusal in (said for _, status, said in asked if status == 429):
+        for refusal in (output for _, status, output in asked if status == 429):
             assert json.loads(refusal)["error_code"] == "REQUEST_LIMIT_EXCEEDED"
         assert int(host.check_output(HELD)) <= (server["mlflow_proxy_unread_answers_mb"] + READERS) * MIB
         for _ in range(20):
@@ -117,7 +117,7 @@ def one_answer(server: Any, host: Any) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_answer")
-def test_what_has_changed_something_is_not_asked_to_be_repeated(server: Any, http: Any, artifact: Any) -> None:
+def test_a_request_with_changes_is_not_to_be_repeated(server: Any, http: Any, artifact: Any) -> None:
     """Where the answer of such a request is too much, the client reads 503 instead of 429."""
     method, path, body, _ = artifact
     api = server.url + REST

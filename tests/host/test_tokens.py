@@ -95,7 +95,7 @@ def test_tokens_survive_a_restart(server: Any, host: Any, stranger: Any, create:
     assert status(server, stranger, token) == 200
 
 
-def test_an_expired_token_ends_by_itself(server: Any, host: Any, stranger: Any, create: Callable[..., Any]) -> None:
+def test_an_expired_token_stops_working(server: Any, host: Any, stranger: Any, create: Callable[..., Any]) -> None:
     """The timer ends it; nobody has to look."""
     token = create("brief", "--expires 5s")["token"]
     assert status(server, stranger, token) == 200
@@ -127,7 +127,7 @@ def test_many_at_once_are_one_login(server: Any, create: Callable[..., Any]) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ("create x --owner nobody", "there is no active user 'nobody'"),
         ("create x --owner eve --role admin", "'eve' is editor: their tokens cannot be admin"),
@@ -137,12 +137,12 @@ def test_many_at_once_are_one_login(server: Any, create: Callable[..., Any]) -> 
         ("revoke nothing", "there is no token 'nothing'"),
     ],
 )
-def test_bad_input_is_refused(server: Any, host: Any, arguments: str, said: str) -> None:
+def test_bad_input_is_refused(server: Any, host: Any, arguments: str, message: str) -> None:
     """Exit code 2 and one sentence that says what to do; nothing changes."""
     link = f"readlink /var/lib/{server.unit}-proxy/logins"
     before = host.check_output(link)
     done = host.run(f"mlflowctl token {arguments}")
-    assert (done.rc, said in done.stderr) == (2, True), done.stderr
+    assert (done.rc, message in done.stderr) == (2, True), done.stderr
     assert host.check_output(link) == before
 
 
@@ -158,7 +158,7 @@ def test_no_secret_can_be_read(server: Any, host: Any, create: Callable[..., Any
         assert host.run(f"runuser -u nobody -- cat {path}").rc != 0
 
 
-def test_whoami_says_as_whom_the_server_sees_a_login(server: Any, host: Any, stranger: Any) -> None:
+def test_whoami_shows_the_user_of_a_login(server: Any, host: Any, stranger: Any) -> None:
     """Name and role of whoever asks; mlflowctl asks as a client does."""
     url = server.url + "/-/whoami"
     assert stranger.get(url).status_code == 401
@@ -169,8 +169,8 @@ def test_whoami_says_as_whom_the_server_sees_a_login(server: Any, host: Any, str
     asked = "MLFLOW_TRACKING_PASSWORD=third-secret-word MLFLOW_TRACKING_USERNAME=eve mlflowctl whoami --json"
     address = f"export MLFLOW_TRACKING_URI={server.url} MLFLOW_TRACKING_SERVER_CERT_PATH=/root/bundle/mlflow-eve/ca.crt"
     reach = f"ip address add {urlsplit(server.url).hostname}/32 dev lo 2>/dev/null"
-    said = host.check_output(f"{unpack}; {reach}; {address}; {asked}; rm -r /root/bundle {bundle}")
-    assert json.loads(said) == {"name": "eve", "role": "editor"}
+    message = host.check_output(f"{unpack}; {reach}; {address}; {asked}; rm -r /root/bundle {bundle}")
+    assert json.loads(message) == {"name": "eve", "role": "editor"}
 
 
 def test_status_names_what_would_keep_tokens_alive(server: Any, host: Any) -> None:

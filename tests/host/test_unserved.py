@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 
-def test_online_scoring_says_that_nobody_would_do_it(server: Any, http: Any) -> None:
+def test_online_scoring_is_refused_with_a_message(server: Any, http: Any) -> None:
     """One sentence of JSON under both addresses; switching it off, and a scorer that is not there, are MLflow's to answer."""
     asked = {"experiment_id": "0", "name": "no-such-scorer", "sample_rate": 0.5}
     for prefix in ("api", "ajax-api"):
@@ -36,7 +36,7 @@ def test_online_scoring_says_that_nobody_would_do_it(server: Any, http: Any) -> 
         ("DELETE", "api/3.0/mlflow/workspaces/other", "has no workspaces"),
     ],
 )
-def test_what_needs_jobs_or_workspaces_says_what_to_do_instead(
+def test_refusals_of_jobs_and_workspaces_name_an_alternative(
     server: Any, http: Any, method: str, path: str, words: str
 ) -> None:
     """501, which no client repeats, whatever the body says."""
@@ -47,6 +47,6 @@ def test_what_needs_jobs_or_workspaces_says_what_to_do_instead(
 
 
 @pytest.mark.parametrize("path", ["ajax-api/3.0/mlflow/jobs/none", "api/3.0/mlflow/prompt-optimization/jobs/none"])
-def test_what_asks_for_a_job_is_answered(server: Any, http: Any, path: str) -> None:
+def test_requests_for_jobs_are_answered(server: Any, http: Any, path: str) -> None:
     """There is none, as MLflow says itself."""
     assert http.get(f"{server.url}/{path}").status_code == 404

@@ -49,7 +49,7 @@ def shown(host: Any, unit: str, names: Iterable[str]) -> dict[str, str]:
 
 def exposure(host: Any, unit: str) -> float:
     """How systemd-analyze rates a unit: 0 is closed."""
-    said = host.run(f"systemd-analyze security --no-pager {unit}").stdout
-    rating = re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)
-    assert rating is not None, said
+    message = host.run(f"systemd-analyze security --no-pager {unit}").stdout
+    rating = re.search(r"Overall exposure level for \S+: ([0-9.]+)", message)
+    assert rating is not None, message
     return float(rating[1])

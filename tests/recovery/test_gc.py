@@ -65,10 +65,10 @@ print(json.dumps([name, lives, gone, run, model, inner, trace.trace_id]))
 """
 
 
-def test_a_rehearsal_says_which(control: Any, host: Any, client: Any, http: Any, server: Any) -> None:
+def test_a_dry_run_names_what_would_be_removed(control: Any, host: Any, client: Any, http: Any, server: Any) -> None:
     """Kind, ID, name and experiment of each, as JSON and in text that a pipe does not cut; and just those go."""
-    said = client("-c", DELETE_EACH, f"{time.time():.3f}").splitlines()[-1]
-    name, lives, gone, run, model, inner, trace = json.loads(said)
+    message = client("-c", DELETE_EACH, f"{time.time():.3f}").splitlines()[-1]
+    name, lives, gone, run, model, inner, trace = json.loads(message)
     plan = control.run("gc --older-than 0s --dry-run")
     mine = {
         (one["kind"], one["id"], one["experiment_id"], one["experiment"])
@@ -100,7 +100,7 @@ def test_a_rehearsal_says_which(control: Any, host: Any, client: Any, http: Any,
 
 
 @pytest.mark.parametrize("source", ["{uri}/folder", "runs:/{run}/folder"])
-def test_what_a_model_needs_stays(control: Any, server: Any, client: Any, http: Any, source: str) -> None:
+def test_what_a_model_needs_is_kept(control: Any, server: Any, client: Any, http: Any, source: str) -> None:
     """A deleted run whose files a registered model relies on is in every point, is named and stays; the others go."""
     api, store, host = f"{server.url}/api/2.0/mlflow", server["mlflow_volume_path"] + "/store", control.host
     _, deleted = client("-c", DELETE_ONE).split()[-2:]
@@ -131,7 +131,7 @@ def test_what_a_model_needs_stays(control: Any, server: Any, client: Any, http: 
     assert not [line for line in done["left_alone"] if deleted in line]
 
 
-def test_a_directory_in_which_others_live_stays(control: Any, server: Any, http: Any, client: Any) -> None:
+def test_a_directory_with_other_content_is_kept(control: Any, server: Any, http: Any, client: Any) -> None:
     """An editor locates an experiment in the directory of a run that is deleted: its runs keep their files."""
     api = f"{server.url}/api/2.0/mlflow"
     _, deleted = client("-c", DELETE_ONE).split()[-2:]
@@ -158,7 +158,7 @@ def test_a_directory_in_which_others_live_stays(control: Any, server: Any, http:
     assert http.get(f"{api}/experiments/get", params={"experiment_id": inner}).status_code == 404
 
 
-def test_orphans_are_put_aside_only_when_told(control: Any, host: Any, http: Any, server: Any) -> None:
+def test_orphans_are_set_aside_only_on_request(control: Any, host: Any, http: Any, server: Any) -> None:
     """A file that no row refers to is named; a young one stays; put aside it can come back, or go for good."""
     before = control.run("orphans list")
     name = f"nobodys-{time.time():.0f}"

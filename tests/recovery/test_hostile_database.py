@@ -91,14 +91,14 @@ def test_nothing_planted_runs_with_more_than_the_roles_rights(control: Any, host
         aside = done.get("put_aside") or aside
         assert not host.file("/tmp/planted").exists, operation
     control.run(f"leftovers delete {aside}")
-    said = host.check_output(LOG)[begun:].splitlines()
-    ran = {line.partition("planted runs as ")[2] for line in said if "WARNING:  planted runs as" in line}
+    message = host.check_output(LOG)[begun:].splitlines()
+    ran = {line.partition("planted runs as ")[2] for line in message if "WARNING:  planted runs as" in line}
     assert ran == {"mlflow, session mlflow"}
-    entered = [line for line in said if "connection authorized" in line and "user=postgres" in line]
+    entered = [line for line in message if "connection authorized" in line and "user=postgres" in line]
     assert entered
     assert not [line for line in entered if "database=postgres" not in line]
     # The role's own sessions did the work: in the live database and in both kinds of copy.
     for name in ("mlflow", "mlflow_drill", "mlflow_restore"):
         assert [
-            line for line in said if "connection authorized: user=mlflow" in line and f"database={name} " in line
+            line for line in message if "connection authorized: user=mlflow" in line and f"database={name} " in line
         ], name

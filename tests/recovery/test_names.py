@@ -110,12 +110,12 @@ def test_what_is_accepted_is_in_the_point(control: Any, server: Any, http: Any, 
         if number % 5:
             ways.pop(f"ajax{number}")  # the same way, under another name
         for directory, (method, path) in ways.items():
-            status, said = client(method, path, body)
+            status, message = client(method, path, body)
             if status in (200, 201, 204):
                 accepted[f"{run}/{directory}/"] = (size, f"{method} {path}")
             # An address that is none is refused before anybody looks at what it stands for.
-            elif not (status in (400, 404) if method == "PUT" else 400 <= status < 500 and _is_json(said)):
-                wrong.append(f"{method} {path[-300:]}: {status} {said[:200]}")
+            elif not (status in (400, 404) if method == "PUT" else 400 <= status < 500 and _is_json(message)):
+                wrong.append(f"{method} {path[-300:]}: {status} {message[:200]}")
     # Some names stand for the directory that they lie in: with them, all else in it is left out.
     for number in range(NAMES.index("core")):
         assert client("PUT", f"{API}/{run}/put{number}/beside", b"kept")[0] in (200, 201, 204)

@@ -24,9 +24,9 @@ def newer(control: Any, host: Any) -> Iterator[str]:
     kept = "/root/stage-kept"
     host.check_output(f"rm -rf {kept} && cp -a {STAGE} {kept}")
     try:
-        said = json.loads(host.file(f"{STAGE}/manifest.json").content_string) | {"postgresql": 99}
+        message = json.loads(host.file(f"{STAGE}/manifest.json").content_string) | {"postgresql": 99}
         host.check_output(
-            f"printf %s '{json.dumps(said)}' > {STAGE}/manifest.json && echo none > {STAGE}/database.dump"
+            f"printf %s '{json.dumps(message)}' > {STAGE}/manifest.json && echo none > {STAGE}/database.dump"
         )
         host.check_output(f"{RESTIC} backup --host=mlflow --tag=mlflow,verified,point:{NAME} {STAGE}")
         yield NAME
@@ -67,8 +67,8 @@ def test_the_play_refuses_it_first(host: Any, newer: str, bare: bool) -> None:
         if bare:
             host.check_output("mv /usr/bin/restic.away /usr/bin/restic")
     assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert f"recovery point {newer} is of PostgreSQL 99" in said, done.stdout[-3000:]
-    assert f"has {host.check_output('ls /etc/postgresql')}, which cannot read it" in said
+    message = " ".join(done.stdout.split())
+    assert f"recovery point {newer} is of PostgreSQL 99" in message, done.stdout[-3000:]
+    assert f"has {host.check_output('ls /etc/postgresql')}, which cannot read it" in message
     assert "changed=0" in done.stdout
     assert "Install" not in done.stdout

@@ -46,8 +46,8 @@ def test_what_is_missing_comes_back(control: Any, host: Any, folder: str, point:
     run = folder.split("/")[-3]
     name = run if kind == "run" else "partial/1"
     host.check_output("cd %s && rm 'lost *.txt' && printf new > 'changed *.txt' && printf later > later.txt", folder)
-    said = control.run(f"restore {point} --{kind} {name}")
-    assert (said["came_back"], said["stayed"], said["put_aside"]) == (1, 1, "")
+    message = control.run(f"restore {point} --{kind} {name}")
+    assert (message["came_back"], message["stayed"], message["put_aside"]) == (1, 1, "")
     assert content(host, folder) == {"lost *.txt": "lost", "changed *.txt": "new", "later.txt": "later"}
     back = host.file(f"{folder}/lost *.txt")
     assert (back.user, back.group) == ("mlflow", "mlflow-artifacts")
@@ -55,9 +55,9 @@ def test_what_is_missing_comes_back(control: Any, host: Any, folder: str, point:
 
 def test_the_points_files_take_the_place_of_the_live_ones(control: Any, host: Any, folder: str, point: str) -> None:
     """With the flag the folder is as it was, and what was there is kept until told otherwise."""
-    said = control.run(f"restore {point} --model partial/1 --replace-live")
+    message = control.run(f"restore {point} --model partial/1 --replace-live")
     assert content(host, folder) == {"lost *.txt": "lost", "changed *.txt": "changed"}
-    aside = said["put_aside"]
+    aside = message["put_aside"]
     old = folder.replace("/store/", f"/store.before-{aside}/")
     assert content(host, old) == {"lost *.txt": "lost", "changed *.txt": "new", "later.txt": "later"}
     control.run(f"leftovers delete {aside}")
@@ -86,8 +86,8 @@ def test_the_database_alone_goes_back(control: Any, http: Any, server: Any, fold
     host.check_output("printf later > %s/later.txt", folder)
     host.check_output("mv %s %s", folder, f"{folder}.away")
     try:
-        said = control.run(f"restore {point} --database-only --replace-live", expect=2)["error"]
-        assert "model_version partial/1" in said
+        message = control.run(f"restore {point} --database-only --replace-live", expect=2)["error"]
+        assert "model_version partial/1" in message
     finally:
         host.check_output("mv %s %s", f"{folder}.away", folder)
 

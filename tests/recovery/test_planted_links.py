@@ -64,8 +64,8 @@ def test_what_is_put_back_goes_where_it_was(
     """A link where a directory was, planted between the two commands, is named; the file waits until it is gone."""
     root, suffix = aside
     as_mlflow(host, 'rm -r "$1$2"; ln -s "$3" "$1$2"', root, planted, to)
-    said = control.run(f"leftovers put-back {suffix}", expect=1)["error"]
-    assert f"{root}{planted} is a link" in said
+    message = control.run(f"leftovers put-back {suffix}", expect=1)["error"]
+    assert f"{root}{planted} is a link" in message
     assert suffix in [entry["suffix"] for entry in control.run("leftovers list")]
     as_mlflow(host, 'rm "$1$2"', root, planted)
     assert control.run(f"leftovers put-back {suffix}")["came_back"] == 1

@@ -145,7 +145,9 @@ def test_a_database_that_dies_under_a_backup_is_a_failed_backup(
     host.check_output(f"timeout 60 sh -c 'until {state} | grep --quiet failed; do sleep 0.1; done'")
     assert not host.file(FENCE).exists
     host.check_output("systemctl restart 'postgresql@*-main.service'")
-    assert re.search("PostgreSQL closed the connection|pg_dump .* ended", str(control.run("status", expect=1)["problems"]))
+    assert re.search(
+        "PostgreSQL closed the connection|pg_dump .* ended", str(control.run("status", expect=1)["problems"])
+    )
     wait_until_ready(http, server)
     assert control.points() == before
     control.run("backup")
@@ -154,7 +156,7 @@ def test_a_database_that_dies_under_a_backup_is_a_failed_backup(
 def test_a_damaged_dump_is_rejected(control: Any) -> None:
     """A dump that is cut does not pass the read-back; one with a flipped byte is not restored."""
     point = f"control-flipped-{time.time():.0f}"
-    said = control.python(
+    output = control.python(
         f"""
 import json
 from mlflowctl.core import config, lock
@@ -182,7 +184,7 @@ with lock.exclusive(c.state_path, "negative control"):
 print(json.dumps(verdict))
 """
     )
-    assert "cannot be read back" in said
+    assert "cannot be read back" in output
     assert "SHA-256 differs" in control.run(f"drill {point}", expect=1)["error"]
     control.python(
         f"""
@@ -227,7 +229,7 @@ except ControlError as error:
     control.run("backup")
 
 
-def test_no_room_for_the_dump_is_said_first(control: Any, host: Any) -> None:
+def test_too_little_space_for_the_dump_is_reported_first(control: Any, host: Any) -> None:
     """The disk where dumps are put together is too small: refused before the fence rises, and it works again after."""
     host.check_output("mount -t tmpfs -o size=64m tmpfs /var/lib/mlflow-backup && mkdir /var/lib/mlflow-backup/metrics")
     try:

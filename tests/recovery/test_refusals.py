@@ -11,7 +11,7 @@ COMMANDS = ("status", "points", "verify", "gc --dry-run", "orphans list", "lefto
 
 
 @pytest.mark.parametrize("order", ["2020", "latest --repository nowhere", "0000-no-such-point --replace-live"])
-def test_a_refused_order_is_no_failure(control: Any, host: Any, order: str) -> None:
+def test_a_refusal_is_not_a_failure(control: Any, host: Any, order: str) -> None:
     """A typing error: exit 2 and what to do; no unit fails, nothing is recorded, nobody is told."""
     before = control.run("status", expect=control.host.run("mlflowctl status --json").rc)
     assert "there is no" in control.run(f"restore {order}", expect=2)["error"]
@@ -58,7 +58,7 @@ def broken(host: Any, server: Any, request: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_sentence_and_no_traceback(host: Any, broken: str, command: str) -> None:
+def test_commands_answer_without_a_traceback(host: Any, broken: str, command: str) -> None:
     """Every command that looks: an answer or a sentence, one of the known exit codes."""
     done = host.run(f"{broken}mlflowctl {command}")
     assert done.rc in (0, 1, 2, 3, 75), done

@@ -67,10 +67,10 @@ def test_the_whole_playbook_refuses_the_same(prepared: Any, variables: dict[str,
     """With a variable of the command line, which wins over all others; before the first change."""
     before = untouched(prepared)
     done = run_playbook(variables)
-    said = re.sub(r"\s+", " ", done.stdout + done.stderr)
-    assert done.returncode != 0, said[-3000:]
+    output = re.sub(r"\s+", " ", done.stdout + done.stderr)
+    assert done.returncode != 0, output[-3000:]
     for word in words:
-        assert word in said, f"{word!r} is not in: {said[-3000:]}"
+        assert word in output, f"{word!r} is not in: {output[-3000:]}"
     assert untouched(prepared) == before
 
 
@@ -100,10 +100,10 @@ def test_a_device_that_is_not_ours_is_refused(blank_device: Any, made: str, word
     blank_device.check_output(made)
     before = blank_device.check_output(f"sha256sum {DEVICE}")
     done = run_playbook({"mlflow_volume_device": DEVICE}, arguments=("--tags", "check"))
-    said = re.sub(r"\s+", " ", done.stdout + done.stderr)
-    assert done.returncode != 0, said[-3000:]
+    output = re.sub(r"\s+", " ", done.stdout + done.stderr)
+    assert done.returncode != 0, output[-3000:]
     for word in ["mlflow_volume_device", DEVICE, *words]:
-        assert word in said, f"{word!r} is not in: {said[-3000:]}"
+        assert word in output, f"{word!r} is not in: {output[-3000:]}"
     assert blank_device.check_output(f"sha256sum {DEVICE}") == before
 
 
@@ -127,9 +127,9 @@ def test_a_missing_variable_is_named(prepared: Any, tmp_path: Path, missing: str
     inventory = tmp_path / "hosts.json"
     inventory.write_text(json.dumps({"all": {"vars": kept, "children": groups}}))
     done = run_playbook(arguments=("--tags", "check"), environment={"MOLECULE_INVENTORY_FILE": str(inventory)})
-    said = re.sub(r"\s+", " ", done.stdout + done.stderr)
-    assert done.returncode != 0, said[-3000:]
-    assert words in said, said[-3000:]
+    output = re.sub(r"\s+", " ", done.stdout + done.stderr)
+    assert done.returncode != 0, output[-3000:]
+    assert words in output, output[-3000:]
 
 
 @pytest.mark.parametrize(
@@ -158,11 +158,11 @@ def test_other_layouts_are_refused(tmp_path: Path, layout: dict[str, list[str]],
         json.dumps({"all": {"vars": {"mlflow_public_url": "https://a.example"}, "children": children}})
     )
     done = run_playbook(arguments=("--tags", "check"), environment={"MOLECULE_INVENTORY_FILE": str(inventory)})
-    said = re.sub(r"\s+", " ", done.stdout + done.stderr)
+    output = re.sub(r"\s+", " ", done.stdout + done.stderr)
     assert done.returncode != 0
-    assert "UNREACHABLE" not in said
+    assert "UNREACHABLE" not in output
     for word in words:
-        assert word in said, said[-2000:]
+        assert word in output, output[-2000:]
 
 
 def test_unsupported_distribution(prepared: Any) -> None:
@@ -176,10 +176,10 @@ def test_unsupported_distribution(prepared: Any) -> None:
     finally:
         script = f"import pathlib; pathlib.Path('/usr/lib/os-release').write_text({release + chr(10)!r})"
         prepared.run_test("python3 -c %s", script)
-    said = re.sub(r"\s+", " ", done.stdout + done.stderr)
+    output = re.sub(r"\s+", " ", done.stdout + done.stderr)
     assert done.returncode != 0
-    assert "buster" in said
-    assert "Use Debian 12 (bookworm) or Debian 13 (trixie)" in said
+    assert "buster" in output
+    assert "Use Debian 12 (bookworm) or Debian 13 (trixie)" in output
 
 
 def test_nothing_wrong_passes(prepared: Any) -> None:

@@ -34,11 +34,11 @@ def test_a_point_comes_back_from_each(host: Any, point: str, repository: str) ->
 
 def test_a_restore_works_under_other_names(host: Any, point: str) -> None:
     """Swapped in and back in service."""
-    said = control(host, f"restore {point} --repository neighbour --replace-live")
-    assert said["lost"] == 0
+    printed = control(host, f"restore {point} --repository neighbour --replace-live")
+    assert printed["lost"] == 0
     assert host.service("tracking.service").is_running
-    if said["put_aside"]:
-        control(host, f"leftovers delete {said['put_aside']}")
+    if printed["put_aside"]:
+        control(host, f"leftovers delete {printed['put_aside']}")
 
 
 def test_the_storages_password_is_kept_secret(host: Any, point: str) -> None:
@@ -51,14 +51,14 @@ def test_the_storages_password_is_kept_secret(host: Any, point: str) -> None:
     assert "of-the-vault" not in journal
 
 
-def test_a_repository_that_is_away_is_named(host: Any, point: str) -> None:
+def test_an_unavailable_repository_is_named(host: Any, point: str) -> None:
     """The point is in the others, verified; the operator hears of the one by command, mail and webhook; no password."""
     host.check_output("systemd-run --quiet --unit=test-hook python3 -c %s", HOOK)
     host.check_output("printf '#!/bin/sh\ncat >> /run/mail\n' > /usr/sbin/sendmail && chmod 755 /usr/sbin/sendmail")
     before = len(control(host, "points --repository disk"))
     host.check_output("systemctl stop test-vault.service")
     try:
-        said = control(host, "backup", expect=1)["error"]
+        printed = control(host, "backup", expect=1)["error"]
     finally:
         host.check_output(SERVE)
     # The webhook comes last.
@@ -73,9 +73,9 @@ def test_a_repository_that_is_away_is_named(host: Any, point: str) -> None:
         assert "tracking-backup" in words
         assert "repository vault" in words
         assert "of-the-vault" not in words
-    assert "repository vault" in said
-    assert "connection refused" in said
-    assert "of-the-vault" not in said
+    assert "repository vault" in printed
+    assert "connection refused" in printed
+    assert "of-the-vault" not in printed
     states = [found["state"] for found in control(host, "points --repository disk")]
     assert len(states) == before + 1
     assert states[-1] == "verified"
@@ -83,8 +83,8 @@ def test_a_repository_that_is_away_is_named(host: Any, point: str) -> None:
 
 def test_deletions_wait_for_the_file_systems_snapshot_only(host: Any, point: str) -> None:
     """What is copied stands still, so deletions go on before it is copied; nothing of it stays."""
-    said = host.run("mlflowctl backup").stderr.splitlines()
-    steps = [line for line in said if "deletions" in line or line.startswith("copying to")]
+    printed = host.run("mlflowctl backup").stderr.splitlines()
+    steps = [line for line in printed if "deletions" in line or line.startswith("copying to")]
     assert "wait" in steps[0]
     assert "go on" in steps[1]
     assert steps[2] == "copying to repository disk"
@@ -111,10 +111,10 @@ def test_a_restore_that_does_not_fit_is_refused(host: Any, point: str) -> None:
         " /srv/tracking/volume/filler"
     )
     try:
-        said = control(host, "restore latest --replace-live", expect=1)["error"]
+        printed = control(host, "restore latest --replace-live", expect=1)["error"]
     finally:
         host.check_output("rm /srv/tracking/volume/filler")
-    assert "free some space" in said
+    assert "free some space" in printed
     assert host.service("tracking.service").is_running
     assert host.run("ls -d /srv/tracking/volume/restore-*").rc != 0
 

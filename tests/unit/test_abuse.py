@@ -146,8 +146,8 @@ def test_attackers_get_less_of_the_processors() -> None:
 
     def run(_: Attack) -> None:
         seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
-        said = subprocess.run([sys.executable, "-c", "import os; print(os.nice(0))"], capture_output=True, check=True)
-        seen.append(int(said.stdout))
+        output = subprocess.run([sys.executable, "-c", "import os; print(os.nice(0))"], capture_output=True, check=True)
+        seen.append(int(output.stdout))
 
     attacker = threading.Thread(target=runner.attack, args=(Kind("a", run, 1), attack(1)))
     attacker.start()

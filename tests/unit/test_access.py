@@ -81,7 +81,7 @@ def test_what_operators_open_to_viewers_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rules", "said"),
+    ("rules", "message"),
     [
         ([], "lists of endpoints, by role"),
         ({"root": ["GET /"]}, "no role 'root'"),
@@ -92,9 +92,9 @@ def test_what_operators_open_to_viewers_is_known() -> None:
         ({"viewer": [1]}, "is not an endpoint"),
     ],
 )
-def test_bad_rules_are_named(rules: Any, said: str) -> None:
+def test_bad_rules_are_named(rules: Any, message: str) -> None:
     """Each fault gets a sentence."""
-    assert said in "; ".join(access_problems(rules))
+    assert message in "; ".join(access_problems(rules))
 
 
 def test_the_rules_themselves() -> None:

@@ -65,12 +65,14 @@ def test_the_base_is_the_newest_from_before(monkeypatch: pytest.MonkeyPatch) -> 
         archive._base(archive.Target(NOON - timedelta(days=1)))
 
 
-def test_an_archive_that_ends_too_early_is_no_riddle() -> None:
+def test_an_archive_that_ends_too_early_is_explained() -> None:
     """PostgreSQL's own words are turned into what to do."""
-    said = archive._ended("FATAL:  recovery ended before configured recovery target was reached", archive.Target(NOON))
-    assert isinstance(said, Refused)
-    assert "ends before" in str(said)
-    assert "disk on fire" in str(archive._ended("LOG: x\nPANIC: disk on fire", archive.Target(NOON)))
+    message = archive._exit_error(
+        "FATAL:  recovery ended before configured recovery target was reached", archive.Target(NOON)
+    )
+    assert isinstance(message, Refused)
+    assert "ends before" in str(message)
+    assert "disk on fire" in str(archive._exit_error("LOG: x\nPANIC: disk on fire", archive.Target(NOON)))
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def fine(_environ: Any, start_response: Any) -> list[bytes]:
     return [b"fine"]
 
 
-def test_it_is_asked_only_if_nothing_worked_just_now(database: Database) -> None:
+def test_the_database_is_probed_only_without_a_recent_success(database: Database) -> None:
     """Once for all that come within a second."""
     for _ in range(3):
         assert ask(database.backend, fine)[2] == b"fine"
@@ -81,7 +81,7 @@ def test_it_is_asked_only_if_nothing_worked_just_now(database: Database) -> None
     assert database.asked == 2
 
 
-def test_mlflow_is_not_asked_without_a_database(database: Database) -> None:
+def test_mlflow_is_not_called_without_a_database(database: Database) -> None:
     """It would try for minutes."""
     database.there = False
     status, headers, body = ask(database.backend, lambda *_: pytest.fail("was asked"))
@@ -94,7 +94,7 @@ def test_mlflow_is_not_asked_without_a_database(database: Database) -> None:
 
 @pytest.mark.parametrize(("worked", "status"), [(0, "429"), (2, "503")])
 @pytest.mark.parametrize("path", [PATH, "/graphql"])
-def test_what_meets_no_database_says_so_without_its_path(
+def test_answers_without_a_database_do_not_name_its_path(
     database: Database, worked: int, status: str, path: str
 ) -> None:
     """429 if nothing was done, else 503; the audit trail's words stay. GraphQL would say 200."""
@@ -135,7 +135,7 @@ def test_only_what_needs_it_waits_for_it(path: str, needs: bool) -> None:
 
 
 @pytest.mark.parametrize(("there", "worked", "status"), [(False, 0, 429), (True, 0, 429), (True, 1, 503)])
-def test_the_asgi_routes_say_the_same(database: Database, there: bool, worked: int, status: int) -> None:
+def test_the_asgi_routes_answer_the_same(database: Database, there: bool, worked: int, status: int) -> None:
     """With the error that Starlette raises again, too."""
     database.there = there
     sent: list[Any] = []

@@ -32,7 +32,7 @@ def test_a_row_holds_medians_and_their_ratio() -> None:
 @pytest.mark.parametrize(
     ("better", "goal", "missed"), [("higher", 3, False), ("higher", 5, True), ("lower", 5, False), ("lower", 3, True)]
 )
-def test_a_missed_goal_is_said(capsys: pytest.CaptureFixture[str], better: str, goal: float, missed: bool) -> None:
+def test_a_missed_goal_is_reported(capsys: pytest.CaptureFixture[str], better: str, goal: float, missed: bool) -> None:
     """Less than hoped for, or more where less is better."""
     row = entry("work", 1, "s", better, {"ours": [4.0], "stock": [1.0]})
     say(row | {"goal": goal, "limit_goal": None})
@@ -55,7 +55,7 @@ def test_every_goal_can_be_judged() -> None:
         assert work.limit_goal is None or {"ours", "limit"} <= names, work.work
 
 
-def test_growth_is_told_by_its_ends() -> None:
+def test_growth_is_reported_by_first_and_last_value() -> None:
     """Each request's percentile at every size, and the last by the first."""
     sizes = [
         {"experiments": n, "runs": 100 * n, "metrics": 2000 * n, "files": 20 * n, "database_mib": n}
@@ -68,7 +68,7 @@ def test_growth_is_told_by_its_ends() -> None:
     assert "2.0 GiB" in text
 
 
-def test_a_setting_is_told_by_what_is_left_without_it() -> None:
+def test_a_setting_is_reported_by_the_loss_without_it() -> None:
     """Medians as shares of those with the installed settings."""
     measured = {"as installed": {"log-metric": [400.0, 500.0, 300.0]}, "`jit` on": {"log-metric": [100.0, 120.0, 90.0]}}
     found = {"settings": measured, "rounds": 3, "clients": 8, "machine": MACHINE, "date": "2026-11-21"}
@@ -81,7 +81,7 @@ def test_a_setting_is_told_by_what_is_left_without_it() -> None:
     assert "left with 4 GiB for itself and a database of 11.5 GiB" in text
 
 
-def test_the_parts_of_a_way_are_told_by_what_is_left_without_them() -> None:
+def test_the_parts_of_a_path_are_reported_by_the_loss_without_them() -> None:
     """Medians by configuration."""
     rates = {"as installed": {"4 KiB read": [3.0, 1.0, 2.0]}, "nginx alone": {"4 KiB read": [40.0]}}
     text = artifacts({"rates": rates, "rounds": 3, "clients": 8, "machine": MACHINE, "date": "2026-11-21"})
@@ -89,7 +89,7 @@ def test_the_parts_of_a_way_are_told_by_what_is_left_without_them() -> None:
     assert "| nginx alone | 40 |" in text
 
 
-def test_uploads_are_told_by_speed_and_disk() -> None:
+def test_uploads_are_reported_by_speed_and_disk() -> None:
     """So that a reader finds their own case: a network's speed, or which disk is filled as fast as they come."""
     part: dict[str, Any] = {"clients": 8, "uploads": 8, "mib_per_second": 14, "volume_of_its_own": False, "ratio": 1.5}
     part |= {"mib_per_second_together": 700, "ms": {"p95": 10.0}, "ms_beside": {"p95": 15.0}}

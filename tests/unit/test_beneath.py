@@ -94,7 +94,7 @@ def aside(instance: config.Config, *files: str) -> Path:
 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("planted", ["2", "2/run", "2/run/artifacts", "2/run/artifacts/deep"])
-def test_put_back_follows_no_link_on_the_way(instance: config.Config, outside: Path, planted: str) -> None:
+def test_put_back_follows_no_link_in_the_path(instance: config.Config, outside: Path, planted: str) -> None:
     """A directory of the target became a link between the two commands: named, nothing lost, the others come back."""
     root = aside(instance, "2/run/artifacts/deep/file", "3/other")
     link(instance.store / planted, outside)
@@ -279,7 +279,7 @@ def test_a_link_in_the_point_is_no_directory_of_its(
 
 
 @pytest.mark.parametrize("store", ["/../outside", "relative", "/a/../../outside"])
-def test_a_point_does_not_say_where_outside_of_the_copy_its_artifacts_are(instance: config.Config, store: str) -> None:
+def test_the_artifacts_of_a_point_are_inside_of_the_copy(instance: config.Config, store: str) -> None:
     """The copy's store is given away: it lies below the copy."""
     root = instance.volume_path / "restore-p"
 
@@ -333,7 +333,7 @@ def test_sizes_are_those_of_the_store(instance: config.Config, outside: Path) ->
 
 
 @pytest.mark.usefixtures("way")
-def test_giving_away_gives_nothing_else(instance: config.Config, outside: Path) -> None:
+def test_chown_changes_nothing_else(instance: config.Config, outside: Path) -> None:
     """A link is given itself; a file with a hard link elsewhere stops it before anything is given."""
     volume, owner = instance.volume_path, descent.Owner(NOBODY.pw_uid, NOBODY.pw_gid)
     link(volume / "store/1/away", outside)
@@ -413,7 +413,7 @@ def test_a_path_that_leaves_is_refused(instance: config.Config, path: str) -> No
             operation()
 
 
-def test_what_the_drill_gives_away_is_what_is_there(instance: config.Config, outside: Path, tmp_path: Path) -> None:
+def test_the_drill_changes_the_owner_of_the_link_itself(instance: config.Config, outside: Path, tmp_path: Path) -> None:
     """A link in the server's directory is given itself."""
     (tmp_path / "link").symlink_to(outside)
     drill._own(tmp_path / "link", instance.user, instance.group)
@@ -425,7 +425,7 @@ def test_what_the_drill_gives_away_is_what_is_there(instance: config.Config, out
     [(stat.S_IFIFO, True), (stat.S_IFSOCK, True), (stat.S_IFBLK, False), (stat.S_IFCHR, False)],
     ids=["pipe", "socket", "disk", "terminal"],
 )
-def test_a_device_is_not_given_away(tmp_path: Path, kind: int, stays: bool) -> None:
+def test_the_owner_of_a_device_is_not_changed(tmp_path: Path, kind: int, stays: bool) -> None:
     """A point may come from a repository that others write: a disk in it must not become the service's."""
     (tmp_path / "copy/deep").mkdir(parents=True)
     (tmp_path / "copy/deep/file").write_text("x")

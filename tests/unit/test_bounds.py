@@ -124,7 +124,7 @@ def test_a_slow_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask({"transfer-encoding": "chunked"}, *[b"x"] * 100, pause=0.05)[0] == 408
 
 
-def test_too_many_large_bodies_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_large_bodies_are_answered_with_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
     """With 429, since MLflow has not begun: clients repeat that, whatever they asked for."""
     monkeypatch.setattr(asgi_body, "PATIENCE", 0.2)
     monkeypatch.setattr(asgi_body, "FULL_BODIES", 0)
@@ -222,7 +222,7 @@ IDS = ",".join(f"'{number:032x}'" for number in range(4990))
         ["a"],
     ],
 )
-def test_what_clients_ask_is_asked(question: Any) -> None:
+def test_the_clients_requests_are_covered(question: Any) -> None:
     """Thousands of run IDs, too."""
     query_limits.check(question)
 
@@ -270,7 +270,7 @@ def put(path: str, body: bytes, query: str = "", **environ: Any) -> tuple[str, b
     return "".join(seen), answer
 
 
-def test_questions_are_looked_at_before_mlflow() -> None:
+def test_limits_are_checked_before_mlflow() -> None:
     """In bodies and addresses, whatever the JSON looks like; what is not JSON is MLflow's to refuse."""
     search, many = "/api/2.0/mlflow/runs/search", json.dumps({"order_by": ["a"] * 99}).encode()
     assert put(search, b'{"filter": ""}') == ("", b'{"filter": ""}')

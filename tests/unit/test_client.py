@@ -67,8 +67,8 @@ def test_the_scripts_set_what_a_client_needs(place: declared.Access, tmp_path: P
 
 def test_without_a_ca_there_is_none(place: declared.Access, tmp_path: Path) -> None:
     """Clients of a public CA need no file."""
-    said = client.bundle(replace(place, ca=None), "ada", tmp_path / "out.zip")
-    assert said["files"] == ["README.md", "env.ps1", "env.py", "env.sh"]
+    message = client.bundle(replace(place, ca=None), "ada", tmp_path / "out.zip")
+    assert message["files"] == ["README.md", "env.ps1", "env.py", "env.sh"]
 
 
 def test_nothing_is_made_up_or_overwritten(place: declared.Access, tmp_path: Path) -> None:
@@ -81,14 +81,14 @@ def test_nothing_is_made_up_or_overwritten(place: declared.Access, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "message"),
     [
         ({}, "MLFLOW_TRACKING_URI is ''"),
         ({"MLFLOW_TRACKING_URI": "http://mlflow.example.com"}, "MLFLOW_TRACKING_URI is 'http"),
         ({"MLFLOW_TRACKING_URI": "https://127.0.0.1:9"}, "does not answer"),
     ],
 )
-def test_whoami_says_what_is_missing(environment: dict[str, str], said: str) -> None:
+def test_whoami_names_what_is_missing(environment: dict[str, str], message: str) -> None:
     """Before and after it asks."""
-    with pytest.raises(ControlError, match=said):
+    with pytest.raises(ControlError, match=message):
         client.whoami(environment)

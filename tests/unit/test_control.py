@@ -90,9 +90,9 @@ def test_status_reports_all_problems(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(declared, "settings", lambda: tmp_path / "none")
     data = settings(tmp_path) | {"volume_path": str(tmp_path / "gone"), "timers": ["mlflow-backup.timer"]}
     facts = status.facts(config.parse(data, "x"), {})
-    said = " ".join(facts["problems"])
+    printed = " ".join(facts["problems"])
     for words in ("cannot connect to database", "is the artifact volume mounted", "wsgi.sock", "was ever taken"):
-        assert words in said
+        assert words in printed
     assert not [problem for problem in facts["problems"] if "\n" in problem or "Traceback" in problem]
     json.dumps(facts)
 
@@ -171,8 +171,8 @@ def test_every_command_has_json_and_help(tmp_path: Path) -> None:
         assert "--json" in shown.output, name
         done = runner.invoke(main.main, [*name.split(), *needs.get(name, []), "--json"])
         assert done.exit_code == (2 if name == "whoami" else 1), name
-        said = "MLFLOW_TRACKING_URI is" if name == "whoami" else "cannot read"
-        assert said in json.loads(done.stdout)["error"], name
+        printed = "MLFLOW_TRACKING_URI is" if name == "whoami" else "cannot read"
+        assert printed in json.loads(done.stdout)["error"], name
 
 
 def test_help_lists_the_exit_codes() -> None:

@@ -123,7 +123,7 @@ def test_a_scratch_cluster_lets_in_the_same_two(
         ]
 
 
-def test_what_lives_is_looked_at_as_the_role(instance: config.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_data_is_read_as_the_role(instance: config.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also before a restore, when the rows may be anybody's."""
     asked: list[dict[str, Any]] = []
 

@@ -41,7 +41,7 @@ def test_nonsense_is_no_age(text: str) -> None:
     ("seconds", "text"),
     [(-5, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (86400, "24h"), (172800, "2d"), (9e7, "1041d")],
 )
-def test_ages_are_told_as_they_are_written(seconds: float, text: str) -> None:
+def test_ages_are_formatted_as_they_are_parsed(seconds: float, text: str) -> None:
     """In the largest unit of which there are two; a clock that went back gives none below zero."""
     assert age(seconds) == text
 
@@ -106,7 +106,7 @@ def test_no_table_is_cut_when_it_is_piped(length: int, capsys: pytest.CaptureFix
     assert all(line.rstrip().endswith(r"[bold]\x1b[2J") for line in shown)
 
 
-def test_orphans_are_files_below_no_owner() -> None:
+def test_orphans_are_files_in_no_referenced_directory() -> None:
     """An owner's directory covers everything below it, and nothing beside it; uploads in progress are left out."""
     files = [("1/r/artifacts/a", 1), ("1/r2/x", 2), ("1/r2/y", 3), ("top", 4), ("1/r2/.artifact.uploading.z", 9)]
     assert orphans.unreferenced(files, {"1/r/artifacts", "1/r22"}) == [("1/r2/x", 2), ("1/r2/y", 3), ("top", 4)]
@@ -164,7 +164,7 @@ OTHER = Directory("run", "other", "1/other/artifacts")
         (Directory("trace", "x", "1/traces/x"), False),
     ],
 )
-def test_a_directory_that_others_need_stays(owner: Directory, stays: bool) -> None:
+def test_a_directory_that_others_need_is_kept(owner: Directory, stays: bool) -> None:
     """Equal, above or below; and nothing else stays for it."""
     beside = Directory("run", "beside", "3/beside/artifacts")
     found = overlaps.needed_by_others([GONE, OTHER, beside, Directory("run", "nowhere", "")], [owner], [])
@@ -182,14 +182,14 @@ def test_a_directory_that_others_need_stays(owner: Directory, stays: bool) -> No
         ("", True, False),
     ],
 )
-def test_what_a_model_relies_on_stays_and_the_rest_goes(path: str, present: bool, stays: bool) -> None:
+def test_what_a_model_refers_to_is_kept_and_the_rest_is_removed(path: str, present: bool, stays: bool) -> None:
     """What is broken already relies on nothing."""
     model = Reference("model_version", "relies/1", path, ANYTHING, "uri", present)
     found = overlaps.needed_by_others([GONE, OTHER], [], [model])
     assert list(found) == ([GONE] if stays else [])
 
 
-def test_what_stays_keeps_what_lies_in_it() -> None:
+def test_what_is_kept_keeps_its_content() -> None:
     """One that is deleted too, below one that stays, stays; beside it, it goes."""
     inner = Directory("run", "inner", "1/gone/artifacts/inner/artifacts")
     assert overlaps.needed_by_others([GONE, inner, OTHER], [], []) == {}
@@ -201,7 +201,7 @@ def test_what_stays_keeps_what_lies_in_it() -> None:
     }
 
 
-def test_the_server_deletes_nothing_that_it_was_not_told() -> None:
+def test_the_server_deletes_only_the_given_ids() -> None:
     """Also the runs of a deleted experiment, and experiments; pages keep their way to the next."""
 
     class Page(UserList[Any]):

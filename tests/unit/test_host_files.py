@@ -62,9 +62,9 @@ def test_writes_once(wanted: dict[str, Any], tmp_path: Path) -> None:
 
 def test_check_mode_writes_nothing(wanted: dict[str, Any], tmp_path: Path) -> None:
     """It says what would be written, on a host that has nothing yet."""
-    said = run(check=True, **wanted)
-    assert said["changed"]
-    assert said["written"] == [str(tmp_path / "d" / "f")]
+    message = run(check=True, **wanted)
+    assert message["changed"]
+    assert message["written"] == [str(tmp_path / "d" / "f")]
     assert not (tmp_path / "d").exists()
 
 
@@ -80,9 +80,9 @@ def test_drift_is_put_right(wanted: dict[str, Any], tmp_path: Path, drift: str) 
             file.chmod(0o666)
         case "directory":
             file.parent.chmod(0o777)
-    said = run(**wanted)
-    assert said["changed"]
-    assert said["written"] == ([str(file)] if drift == "content" else [])
+    message = run(**wanted)
+    assert message["changed"]
+    assert message["written"] == ([str(file)] if drift == "content" else [])
     assert not run(**wanted)["changed"]
 
 

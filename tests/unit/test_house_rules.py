@@ -142,7 +142,7 @@ def test_what_is_registered_is_internal(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=name)
-def test_templates_say_that_they_are_managed(path: Path) -> None:
+def test_templates_have_the_managed_header(path: Path) -> None:
     """Whoever opens the file on the host is warned; a part that others include is no file."""
     if path.name != "common.conf.j2" and not path.name.endswith(".lua.j2"):
         text = path.read_text().removeprefix("#!/bin/sh\n")
@@ -150,7 +150,7 @@ def test_templates_say_that_they_are_managed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=name)
-def test_playbooks_say_what_they_are_for(path: Path) -> None:
+def test_playbooks_explain_their_purpose(path: Path) -> None:
     """What, when and an example head each playbook."""
     head = path.read_text().splitlines()[1:4]
     assert [line.split(":")[0] for line in head] == ["# What", "# When", "# Example"]

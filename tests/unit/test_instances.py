@@ -25,7 +25,7 @@ def test_one_other_name_is_enough(part: str) -> None:
     assert "another host" in problem
 
 
-def test_all_names_of_its_own_do_not_help() -> None:
+def test_unique_names_do_not_avoid_the_limit() -> None:
     """nginx, PostgreSQL and mlflowctl are still shared."""
     (problem,) = instance_problems(LINES, "host", OTHER, ["config", "volume", "database"])
     assert "playbooks/uninstall.yml -e mlflow_unit=mlflow." in problem

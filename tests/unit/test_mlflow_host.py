@@ -122,7 +122,7 @@ def test_a_request_is_read_before_it_is_answered(size: int) -> None:
     assert sent.tell() == size
 
 
-def test_mlflows_own_login_is_never_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mlflows_authentication_is_never_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its import fails as if the module were not there, and nothing of it is run."""
     package = tmp_path / "mlflow" / "server"
     package.mkdir(parents=True)

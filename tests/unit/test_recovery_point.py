@@ -72,7 +72,7 @@ def test_a_repository_that_talks_nonsense_is_unknown(answers: list[str]) -> None
         module.look(lambda *_: next(left, ""), "latest", "/stage/manifest.json")
 
 
-def test_a_point_says_its_postgresql() -> None:
+def test_the_postgresql_version_of_a_point_is_read() -> None:
     """The manifest of the chosen snapshot, and nothing else, is asked for."""
     asked: list[tuple[str, ...]] = []
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mlflowctl.core.printable import SHOWN, printable
 from mlflowctl.recovery.checker import Files, compare, compare_rows
 from mlflowctl.stores.database import references
-from mlflowctl.stores.database.references import ANYTHING, Reference, Resolver, there
+from mlflowctl.stores.database.references import ANYTHING, Reference, Resolver, is_present
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_no_row_is_an_error(uri: str | None, model: str, run: str, source: str) 
         assert len(path.encode()) <= 4096
         assert not path.startswith("/")
         for need in ("MLmodel", ANYTHING):
-            assert there(Path("/nowhere/store"), path, need) is False
+            assert is_present(Path("/nowhere/store"), path, need) is False
     written = [Reference("trace", uri or "", "", ANYTHING, uri or "", False)]
     with tempfile.TemporaryDirectory() as folder:
         assert references.write(written, Path(folder) / "references.jsonl") == 1
@@ -149,7 +149,7 @@ def test_there_is_what_a_point_will_hold(tmp_path: Path) -> None:
         ("loop/x", "MLmodel", False), ("a" * 300, ANYTHING, False), ("none", ANYTHING, False), ("", ANYTHING, False),
         ("x\0", ANYTHING, False), ("\ud800", "MLmodel", False), ("/".join("a" * 3000), "MLmodel", False),
     ]:  # fmt: skip
-        assert there(store, path, need) is expected, path
+        assert is_present(store, path, need) is expected, path
         assert held.holds(Reference("k", "n", path, need, "u", expected)) is expected, path
 
 

@@ -44,7 +44,7 @@ def test_options_that_exclude_each_other_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "fine"),
+    ("code", "message", "fine"),
     [
         (0, "", True),
         (1, "cp: cannot stat '/v/store/1/.artifact.uploading.x': No such file or directory", True),
@@ -54,11 +54,11 @@ def test_options_that_exclude_each_other_are_refused() -> None:
     ],
 )
 def test_only_an_upload_may_vanish(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, said: str, fine: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str, fine: bool
 ) -> None:
     """While the store is cloned, uploads are completed; anything else that cannot be cloned is an error."""
     instance = config.parse(settings(tmp_path) | {"snapshot": "reflink"}, "x")
-    monkeypatch.setattr(frozen, "run", lambda *_, **__: subprocess.CompletedProcess([], code, "", said))
+    monkeypatch.setattr(frozen, "run", lambda *_, **__: subprocess.CompletedProcess([], code, "", message))
     with nullcontext() if fine else pytest.raises(ControlError, match="Set it to none"), frozen.frozen(instance):
         pass
     assert not frozen.place(instance).exists()
@@ -96,7 +96,7 @@ def tampered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> copies.Copy:
     return copy
 
 
-def test_a_point_does_not_say_where_its_certificates_go(tampered: copies.Copy, tmp_path: Path) -> None:
+def test_a_point_does_not_choose_the_paths_of_certificates(tampered: copies.Copy, tmp_path: Path) -> None:
     """Nor who may read them: the host knows, and what it does not know is left alone."""
     bundled = tampered.stage / "host"
     elsewhere, tls = tmp_path / "elsewhere" / "tls", tmp_path / "host" / "tls"
@@ -166,7 +166,7 @@ def test_a_link_in_a_point_is_not_followed(tampered: copies.Copy, tmp_path: Path
         {"name": "ci\n"},
     ],
 )
-def test_tokens_of_a_point_are_looked_at(
+def test_tokens_of_a_point_are_checked(
     tampered: copies.Copy, change: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their names become names of files, and their hashes lines of them."""
@@ -202,7 +202,7 @@ TOKEN = (
     [f"[{TOKEN},{TOKEN}]", "[" * 100_000, "{" + '"a":{' * 50_000, TOKEN, "5", "null", '"x"', "[5]", "[[]]", "", "\xff", "[" + "9" * 5000 + "]"],
     ids=["twice", "deep list", "deep object", "object", "number", "null", "text", "list of numbers", "list of lists", "empty", "no UTF-8", "long number"],
 )  # fmt: skip
-def test_a_file_of_tokens_is_no_file_of_tokens(tampered: copies.Copy, content: str) -> None:
+def test_an_invalid_file_of_tokens_is_refused(tampered: copies.Copy, content: str) -> None:
     """Whatever it is, it is refused by a sentence, and no token is there."""
     target = put(tampered, content)
     with pytest.raises(ControlError, match="tokens of the recovery point"):
@@ -223,11 +223,11 @@ def put(copy: copies.Copy, content: str) -> Path:
 def test_a_token_does_not_take_the_name_of_a_user(tampered: copies.Copy) -> None:
     """Its line would stand before theirs among the logins: it stays out, with a word, and the others come."""
     target = put(tampered, f"[{TOKEN},{TOKEN.replace('ci', 'ada', 1)}]")
-    said: list[str] = []
-    host_files.put_tokens(tampered, said.append)
+    message: list[str] = []
+    host_files.put_tokens(tampered, message.append)
     assert [token["name"] for token in json.loads(target.read_text())] == ["ci"]
-    assert len(said) == 1
-    assert "token ada stays out" in said[0]
+    assert len(message) == 1
+    assert "token ada is not restored" in message[0]
 
 
 FACTS = {
@@ -311,7 +311,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, content: str) -> Non
 @pytest.mark.parametrize(
     ("server", "tool", "fits"), [(15, 15, False), (17, 15, False), (15, 17, False), (17, 18, True)]
 )
-def test_an_older_postgresql_is_refused_by_what_a_point_says(
+def test_an_older_postgresql_is_refused_by_the_points_description(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: int, tool: int, fits: bool
 ) -> None:
     """Only the description is fetched for that; the scratch database of before is not touched either."""

@@ -49,7 +49,7 @@ def test_nothing_serves_when_the_unit_has_ended(place: Path, before: list[str], 
     assert names(place) == after
 
 
-def test_a_rehearsed_server_tells_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_drill_does_not_write_the_state_for_nginx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """systemd has made no directory for it, or has removed it already."""
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     serving.failed("volume")

@@ -20,7 +20,7 @@ class Connection:
         self.fileno = end.fileno
 
 
-def test_a_connection_that_heard_something_is_not_used() -> None:
+def test_a_connection_with_unread_data_is_not_used() -> None:
     """A word of goodbye, a closed socket, or one that we have closed: the pool makes a new one."""
     ours, servers = socket.socketpair()
     connection = Connection(ours)
@@ -66,7 +66,7 @@ class OtherStore(Store):
     """One that asks for more, as that of workspaces does."""
 
 
-def test_other_stores_go_mlflows_way() -> None:
+def test_other_stores_use_mlflows_own_code() -> None:
     """So do other databases, and what MLflow has the words for."""
 
     def original(_self: Any, *given: Any) -> Any:
@@ -142,7 +142,7 @@ def test_a_statement_is_prepared_once_for_each_connection(refuses: str, code: st
     assert database.told == told
 
 
-def test_a_statement_that_fails_is_not_said_again() -> None:
+def test_a_failed_statement_is_not_repeated() -> None:
     """Nobody knows whether it was executed."""
     database = Database("EXECUTE", "57P01")
     with pytest.raises(Refusal, match="57P01"):

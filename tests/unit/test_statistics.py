@@ -37,14 +37,14 @@ class Counter:
         ("/health", 0),
     ],
 )
-def test_only_searches_look(path: str, looks: int) -> None:
+def test_only_searches_check_statistics(path: str, looks: int) -> None:
     """What writes a row is not kept waiting."""
     counter = Counter()
     counter.ask(path)
     assert counter.calls == looks
 
 
-def test_a_look_is_worth_a_tenth_of_a_second() -> None:
+def test_a_check_is_valid_for_a_tenth_of_a_second() -> None:
     """And one that failed a while."""
     counter = Counter()
     counter.now = 100.0

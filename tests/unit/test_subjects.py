@@ -114,7 +114,7 @@ def test_the_subject_is_what_the_handler_goes_by(read: Any, found: dict[str, str
     assert told(read) == found
 
 
-def test_of_an_address_and_a_body_the_one_that_counts_is_told() -> None:
+def test_of_url_and_body_the_one_that_counts_is_logged() -> None:
     """MLflow ends a logged model by the body, and does all else to the one in the address."""
     address = {"view_args": {"model_id": "address"}}
     assert told(message("SetLoggedModelTags", model_id="body"), **address) == {"model": "address"}
@@ -133,7 +133,7 @@ def test_what_has_no_message_is_read_as_its_view_reads_it() -> None:
     assert told(endpoint="_graphql", args=arguments, get_json=lambda silent: body) == {}
 
 
-def test_a_request_says_nothing_about_the_one_before() -> None:
+def test_a_request_has_no_subject_of_the_one_before() -> None:
     """A thread answers many, and some of them fail."""
     listener = subjects.Listener(SimpleNamespace(view_args=None, endpoint=None))
     headers: list[Any] = []

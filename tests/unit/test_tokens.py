@@ -120,7 +120,7 @@ def test_a_token_logs_in_and_only_its_hash_is_kept(place: declared.Access) -> No
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [
         ({"name": "a/b"}, "cannot be used"),
         ({"name": ".."}, "cannot be used"),
@@ -135,16 +135,16 @@ def test_a_token_logs_in_and_only_its_hash_is_kept(place: declared.Access) -> No
         ({"expires": "0d"}, "at once"),
     ],
 )
-def test_bad_wishes_are_refused(place: declared.Access, asked: dict[str, str], said: str) -> None:
+def test_bad_requests_for_tokens_are_refused(place: declared.Access, asked: dict[str, str], message: str) -> None:
     """Each with its reason, and nothing changes."""
     make(place, "old", "eve", None, "never")
     before = (place.path / "tokens.json").read_text()
-    with pytest.raises(ControlError, match=said):
+    with pytest.raises(ControlError, match=message):
         make(place, **({"name": "ci", "owner": "eve", "role": "editor", "expires": "1d"} | asked))
     assert (place.path / "tokens.json").read_text() == before
 
 
-def test_tokens_end_and_fall_with_their_owner(place: declared.Access) -> None:
+def test_tokens_expire_and_stop_with_their_owner(place: declared.Access) -> None:
     """Expired, revoked, demoted, locked, removed."""
     make(place, "day", "ada", None, "1d")
     make(place, "ever", "ada", None, "never")
@@ -230,9 +230,7 @@ def test_the_audit_log_is_read_across_rotations(place: declared.Access) -> None:
             days(since=bad)
 
 
-def test_a_strange_line_of_the_audit_log_ends_nothing(
-    place: declared.Access, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_strange_line_of_the_audit_log_is_skipped(place: declared.Access, capsys: pytest.CaptureFixture[str]) -> None:
     """What nginx has not written is passed over; what a client has chosen moves no terminal."""
     fine = {"time": "2026-11-21T11:00:00+00:00", "name": "ada"}
     told = fine | {"route": "/[/x]\x1b[2J\u202e", "model": "100%25 \u00fc%0A", "version": "1"}
@@ -268,7 +266,7 @@ def test_a_strange_line_of_the_audit_log_ends_nothing(
     assert shown.replace("\n", "").isprintable()
 
 
-def test_certificates_say_how_long_they_last(place: declared.Access) -> None:
+def test_certificates_are_listed_with_their_expiry(place: declared.Access) -> None:
     """One that ends within the limit is a problem; what is not there is none."""
     assert certificates.read(place, NOW) == []
     for name, days in (("server", 20), ("ca", 3650)):
@@ -282,7 +280,7 @@ def test_certificates_say_how_long_they_last(place: declared.Access) -> None:
         ("the server's certificate", 19),
         ("the server's own CA", 3649),
     ]
-    (said,) = certificates.problems(place, now)
-    assert "the server's certificate expires in 19 days" in said
-    (said,) = certificates.problems(place, now + timedelta(days=30))
-    assert "has ended" in said
+    (message,) = certificates.problems(place, now)
+    assert "the server's certificate expires in 19 days" in message
+    (message,) = certificates.problems(place, now + timedelta(days=30))
+    assert "has expired" in message

@@ -52,7 +52,7 @@ def answered(middleware: Any, method: str, path: str, body: bytes) -> dict[str, 
         ("PUT", "/api/2.0/mlflow-artifacts/artifacts/api/3.0/mlflow/scorer/invoke", False),
     ],
 )
-def test_what_nobody_does(method: str, path: str, refused: bool) -> None:
+def test_unsupported_endpoints(method: str, path: str, refused: bool) -> None:
     """The endpoint itself and nothing beside it, however deep its body is."""
     for body in (b"{}", b"", DEEP):
         refusal = answered(unserved.Unserved, method, path, body)
@@ -88,7 +88,7 @@ def pattern(monkeypatch: pytest.MonkeyPatch) -> re.Pattern[str]:
     return re.compile(found[1])
 
 
-def test_a_source_that_is_refused_is_told_the_forms(pattern: re.Pattern[str]) -> None:
+def test_a_refused_source_is_answered_with_the_allowed_forms(pattern: re.Pattern[str]) -> None:
     """Each of those forms is taken, so is what MLflow itself makes up; the rest is for MLflow to refuse."""
     refusal = answered(sources.Sources, "POST", CREATE, b'{"source": "s3://b/x"}')
     assert refusal

@@ -15,7 +15,7 @@ HASH = sha512_crypt.using(rounds=5000).hash(GOOD)
 
 
 @pytest.mark.parametrize(
-    ("users", "said"),
+    ("users", "message"),
     [
         ([], "empty"),
         ("ada", "no list"),
@@ -52,10 +52,10 @@ HASH = sha512_crypt.using(rounds=5000).hash(GOOD)
         ([{"name": "ada", "password": GOOD}] * 2, "2 times"),
     ],
 )
-def test_problems_are_said_without_the_password(users: Any, said: str) -> None:
+def test_problems_do_not_show_the_password(users: Any, message: str) -> None:
     """Each fault gets a sentence, and no sentence holds a password or hash."""
     text = "; ".join(user_problems(users, 12))
-    assert said in text
+    assert message in text
     for secret in (GOOD, HASH, "aaaaaaaaaaaaaaaa", "short-s"):
         assert secret not in text
 

@@ -25,7 +25,7 @@ BASE = {"mlflow_public_url": "https://mlflow.example.com"}
 PLACEHOLDER = "replace-this-placeholder"
 
 
-def said(**values: Any) -> str:
+def message(**values: Any) -> str:
     """What is said of these values."""
     return " ".join(value_problems(BASE | values, SPECS))
 
@@ -88,15 +88,15 @@ def test_every_variable_has_a_type(name: str) -> None:
     for wrong in wrongs:
         # bool is an int to Python, and a number in quotes is one to us.
         if type(wrong) is not right:
-            assert name in said(**{name: wrong}), (name, wrong)
+            assert name in message(**{name: wrong}), (name, wrong)
     if "{{" not in str(option.get("default", "{{")):
-        assert said(**{name: option["default"]}) == ""
+        assert message(**{name: option["default"]}) == ""
 
 
 @pytest.mark.parametrize("name", sorted(name for name, option in OPTIONS.items() if option["type"] in ("str", "path")))
 def test_texts_are_one_line(name: str) -> None:
     """No line break reaches a configuration file."""
-    assert "control character" in said(**{name: "/srv/x\nUser=root"})
+    assert "control character" in message(**{name: "/srv/x\nUser=root"})
 
 
 SECRETS = [
@@ -120,7 +120,7 @@ SECRETS = [
 @pytest.mark.parametrize("values", SECRETS, ids=lambda values: next(iter(values)))
 def test_placeholders_are_refused_wherever_a_secret_stands(values: dict[str, Any]) -> None:
     """By name, and not shown."""
-    text = said(**values)
+    text = message(**values)
     assert next(iter(values)) in text
     assert "placeholder" in text
     assert PLACEHOLDER not in text
@@ -137,13 +137,13 @@ def test_real_secrets_pass() -> None:
         users = [{"name": "ada", "password": secret}]
         repositories = [{"name": "a", "location": "/srv/a", "password": secret}]
         assert (
-            said(
+            message(
                 mlflow_users=users, mlflow_backup_repositories=repositories, mlflow_postgres_wal_archive_password=secret
             )
             == ""
         )
     settings = {"MLFLOW_LOGGING_LEVEL": "none", "MLFLOW_X": "key", "MLFLOW_N": 3, "MLFLOW_B": True}
-    assert said(mlflow_settings=settings) == ""
+    assert message(mlflow_settings=settings) == ""
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ def test_real_secrets_pass() -> None:
 )
 def test_values_that_no_role_could_use(values: dict[str, Any], word: str) -> None:
     """Variable, value and fix."""
-    text = said(**values)
+    text = message(**values)
     assert next(iter(values)) in text
     assert word in text
 
 
 def test_good_values_pass() -> None:
     """So the cases above fail for their own reason."""
-    assert said(
+    assert message(
         mlflow_outbound_addresses=["192.0.2.20", "192.0.2.0/24", "2001:db8::/32", "localhost"],
         mlflow_control_notify_url="https://hooks.example.com/a?b=c",
         mlflow_control_notify_command=["/usr/bin/logger", "-t", "-t"],

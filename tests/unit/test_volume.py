@@ -46,17 +46,17 @@ def test_an_unavailable_volume_is_logged_once(
     """And again when it went away once more."""
     monkeypatch.setattr(room, "INTERVAL_SECONDS", 0)
     space = room.Room(tmp_path / "volume", 0, tmp_path / serving.VOLUME_IS_FULL)
-    for there, said in ((False, 1), (False, 1), (True, 1), (False, 2)):
+    for there, message in ((False, 1), (False, 1), (True, 1), (False, 2)):
         if there:
             space.volume.mkdir()
         elif space.volume.exists():
             space.volume.rmdir()
         space.check()
-        assert caplog.text.count("cannot determine the free space") == said
+        assert caplog.text.count("cannot determine the free space") == message
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "message"),
     [
         (lambda disk: (disk.path / ".volume-id").unlink(), "is the artifact volume mounted?"),
         (lambda disk: (disk.path / ".volume-id").write_text("other"), "mount the right volume"),
@@ -64,10 +64,10 @@ def test_an_unavailable_volume_is_logged_once(
         (lambda disk: disk.id_file.unlink(), "cannot read"),
     ],
 )
-def test_a_bad_volume_is_refused(disk: volume.Volume, harm: Any, said: str) -> None:
+def test_a_bad_volume_is_refused(disk: volume.Volume, harm: Any, message: str) -> None:
     """Missing, wrong and unwritable volumes are told apart."""
     harm(disk)
-    with pytest.raises(volume.VolumeError, match=said.replace("?", r"\?")):
+    with pytest.raises(volume.VolumeError, match=message.replace("?", r"\?")):
         volume.check(disk)
 
 
@@ -90,7 +90,7 @@ def test_a_right_volume_opens_it_to_nginx(disk: volume.Volume, tmp_path: Path, m
     assert [path.name for path in runtime.iterdir()] == [serving.VOLUME_IS_RIGHT]
 
 
-def test_nginx_hears_when_the_volume_goes_and_comes(disk: volume.Volume, tmp_path: Path) -> None:
+def test_nginx_is_told_when_the_volume_is_missing_and_back(disk: volume.Volume, tmp_path: Path) -> None:
     """While the server runs: no artifact is missing because the volume is."""
     place = tmp_path / "runtime"
     place.mkdir()

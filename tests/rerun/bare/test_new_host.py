@@ -95,9 +95,9 @@ def test_a_bare_host_takes_the_place_of_a_lost_one(host: Any, tmp_path: Path) ->
     docker("exec", name, "chown", "-R", "root:root", "/var/backups/mlflow")
     done = run_playbook(playbook="playbooks/restore.yml")
     assert done.returncode == 0, done.stdout[-4000:]
-    said = json.loads(docker("exec", name, "cat", "/var/lib/mlflow-backup/state.json"))["restore"]["success"]
-    print(f"RTO {said['rto_seconds']} s")
-    assert said["lost"] == 0
+    message = json.loads(docker("exec", name, "cat", "/var/lib/mlflow-backup/state.json"))["restore"]["success"]
+    print(f"RTO {message['rto_seconds']} s")
+    assert message["lost"] == 0
 
     assert docker("exec", name, "id", "-u", "mlflow").strip() != user
     assert client(host, "-c", READ_BACK) == before

@@ -19,6 +19,6 @@ def test_a_short_day(host: Any, capsys: pytest.CaptureFixture[str]) -> None:
     given = [name, str(inventory), variables["mlflow_public_url"], "--login", "ada:correct-horse-battery"]
     given += ["--ca", str(inventory.parent / "client" / f"{name}-ca.crt"), *([length] if length else ["--write"])]
     wrong = main(given)
-    said = capsys.readouterr()
-    print(said.out)
-    assert wrong == 0, said.err + said.out
+    message = capsys.readouterr()
+    print(message.out)
+    assert wrong == 0, message.err + message.out

@@ -90,7 +90,7 @@ def test_a_certificate_is_issued_renewed_and_kept(host: Any) -> None:
 
 
 @pytest.mark.usefixtures("acme")
-def test_an_acme_server_that_is_away_is_named(host: Any) -> None:
+def test_an_unavailable_acme_server_is_named(host: Any) -> None:
     """The play fails and says what certbot says; nginx goes on."""
     before = served(host)
     away = VARIABLES | {
@@ -99,6 +99,6 @@ def test_an_acme_server_that_is_away_is_named(host: Any) -> None:
     }
     done = run_playbook(away, ("--tags", "proxy"))
     assert done.returncode != 0
-    said = " ".join(done.stdout.split())
-    assert "https://acme.test:14009/dir has given no certificate for acme.test; nginx goes on" in said
+    message = " ".join(done.stdout.split())
+    assert "https://acme.test:14009/dir has given no certificate for acme.test; nginx goes on" in message
     assert served(host) == before

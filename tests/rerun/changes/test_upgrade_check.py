@@ -148,7 +148,7 @@ def test_a_release_that_a_safety_patch_does_not_fit_is_not_switched_to(host: Any
     assert ask(host, "ada", "correct-horse-battery").ok
 
 
-def test_a_release_that_is_too_old_is_told_apart(host: Any) -> None:
+def test_a_release_that_is_too_old_is_reported_as_such(host: Any) -> None:
     """The playbook tries it on a copy and says what is wrong; of the copy nothing stays."""
     before = host.run(LEFT).stdout
     done = run_playbook(VARIABLES, playbook="playbooks/upgrade_check.yml")

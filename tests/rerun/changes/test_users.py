@@ -82,9 +82,9 @@ def test_a_client_machine_knows_the_server(host: Any) -> None:
     assert done.returncode == 0, done.stdout[-3000:]
     url = host.ansible.get_variables()["mlflow_public_url"]
     shell = "bash --login -c 'env; cat $MLFLOW_TRACKING_SERVER_CERT_PATH'"
-    said = host.check_output(f"runuser --user nobody -- {shell}")
-    assert f"MLFLOW_TRACKING_URI={url}\n" in said
-    assert host.file("/etc/nginx/mlflow/tls/ca.crt").content_string.strip() in said
+    message = host.check_output(f"runuser --user nobody -- {shell}")
+    assert f"MLFLOW_TRACKING_URI={url}\n" in message
+    assert host.file("/etc/nginx/mlflow/tls/ca.crt").content_string.strip() in message
     assert "changed=0" in run_playbook(playbook="playbooks/clients.yml").stdout
     # A client's files are no server's: test_zero_left.py looks for those.
     host.check_output("rm -r /etc/mlflow-client /etc/profile.d/mlflow*.sh")

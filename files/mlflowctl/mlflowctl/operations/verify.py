@@ -36,8 +36,8 @@ def run(config: Config, wanted: str | None, repository: str | None) -> Report:
     with TemporaryDirectory(dir=config.state_path) as folder:
         manifest, facts = (f"{config.stage}/{name}" for name in (backup.MANIFEST, backup.FACTS))
         restic.restore(point.snapshot, Path(folder), include=[manifest, facts])
-        facts = description.read(Path(folder), config.stage, backup.FACTS)
-        listed = backup.listing(Path(facts["store"]), restic, point.snapshot)
+        described = description.read(Path(folder), config.stage, backup.FACTS)
+        listed = backup.listing(Path(described["store"]), restic, point.snapshot)
         return compare(references.read(Path(folder + manifest)), listed)
 
 

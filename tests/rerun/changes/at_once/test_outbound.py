@@ -53,8 +53,8 @@ def test_a_webhook_is_delivered(host: Any, outside: str) -> None:
     """MLflow's own test of it says 200, and the body has arrived."""
     events = [{"entity": "REGISTERED_MODEL", "action": "CREATED"}]
     hook = create(host, "2.0/mlflow/webhooks", name="tools", url=f"{outside}/hook", events=events)["webhook"]
-    said = create(host, f"2.0/mlflow/webhooks/{hook['webhook_id']}/test")
-    assert said["result"]["success"] is True, said
+    output = create(host, f"2.0/mlflow/webhooks/{hook['webhook_id']}/test")
+    assert output["result"]["success"] is True, output
     assert "/hook {" in host.check_output("cat /run/outbound.log")
 
 
@@ -80,6 +80,6 @@ def test_a_provider_answers_through_the_gateway(host: Any, outside: str) -> None
     linked = [{"model_definition_id": model["model_definition_id"], "linkage_type": "PRIMARY", "weight": 1}]
     create(host, f"{gateway}/endpoints/create", name="tools", model_configs=linked, usage_tracking=False)
     question = {"messages": [{"role": "user", "content": "who are you?"}]}
-    said = ask(host, *LOGIN, "/gateway/tools/mlflow/invocations", method="POST", json=question)
-    assert said.status_code == 200, said.text
-    assert "from the provider" in said.text
+    output = ask(host, *LOGIN, "/gateway/tools/mlflow/invocations", method="POST", json=question)
+    assert output.status_code == 200, output.text
+    assert "from the provider" in output.text
