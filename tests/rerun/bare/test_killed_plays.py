@@ -17,9 +17,9 @@ CALLBACK = {
 # half installed; units written and nothing started. KILL_EVERY=3 kills at
 # every third task instead.
 NASTY = [
-    "Ask systemd about PostgreSQL",
+    "Read PostgreSQL's state from systemd",
     "Install the locked packages",
-    "Ask systemd about the units",
+    "Read the units' state from systemd",
 ]
 
 
@@ -59,9 +59,9 @@ def test_a_lost_restart_is_made_up_for(host: Any) -> None:
     """Killed after a setting was written and before the restart, the next run restarts MLflow."""
     only = ("--tags", "mlflow")
     change = {"mlflow_threads": 5}
-    killed = run_playbook(change, only, environment=CALLBACK | {"KILL_AT": "Ask systemd about the units"})
+    killed = run_playbook(change, only, environment=CALLBACK | {"KILL_AT": "Read the units' state from systemd"})
     assert killed.returncode == -9
-    assert "Ask systemd about the units" in killed.stdout.splitlines()[-1], killed.stdout[-2000:]
+    assert "Read the units' state from systemd" in killed.stdout.splitlines()[-1], killed.stdout[-2000:]
     before = host.check_output("systemctl show -p MainPID --value mlflow.service")
     done = run_playbook(change, only)
     assert done.returncode == 0, done.stdout[-4000:]
