@@ -1,4 +1,4 @@
-"""The configuration of mlflowctl: a TOML file of the playbook, and parts of further roles in the directory beside it."""
+"""The configuration of mlflowctl: a TOML file of the playbook, and parts of other roles in the directory beside it."""
 
 from __future__ import annotations
 
