@@ -85,8 +85,8 @@ def test_deletions_wait_for_the_file_systems_snapshot_only(host: Any, point: str
     """What is copied stands still, so deletions go on before it is copied; nothing of it stays."""
     printed = host.run("mlflowctl backup").stderr.splitlines()
     steps = [line for line in printed if "deletions" in line or line.startswith("copying to")]
-    assert "wait" in steps[0]
-    assert "go on" in steps[1]
+    assert "blocked" in steps[0]
+    assert "resume" in steps[1]
     assert steps[2] == "copying to repository disk"
     assert not host.file("/srv/tracking/volume/.point").exists
 
