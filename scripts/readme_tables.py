@@ -119,12 +119,12 @@ def tables() -> list[tuple[Path, str, str]]:
     readme, page = ROOT / "README.md", ROOT / "docs" / "speed.md"
     found = [(role / "README.md", "variables", table(role)) for role in sorted((ROOT / "roles").iterdir())]
     found.append((page, "sizes", sizes()))
-    found.append((ROOT / "docs" / "patches.md", "patches", patches()))
-    found.append((ROOT / "docs" / "differences.md", "differences", differences()))
+    found.append((ROOT / "docs" / "reference" / "patches.md", "patches", patches()))
+    found.append((ROOT / "docs" / "reference" / "differences.md", "differences", differences()))
     for file, document, write in (
         (RESULTS / "provisioning.json", readme, results.provisioning),
         (RESULTS / "recovery.json", readme, results.recovery),
-        (RESULTS / "access.json", ROOT / "docs" / "access.md", results.access),
+        (RESULTS / "access.json", ROOT / "docs" / "reference" / "endpoints.md", results.access),
         (ROOT / "bench" / "results.json", readme, results.speed_in_short),
         (ROOT / "bench" / "results.json", page, results.speed),
         (RESULTS / "artifacts.json", page, results.artifacts),
