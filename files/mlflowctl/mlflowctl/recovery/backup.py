@@ -1,6 +1,6 @@
 """Take one synchronized recovery point of database and artifacts.
 
-The order is what makes it consistent (docs/how-to/restore.md): deletions wait; the
+The order is what makes it consistent (docs/decisions/recovery.md): deletions wait; the
 database's snapshot is taken first; then every file that it refers to is
 already there and stays there until it is copied. Uploads go on.
 """
