@@ -116,16 +116,19 @@ def render(readme: str, mark: str, text: str) -> str:
 
 def tables() -> list[tuple[Path, str, str]]:
     """File, mark and text of each table; of the long measurements those that were made."""
-    readme, page = ROOT / "README.md", ROOT / "docs" / "speed.md"
+    readme, page, overview = ROOT / "README.md", ROOT / "docs" / "speed.md", RESULTS / "README.md"
     found = [(role / "README.md", "variables", table(role)) for role in sorted((ROOT / "roles").iterdir())]
     found.append((page, "sizes", sizes()))
     found.append((ROOT / "docs" / "reference" / "patches.md", "patches", patches()))
     found.append((ROOT / "docs" / "reference" / "differences.md", "differences", differences()))
+    short = (ROOT / "bench" / "results.json", RESULTS / "provisioning.json", RESULTS / "recovery.json")
+    if all(file.exists() for file in short):
+        found.append((readme, "figures", results.figures(*(json.loads(file.read_text()) for file in short))))
     for file, document, write in (
-        (RESULTS / "provisioning.json", readme, results.provisioning),
-        (RESULTS / "recovery.json", readme, results.recovery),
-        (RESULTS / "access.json", ROOT / "docs" / "reference" / "endpoints.md", results.access),
-        (ROOT / "bench" / "results.json", readme, results.speed_in_short),
+        (RESULTS / "provisioning.json", overview, results.provisioning),
+        (RESULTS / "recovery.json", overview, results.recovery),
+        (RESULTS / "access.json", overview, results.access),
+        (ROOT / "bench" / "results.json", overview, results.speed_in_short),
         (ROOT / "bench" / "results.json", page, results.speed),
         (RESULTS / "artifacts.json", page, results.artifacts),
         (RESULTS / "scale.json", page, results.scale),

@@ -1,0 +1,137 @@
+"""Every document says where to go on, and what it names is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HIDDEN = {"site-packages", "node_modules"}
+# Without what is no file of the project: virtualenvs, caches, the demo's files.
+PAGES = sorted(
+    path
+    for path in ROOT.rglob("*.md")
+    if not any(part.startswith(".") or part in HIDDEN for part in path.relative_to(ROOT).parts)
+)
+FENCE = re.compile(r"^\s*```.*?^\s*```\s*$", re.M | re.S)
+CODE = re.compile(r"`[^`\n]*`")
+LINK = re.compile(r"(?<!\\)\]\(([^()\s]+)\)")
+ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:")
+# Folders whose files a document names by their whole path.
+NAMED = re.compile(
+    r"`((?:bench|docs|examples|files|inventories|molecule|playbooks|plugins|roles|scripts|tests)/[\w./@-]+)`"
+)
+# Made by a run, so not in a checkout.
+MADE = ("docs/results/day.json", "inventories/single/client/", "inventories/single/group_vars/all/vault.yml")
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return FENCE.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub calls the headings of a page: small letters, hyphens for spaces, no punctuation; a number for the second of a name."""
+    found: dict[str, int] = {}
+    names = set()
+    for heading in re.findall(r"^#{1,6} +(.+?) *#*$", prose(page), re.M):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        name = re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-")
+        count = found.get(name, 0)
+        found[name] = count + 1
+        names.add(f"{name}-{count}" if count else name)
+    return names
+
+
+def broken(page: Path) -> list[str]:
+    """Links of a page that lead to no file of the project, or to no heading of it."""
+    wrong = []
+    for target in LINK.findall(CODE.sub("", prose(page))):
+        if ELSEWHERE.match(target):
+            continue
+        name, _, anchor = unquote(target).partition("#")
+        file = (page.parent / name).resolve() if name else page
+        if not file.is_relative_to(ROOT) or not file.exists():
+            wrong.append(f"{target}: no such file")
+        elif anchor and (file.suffix != ".md" or anchor not in anchors(file)):
+            wrong.append(f"{target}: no such heading")
+    return wrong
+
+
+def unreached(pages: list[Path], start: Path) -> list[str]:
+    """Pages that no chain of links from a page leads to."""
+    seen, ahead = set(), [start]
+    while ahead:
+        page = ahead.pop()
+        if page in seen:
+            continue
+        seen.add(page)
+        for target in LINK.findall(CODE.sub("", prose(page))):
+            file = (page.parent / target.partition("#")[0]).resolve()
+            if file.suffix == ".md" and file.exists():
+                ahead.append(file)
+    return [str(page.relative_to(ROOT)) for page in pages if page not in seen]
+
+
+def name(page: Path) -> str:
+    """A page's name in test ids."""
+    return str(page.relative_to(ROOT))
+
+
+def test_there_are_pages() -> None:
+    """No rule below is checked on nothing."""
+    found = {name(page) for page in PAGES}
+    assert {"README.md", "CONTRIBUTING.md", "docs/README.md", "docs/decisions/README.md", "roles/mlflow/README.md"} <= found
+    assert sum(len(LINK.findall(prose(page))) for page in PAGES) > 100
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each relative link to a file, each anchor to a heading."""
+    assert broken(page) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_that_are_named_exist(page: Path) -> None:
+    """A path in backticks, from the project's folder or the page's own."""
+    named = {path for path in NAMED.findall(prose(page)) if not path.startswith(MADE)}
+    assert [path for path in sorted(named) if not (ROOT / path).exists() and not (page.parent / path).exists()] == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    """Nobody has to know that it is there."""
+    assert unreached(PAGES, ROOT / "README.md") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("[a](b.md)", []),
+        ("[a](b.md#two-words)", []),
+        ("[a](b.md#the-same-1) [b](#top)\n# Top", []),
+        ("[a](b.md#whats-new-in-x) [a](https://example.com/x#y) `[a](no.md)`", []),
+        ("```\n[a](no.md)\n# no heading\n```", []),
+        ("[a](no.md)", ["no.md: no such file"]),
+        ("[a](b.md#no)", ["b.md#no: no such heading"]),
+        ("[a](b.md#the-same-2)", ["b.md#the-same-2: no such heading"]),
+        ("[a](#no)", ["#no: no such heading"]),
+        ("[a](../../b.md)", ["../../b.md: no such file"]),
+    ],
+)
+def test_a_broken_link_is_seen(text: str, wrong: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each kind, and none in code."""
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    (tmp_path / "b.md").write_text("# Two words\n## The same\n## The same\n## What's new in `x`?\n")
+    (tmp_path / "a.md").write_text(text)
+    assert broken(tmp_path / "a.md") == wrong
+
+
+def test_a_page_that_nothing_leads_to_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Directly or by another page."""
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    for page, text in {"a.md": "[b](b.md)", "b.md": "[a](a.md#x) [c](c.md)", "c.md": "", "d.md": "[a](a.md)"}.items():
+        (tmp_path / page).write_text(text)
+    assert unreached(sorted(tmp_path.glob("*.md")), tmp_path / "a.md") == ["d.md"]
