@@ -7,6 +7,7 @@ says, by exit code 1, that one of them is out of date.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,15 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value).replace("|", "\\|")
+
+
+def roles(page: Path) -> str:
+    """A Markdown table of the roles, with links from a page to their READMEs."""
+    rows = []
+    for role in sorted((ROOT / "roles").iterdir()):
+        description = yaml.safe_load((role / "meta" / "main.yml").read_text())["galaxy_info"]["description"]
+        rows.append([f"[{role.name}]({os.path.relpath(role / 'README.md', page.parent)})", description])
+    return results.markdown(["role", "what it is for"], rows)
 
 
 def sizes() -> str:
@@ -118,6 +128,8 @@ def tables() -> list[tuple[Path, str, str]]:
     """File, mark and text of each table; of the long measurements those that were made."""
     readme, page, overview = ROOT / "README.md", ROOT / "docs" / "speed.md", RESULTS / "README.md"
     found = [(role / "README.md", "variables", table(role)) for role in sorted((ROOT / "roles").iterdir())]
+    variables = ROOT / "docs" / "reference" / "variables.md"
+    found.append((variables, "roles", roles(variables)))
     found.append((page, "sizes", sizes()))
     found.append((ROOT / "docs" / "reference" / "patches.md", "patches", patches()))
     found.append((ROOT / "docs" / "reference" / "differences.md", "differences", differences()))
