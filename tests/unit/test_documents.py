@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 HIDDEN = {"site-packages", "node_modules"}
@@ -26,6 +27,30 @@ NAMED = re.compile(
 )
 # Made by a run, so not in a checkout.
 MADE = ("docs/results/day.json", "inventories/single/client/", "inventories/single/group_vars/all/vault.yml")
+# Names that look like variables and are none: groups, packages, metrics, a database, a tag, files.
+OTHER_NAMES = {
+    "mlflow_audit",
+    "mlflow_backup_last_success_timestamp_seconds",
+    "mlflow_clients",
+    "mlflow_db",
+    "mlflow_hba",
+    "mlflow_host",
+    "mlflow_ident",
+    "mlflow_nodes",
+    "mlflow_part_up",
+    "mlflow_problems",
+    "mlflow_up",
+    "mlflow_upgrade_check",
+    "mlflow_watch_timestamp_seconds",
+}
+
+
+def variables() -> set[str]:
+    """Every name that an inventory may set, and those that the wiring sets."""
+    specs = [yaml.safe_load(path.read_text()) for path in ROOT.glob("roles/*/meta/argument_specs.yml")]
+    found = {option for spec in specs for option in spec["argument_specs"]["main"]["options"]}
+    # The wiring hands it to a role under another name.
+    return found | set(yaml.safe_load((ROOT / "playbooks/vars/wiring.yml").read_text())) | {"mlflow_users"}
 
 
 def prose(page: Path) -> str:
@@ -99,6 +124,15 @@ def test_files_that_are_named_exist(page: Path) -> None:
     """A path in backticks, from the project's folder or the page's own."""
     named = {path for path in NAMED.findall(prose(page)) if not path.startswith(MADE)}
     assert [path for path in sorted(named) if not (ROOT / path).exists() and not (page.parent / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name)
+def test_variables_that_are_named_exist(page: Path) -> None:
+    """Under that name, or with that beginning (`mlflow_x_…`); the changelog also names old ones."""
+    known = variables() | OTHER_NAMES | {role.name for role in (ROOT / "roles").iterdir()}
+    named = set(re.findall(r"\bmlflow_[a-z0-9_]+(?![\w.*])", page.read_text()))
+    unknown = {name for name in named - known if not (name.endswith("_") and any(one.startswith(name) for one in known))}
+    assert sorted(unknown) == []
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
