@@ -59,7 +59,7 @@ def figures(measured: dict[str, Any], provisioned: dict[str, Any], recovered: di
     return markdown(
         ["what", "this project", "stock `mlflow server`"],
         rows,
-        "This project with TLS and a login, stock without either, same release and PostgreSQL; "
+        "Memory and requests: this project with TLS and a login, stock without either, same release and PostgreSQL; "
         f"{host(measured)}, {measured['date']}. More: [speed](docs/speed.md), "
         "[all results and their machines](docs/results/README.md).",
     )

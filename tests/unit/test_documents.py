@@ -111,7 +111,13 @@ def name(page: Path) -> str:
 def test_there_are_pages() -> None:
     """No rule below is checked on nothing."""
     found = {name(page) for page in PAGES}
-    assert {"README.md", "CONTRIBUTING.md", "docs/README.md", "docs/decisions/README.md", "roles/mlflow/README.md"} <= found
+    assert {
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/README.md",
+        "docs/decisions/README.md",
+        "roles/mlflow/README.md",
+    } <= found
     assert sum(len(LINK.findall(prose(page))) for page in PAGES) > 100
 
 
@@ -137,7 +143,9 @@ def test_variables_that_are_named_exist(page: Path) -> None:
     """Under that name, or with that beginning (`mlflow_x_…`); the changelog also names old ones."""
     known = variables() | OTHER_NAMES | {role.name for role in (ROOT / "roles").iterdir()}
     named = set(re.findall(r"\bmlflow_[a-z0-9_]+(?![\w.*])", page.read_text()))
-    unknown = {name for name in named - known if not (name.endswith("_") and any(one.startswith(name) for one in known))}
+    unknown = {
+        name for name in named - known if not (name.endswith("_") and any(one.startswith(name) for one in known))
+    }
     assert sorted(unknown) == []
 
 
