@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -26,7 +27,12 @@ NAMED = re.compile(
     r"`((?:bench|docs|examples|files|inventories|molecule|playbooks|plugins|roles|scripts|tests)/[\w./@-]+)`"
 )
 # Made by a run, so not in a checkout.
-MADE = ("docs/results/day.json", "inventories/single/client/", "inventories/single/group_vars/all/vault.yml")
+MADE = (
+    "docs/reference/commands.md",
+    "docs/results/day.json",
+    "inventories/single/client/",
+    "inventories/single/group_vars/all/vault.yml",
+)
 # Words that stand for any name in a path.
 PLACEHOLDERS = {"NAME", "TOPIC"}
 # Names that look like variables and are none: groups, packages, metrics, a database, a tag, files.
@@ -47,6 +53,7 @@ OTHER_NAMES = {
 }
 
 
+@cache
 def variables() -> set[str]:
     """Every name that an inventory may set, and those that the wiring sets."""
     specs = [yaml.safe_load(path.read_text()) for path in ROOT.glob("roles/*/meta/argument_specs.yml")]
