@@ -33,6 +33,9 @@ MADE = (
     "inventories/single/client/",
     "inventories/single/group_vars/all/vault.yml",
 )
+MODULE = re.compile(r"`((?:mlflow_host|mlflowctl)(?:\.\w+)+)")
+# What is not said by this project.
+OTHERS_WORDS = {"CERTIFICATE_VERIFY_FAILED"}
 # Words that stand for any name in a path.
 PLACEHOLDERS = {"NAME", "TOPIC"}
 # Names that look like variables and are none: groups, packages, metrics, a database, a tag, files.
@@ -143,6 +146,37 @@ def test_files_that_are_named_exist(page: Path) -> None:
         if not path.startswith(MADE) and not PLACEHOLDERS & set(re.split(r"[./]", path))
     }
     assert [path for path in sorted(named) if not (ROOT / path).exists() and not (page.parent / path).exists()] == []
+
+
+def module(dotted: str) -> bool:
+    """Whether a dotted name is a module of ours, or something that a module has."""
+    parts = dotted.split(".")
+    folder = ROOT / "files" if parts[0] == "mlflow_host" else ROOT / "files" / "mlflowctl"
+    place = folder.joinpath(*parts)
+    if place.is_dir() or place.with_suffix(".py").exists():
+        return True
+    source = folder.joinpath(*parts[:-1]).with_suffix(".py")
+    return source.exists() and re.search(rf"\b{parts[-1]}\b", source.read_text()) is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_modules_that_are_named_exist(page: Path) -> None:
+    """A dotted name in backticks."""
+    assert [dotted for dotted in sorted(set(MODULE.findall(prose(page)))) if not module(dotted)] == []
+
+
+def test_the_readme_quotes_what_is_said() -> None:
+    """Each message in the table of symptoms is in a source, but for what a run fills in."""
+    sources = [
+        path for folder in ("files", "roles", "plugins") for path in (ROOT / folder).rglob("*") if path.is_file()
+    ]
+    text = "\n".join(path.read_text() for path in sources if path.suffix in (".py", ".yml", ".j2"))
+    text = re.sub(r'"\s*\n\s*f?"', "", text)
+    symptoms = (ROOT / "README.md").read_text().partition("## When something is wrong")[2].partition("\n## ")[0]
+    quoted = [quote for row in re.findall(r"^\| (.+?) \|", symptoms, re.M) for quote in re.findall(r"`([^`]+)`", row)]
+    said = {part.strip(" ,") for quote in quoted for part in re.split(r"…|\d{4}|editor|admin|: |\.volume-id", quote)}
+    assert len(said) > 12
+    assert sorted(part for part in said - OTHERS_WORDS if part not in text) == []
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name)
