@@ -35,7 +35,7 @@ bench-scale: ## how searches keep up with a million runs, and what PostgreSQL's 
 bench-pressure: ## small requests beside big uploads, and too much load; an hour on an idle machine
 	@scripts/bench pressure
 
-figures: ## measure again what README.md and docs/access.md say; an hour on an idle machine
+figures: ## measure again what README.md and docs/results/README.md say; an hour on an idle machine
 	@scripts/setup controller client engine
 	@.venv/bin/python -m bench.provisioning
 	@.venv/bin/python -m bench.recovery

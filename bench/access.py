@@ -1,7 +1,7 @@
 """Measure what a login costs, and what guessers cost others, on an otherwise idle machine: some minutes.
 
 ``python -m bench.access [CONTAINER CLIENT_ENV]``; by default the demo's, after `make demo`. Writes
-docs/results/access.json. `make readme` puts the figures into docs/access.md.
+docs/results/access.json. `make readme` puts the figures into docs/results/README.md.
 """
 
 from __future__ import annotations

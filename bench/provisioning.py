@@ -1,7 +1,7 @@
-"""Measure what the README says about provisioning, on an otherwise idle machine: ``python -m bench.provisioning``.
+"""Measure what the documents say about provisioning, on an otherwise idle machine: ``python -m bench.provisioning``.
 
 Provisions the demo's container from nothing, logs a run, provisions it five times more,
-and writes docs/results/provisioning.json. `make readme` puts it into the README.
+and writes docs/results/provisioning.json. `make readme` puts it into docs/results/README.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Writes docs/results/recovery.json: first and next backup at growing numbers of
 files, latency of a client with and without a backup, and the restore of
 20,000 files, 1 GB and 1,000,000 metric rows onto a bare host. Stops with an
-error if anything is lost. `make readme` puts the figures into README.md.
+error if anything is lost. `make readme` puts the figures into docs/results/README.md.
 ``python -m bench.recovery growth|latency|restore`` measures only that, and
 keeps the other figures.
 """

@@ -7,6 +7,8 @@ from statistics import median
 from typing import Any
 
 # What the README shows, and of how many clients.
+FIGURES = {"log-metric": 8, "artifact of 4 KiB, read": 8, "memory, idle": 0}
+# What docs/results/README.md shows.
 SHORT = {
     "log-metric": 8,
     "log-batch, 1,000 metrics": 8,
@@ -28,8 +30,43 @@ def markdown(heads: list[str], rows: Iterable[Iterable[str]], note: str = "") ->
     return "\n".join([*lines, "", note] if note else lines)
 
 
+def figures(measured: dict[str, Any], provisioned: dict[str, Any], recovered: dict[str, Any]) -> str:
+    """The five lines of the README.
+
+    Args:
+        measured: by ``make bench``.
+        provisioned: by ``bench.provisioning``.
+        recovered: by ``bench.recovery``.
+    """
+    restore = recovered["restore"]
+    rows = [
+        ["from a bare host to the first logged run", f"{provisioned['provisioning_to_logged_run_seconds']} s", ""],
+        *(
+            [
+                f"{row['work']}, {row['clients']} clients" if row["clients"] else row["work"],
+                *(f"{_rounded(row[name]['median'], 3)} {row['unit']}" for name in ("ours", "stock")),
+            ]
+            for row in measured["rows"]
+            if FIGURES.get(row["work"]) == row["clients"]
+        ),
+        [
+            f"restore onto a bare host, with installing everything: {restore['bytes'] / 1e9:.1f} GB, "
+            f"{restore['files']:,} files",
+            f"{restore['with_provisioning_seconds']} s, {restore['lost']} lost",
+            "",
+        ],
+    ]
+    return markdown(
+        ["what", "this project", "stock `mlflow server`"],
+        rows,
+        "Memory and requests: this project with TLS and a login, stock without either, same release and PostgreSQL; "
+        f"{host(measured)}, {measured['date']}. More: [speed](docs/speed.md), "
+        "[all results and their machines](docs/results/README.md).",
+    )
+
+
 def speed_in_short(found: dict[str, Any]) -> str:
-    """The work that most people do, for the README."""
+    """The work that most people do."""
     rows = [
         [
             row["work"],
@@ -45,7 +82,7 @@ def speed_in_short(found: dict[str, Any]) -> str:
         ["work", "clients", "unit", "here", "stock `mlflow server`", "ratio"],
         rows,
         f"Here with TLS and a login, there without either, same release and PostgreSQL. {host(found)}, "
-        f"{found['date']}; measured by `make bench`, all of it in [docs/speed.md](docs/speed.md).",
+        f"{found['date']}; measured by `make bench`, all of it in [speed.md](../speed.md).",
     )
 
 

@@ -1,4 +1,4 @@
-"""Write down every endpoint of the installed release: with its role in docs/access.md, and in files/endpoints.
+"""Write down every endpoint of a release, with its role: docs/reference/endpoints.md; and its list in files/endpoints.
 
 ``ssh host cat /opt/mlflow/current/release.json | python -m scripts.access_table``
 """
@@ -15,7 +15,7 @@ from plugins.filter.access import PREFIX, Entry, access_table
 from scripts.readme_tables import render
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "access.md"
+PAGE = ROOT / "docs" / "reference" / "endpoints.md"
 LISTS = ROOT / "files" / "endpoints"
 RULES = ROOT / "roles" / "mlflow_proxy" / "files" / "access-rules.yml"
 

@@ -7,6 +7,7 @@ reports, by exit code 1, that one of them is out of date.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,15 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value).replace("|", "\\|")
+
+
+def roles(page: Path) -> str:
+    """A Markdown table of the roles, with links from a page to their READMEs."""
+    rows = []
+    for role in sorted((ROOT / "roles").iterdir()):
+        description = yaml.safe_load((role / "meta" / "main.yml").read_text())["galaxy_info"]["description"]
+        rows.append([f"[{role.name}]({os.path.relpath(role / 'README.md', page.parent)})", description])
+    return results.markdown(["role", "what it is for"], rows)
 
 
 def sizes() -> str:
@@ -117,17 +127,22 @@ def render(readme: str, mark: str, text: str) -> str:
 
 def tables() -> list[tuple[Path, str, str]]:
     """File, mark and text of each table; of the long measurements those that were made."""
-    readme, page = ROOT / "README.md", ROOT / "docs" / "speed.md"
+    readme, page, overview = ROOT / "README.md", ROOT / "docs" / "speed.md", RESULTS / "README.md"
     found = [(role / "README.md", "variables", table(role)) for role in sorted((ROOT / "roles").iterdir())]
+    variables = ROOT / "docs" / "reference" / "variables.md"
+    found.append((variables, "roles", roles(variables)))
     found.append((page, "sizes", sizes()))
-    found.append((ROOT / "docs" / "patches.md", "patches", patches()))
-    found.append((ROOT / "docs" / "differences.md", "differences", differences()))
+    found.append((ROOT / "docs" / "reference" / "patches.md", "patches", patches()))
+    found.append((ROOT / "docs" / "reference" / "differences.md", "differences", differences()))
     found.append((command_reference.PAGE, "commands", command_reference.commands()))
+    short = (ROOT / "bench" / "results.json", RESULTS / "provisioning.json", RESULTS / "recovery.json")
+    if all(file.exists() for file in short):
+        found.append((readme, "figures", results.figures(*(json.loads(file.read_text()) for file in short))))
     for file, document, write in (
-        (RESULTS / "provisioning.json", readme, results.provisioning),
-        (RESULTS / "recovery.json", readme, results.recovery),
-        (RESULTS / "access.json", ROOT / "docs" / "access.md", results.access),
-        (ROOT / "bench" / "results.json", readme, results.speed_in_short),
+        (RESULTS / "provisioning.json", overview, results.provisioning),
+        (RESULTS / "recovery.json", overview, results.recovery),
+        (RESULTS / "access.json", overview, results.access),
+        (ROOT / "bench" / "results.json", overview, results.speed_in_short),
         (ROOT / "bench" / "results.json", page, results.speed),
         (RESULTS / "artifacts.json", page, results.artifacts),
         (RESULTS / "scale.json", page, results.scale),

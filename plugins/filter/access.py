@@ -64,7 +64,7 @@ def rule_problems(rules: dict[str, list[str]], endpoints: list[str]) -> list[str
     for role, endpoint in ((role, endpoint) for role, listed in rules.items() for endpoint in listed or []):
         if known and endpoint not in known:
             near = difflib.get_close_matches(_operation(endpoint), known, n=1)
-            fix = f"did you mean {near[0]!r}?" if near else "docs/access.md lists them"
+            fix = f"did you mean {near[0]!r}?" if near else "docs/reference/endpoints.md lists them"
             problems.append(f"{endpoint!r} of {role} is not an endpoint of this release: {fix}")
     return problems
 

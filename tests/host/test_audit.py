@@ -446,7 +446,7 @@ def test_lines_of_others_in_the_journal_are_not_ours(server: Any, host: Any, htt
     host.check_output("journalctl --sync")
     everything = host.check_output(f"journalctl -q -o cat --since -5min -t {name} | {ONLY_UTF8}")
     assert everything.count(mallory) == 4
-    # As docs/access.md says.
+    # As docs/reference/audit-log.md says.
     ours = host.check_output(f"journalctl -q -o cat --since -5min -t {name} _SYSTEMD_UNIT=nginx.service | {ONLY_UTF8}")
     assert ours.count(unique) == 1
     assert mallory not in ours

@@ -60,7 +60,7 @@ def knock(server: Any, session: requests.Session, login: Any, method: str, path:
 
 
 def test_the_list_of_endpoints_is_the_installed_releases(endpoints: list[Entry]) -> None:
-    """An endpoint that a new release adds stands in docs/access.md before anybody relies on its role."""
+    """An endpoint that a new release adds stands in docs/reference/endpoints.md before anybody relies on its role."""
     text = PAGE.read_text()
     assert render(text, "endpoints", endpoints_table(endpoints)) == text, endpoints_table(endpoints)
     kept = {path.name: path.read_text() for path in LISTS.iterdir()}

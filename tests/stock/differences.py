@@ -1,4 +1,4 @@
-"""Where this project's server answers otherwise than a stock one, and why; docs/differences.md shows it."""
+"""Where this project's server answers otherwise than a stock one, and why; docs/reference/differences.md shows it."""
 
 from __future__ import annotations
 

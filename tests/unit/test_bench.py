@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.__main__ import entry, say
-from bench.table import SHORT, artifacts, scale, settings, settings_disk, speed, speed_in_short
+from bench.table import FIGURES, SHORT, artifacts, figures, scale, settings, settings_disk, speed, speed_in_short
 from bench.table_pressure import pressure
 from bench.works import works
 
@@ -125,7 +125,7 @@ def test_uploads_are_reported_by_speed_and_disk() -> None:
     assert "told to come back (75 %)" in text
 
 
-def test_the_readme_shows_what_most_people_do() -> None:
+def test_the_overview_shows_what_most_people_do() -> None:
     """The chosen rows, for the chosen number of clients."""
     rows = [
         entry("log-metric", clients, "requests/s", "higher", {"ours": [300.0], "stock": [200.0]}) for clients in (1, 8)
@@ -135,7 +135,37 @@ def test_the_readme_shows_what_most_people_do() -> None:
     assert "| log-metric | 8 | requests/s | 300 | 200 | 1.5 × |" in text
 
 
-def test_what_the_readme_shows_is_measured() -> None:
+def test_the_readme_shows_five_figures() -> None:
+    """Of three measurements, for the chosen number of clients."""
+    rows = [
+        entry("memory, idle", 0, "MiB PSS", "lower", {"ours": [200.0], "stock": [2000.0]}),
+        *(
+            entry(work, clients, "requests/s", "higher", {"ours": [300.0], "stock": [200.0]})
+            for work in ("log-metric", "artifact of 4 KiB, read", "create-run")
+            for clients in (1, 8)
+        ),
+    ]
+    restore = {"bytes": 1e9, "files": 20015, "with_provisioning_seconds": 140, "lost": 0}
+    text = figures(
+        {"machine": MACHINE, "date": "2026-11-21", "rounds": 3, "rows": rows},
+        {"provisioning_to_logged_run_seconds": 105},
+        {"restore": restore},
+    )
+    table, _, note = text.partition("\n\n")
+    assert table.splitlines() == [
+        "| what | this project | stock `mlflow server` |",
+        "|---|---|---|",
+        "| from a bare host to the first logged run | 105 s |  |",
+        "| memory, idle | 200 MiB PSS | 2,000 MiB PSS |",
+        "| log-metric, 8 clients | 300 requests/s | 200 requests/s |",
+        "| artifact of 4 KiB, read, 8 clients | 300 requests/s | 200 requests/s |",
+        "| restore onto a bare host, with installing everything: 1.0 GB, 20,015 files | 140 s, 0 lost |  |",
+    ]
+    assert "P, 2 cores, 4 GiB, 2026-11-21" in note
+
+
+@pytest.mark.parametrize("shown", [SHORT, FIGURES], ids=["overview", "readme"])
+def test_what_is_shown_is_measured(shown: dict[str, int]) -> None:
     """No name or number of clients that no row has."""
     measured = {(work.work, work.clients) for work in works()} | {("memory, idle", 0)}
-    assert set(SHORT.items()) <= measured
+    assert set(shown.items()) <= measured

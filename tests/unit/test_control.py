@@ -181,5 +181,5 @@ def test_help_lists_the_exit_codes() -> None:
     listed = {int(code) for code in re.findall(r"^ +(\d+) +\S", shown, re.MULTILINE)}
     raised = {kind.exit_code for kind in vars(errors).values() if hasattr(kind, "exit_code")}
     assert listed == raised | {0, 3}
-    manual = (ROOT / "docs" / "recovery.md").read_text()
+    manual = (ROOT / "docs" / "reference" / "status-codes.md").read_text()
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", manual, re.MULTILINE)} == listed

@@ -247,7 +247,7 @@ def test_only_the_wrong_schedule_is_named() -> None:
 
 
 def test_rules_fit_the_release() -> None:
-    """By method, prefix and path, as docs/access.md has them."""
+    """By method, prefix and path, as docs/reference/endpoints.md has them."""
     endpoints = (ROOT / "files" / "endpoints" / "mlflow-3.17.2.txt").read_text().splitlines()
     assert rule_problems({"editor": ["POST {api}/mlflow/runs/delete", "GET /health"], "viewer": []}, endpoints) == []
     for wrong in ("GET {api}/mlflow/runs/delete", "POST /api/2.0/mlflow/runs/delete", "POST {api}/mlflow/runs/erase"):

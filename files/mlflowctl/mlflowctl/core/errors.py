@@ -1,7 +1,7 @@
 """Errors, by what the caller should do about them.
 
 Exit codes, the same for every command: 0 fine, 1 failed or a problem was
-found, 2 refused, 3 lost, 75 busy. docs/recovery.md has the table.
+found, 2 refused, 3 lost, 75 busy. docs/reference/status-codes.md has the table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Take one synchronized recovery point of database and artifacts.
 
-The order makes it consistent (docs/recovery.md): deletions are blocked; the
+The order makes it consistent (docs/decisions/recovery.md): deletions are blocked; the
 database's snapshot is taken first; then every file that it refers to exists and
 is not removed until it is copied. Uploads continue.
 """

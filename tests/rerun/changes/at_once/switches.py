@@ -10,7 +10,7 @@ from tests.hosts.playbook import ask, run_playbook
 
 LOGIN = ("ada", "correct-horse-battery")
 ONLY = ("--tags", "mlflow,proxy")
-# docs/outbound.md has these.
+# docs/how-to/webhooks-and-providers.md has these.
 SETTINGS = {
     "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "https,http",
     "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
