@@ -231,6 +231,8 @@ def test_what_clients_ask_is_asked(question: Any) -> None:
     ("question", "named"),
     [
         ({"filter": "(" * 100_000}, "filter"),
+        ({"filter": "a" * 500_000}, "a word of more than"),
+        ({"filter": "tags.a LIKE '%" + "ä" * 10_001 + "%'"}, "a word of more than"),
         ({"filter_string": ";" * 100_000}, "filter_string"),
         ({"filterString": "a " * 100_000}, "filterString"),
         ({"filter": "--'\n" + "," * 100_000 + "'"}, "filter"),

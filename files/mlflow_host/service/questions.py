@@ -24,6 +24,9 @@ SMALL_BYTES = 8 << 10
 # Words, and characters that are in no word. MLflow's parser refuses more than 10,000
 # tokens in one list; 5,000 quoted run IDs have 25,000, quotes included, which are no tokens.
 MOST_SIGNS = 26_000
+# No value that MLflow keeps and can search for is as long. A regular expression looks
+# at a word in one go, during which no other thread of the worker goes on.
+MOST_IN_A_WORD = 10_000
 # Each is a join of tables: 50 take a second, and 200 a minute and a gigabyte.
 MOST_COMPARISONS = 50
 MOST_TO_ORDER_BY = 50
@@ -36,6 +39,7 @@ MOST_FIELDS = 1_000
 MOST_DEPTH = 64
 
 WORD = re.compile(r"\w+")
+LONG_WORD = re.compile(rf"\b\w{{{MOST_IN_A_WORD + 1}}}")
 # A semicolon begins another statement. In a query of GraphQL a backslash may
 # stand for any of them, and every string is an item.
 COMPARISON = re.compile(r"[<>=!]+|;|\b(?:i?like|in|is)\b", re.IGNORECASE)
@@ -92,17 +96,20 @@ def _inside(name: str, value: Any) -> Iterable[tuple[str, Any]]:
 
 def _check_text(name: str, plain: str, text: str) -> None:
     if plain in FILTERS:
-        if len(text) > MOST_SIGNS and signs(text) > MOST_SIGNS:
-            raise CostlyError(f"{name} has more than {MOST_SIGNS} words and signs")
+        # What ends at the first match comes first.
+        if LONG_WORD.search(text):
+            raise CostlyError(f"{name} has a word of more than {MOST_IN_A_WORD} characters")
         if _more(COMPARISON, text, MOST_COMPARISONS):
             raise CostlyError(f"{name} has more than {MOST_COMPARISONS} comparisons")
+        if len(text) > MOST_SIGNS and signs(text) > MOST_SIGNS:
+            raise CostlyError(f"{name} has more than {MOST_SIGNS} words and signs")
     elif plain == "orderby" and len(text) > MOST_CHARACTERS_TO_ORDER_BY:
         raise CostlyError(f"an item of {name} has more than {MOST_CHARACTERS_TO_ORDER_BY} characters")
     elif plain == "query":
-        if len(text) > MOST_IN_GRAPHQL and signs(text) > MOST_IN_GRAPHQL:
-            raise CostlyError(f"{name} has more than {MOST_IN_GRAPHQL} words and signs")
         if _more(STRING_OR_COMPARISON, text, 2 * MOST_COMPARISONS):
             raise CostlyError(f"{name} has more than {MOST_COMPARISONS} strings: use variables")
+        if len(text) > MOST_IN_GRAPHQL and signs(text) > MOST_IN_GRAPHQL:
+            raise CostlyError(f"{name} has more than {MOST_IN_GRAPHQL} words and signs")
 
 
 def _more(pattern: re.Pattern[str], text: str, most: int) -> bool:
