@@ -178,7 +178,7 @@ def test_our_modules_and_filters_are_called_by_their_full_names(path: Path, our_
         ("x.yml", "- {host_files: {files: []}}"),
         ("x.yml", "- block: [{host_files: {files: []}}]"),
         ("x.yml", "- {debug: {msg: '{{ a | unread_units }}'}}"),
-        ("x.yml", "- {debug: {msg: x}, when: a | unread_units != []}"),
+        ("x.yml", "- debug: {msg: x}\n  when: a | unread_units != []"),
         ("x.yml", "- {debug: {msg: \"{{ a | map('unread_units') }}\"}}"),
         ("x.j2", "{% if a | unread_units %}x{% endif %}"),
     ],
@@ -212,6 +212,14 @@ def test_playbooks_say_what_they_are_for(path: Path) -> None:
     """What, when and an example head each playbook."""
     head = path.read_text().splitlines()[1:4]
     assert [line.split(":")[0] for line in head] == ["# What", "# When", "# Example"]
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=name)
+def test_plays_need_no_ansible_cfg(path: Path) -> None:
+    """Whoever works on a host is told how to, because an installed collection has no settings of its own."""
+    for play in yaml.safe_load(path.read_text()):
+        if play.get("become"):
+            assert "vars/connection.yml" in play.get("vars_files", []), play["name"]
 
 
 def test_collections_are_those_of_the_ansible_package() -> None:
