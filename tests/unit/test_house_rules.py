@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from collections.abc import Iterator
@@ -134,6 +135,63 @@ def test_what_a_role_should_not_know_is_seen(
     assert len(of_other_roles(path)) == 1
 
 
+def short_names(path: Path, ours: set[str]) -> list[str]:
+    """Modules and filters of ours that a file of Ansible's calls without the collection's name."""
+    text = path.read_text()
+    documents = [] if path.suffix == ".j2" else list(yaml.load_all(text, Loader))
+    environment = jinja2.Environment(autoescape=True, extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"])
+    called: set[str] = set()
+    for template in expressions(documents) if documents else [text]:
+        for node in environment.parse(template).find_all(jinja2.nodes.Filter):
+            # Others are named by text: map('…'), select('…').
+            arguments = [one.value for one in node.args[:1] if isinstance(one, jinja2.nodes.Const)]
+            called |= {node.name, *map(str, arguments)}
+    return sorted(ours & (called | set(keys(documents))))
+
+
+def keys(value: Any) -> Iterator[str]:
+    """Every key of a YAML document."""
+    if isinstance(value, dict):
+        yield from map(str, value)
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else []:
+        yield from keys(inner)
+
+
+@pytest.fixture(scope="module")
+def our_names() -> set[str]:
+    """The modules and filters below plugins/, without the collection's name."""
+    found = {path.stem for path in ROOT.glob("plugins/modules/*.py")}
+    for path in ROOT.glob("plugins/filter/*.py"):
+        found |= set(importlib.import_module(f"plugins.filter.{path.stem}").FilterModule().filters())
+    return found
+
+
+@pytest.mark.parametrize("path", [*ROLE_FILES, *sorted(ROOT.glob("playbooks/**/*.yml"))], ids=name)
+def test_our_modules_and_filters_are_called_by_their_full_names(path: Path, our_names: set[str]) -> None:
+    """In an installed collection the short ones are found by chance, or not at all."""
+    assert short_names(path, our_names) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("x.yml", "- {host_files: {files: []}}"),
+        ("x.yml", "- block: [{host_files: {files: []}}]"),
+        ("x.yml", "- {debug: {msg: '{{ a | unread_units }}'}}"),
+        ("x.yml", "- debug: {msg: x}\n  when: a | unread_units != []"),
+        ("x.yml", "- {debug: {msg: \"{{ a | map('unread_units') }}\"}}"),
+        ("x.j2", "{% if a | unread_units %}x{% endif %}"),
+    ],
+)
+def test_a_short_name_is_seen(file: str, text: str, tmp_path: Path, our_names: set[str]) -> None:
+    """Each way of calling a module or filter."""
+    path = tmp_path / file
+    path.write_text(text)
+    assert len(short_names(path, our_names)) == 1
+    path.write_text(re.sub("(host_files|unread_units)", r"bare_metal.mlflow.\1", text))
+    assert short_names(path, our_names) == []
+
+
 @pytest.mark.parametrize("path", TASK_FILES, ids=name)
 def test_what_is_registered_is_internal(path: Path) -> None:
     """It has the role's prefix for internal names."""
@@ -154,6 +212,14 @@ def test_playbooks_explain_their_purpose(path: Path) -> None:
     """What, when and an example head each playbook."""
     head = path.read_text().splitlines()[1:4]
     assert [line.split(":")[0] for line in head] == ["# What", "# When", "# Example"]
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=name)
+def test_plays_need_no_ansible_cfg(path: Path) -> None:
+    """Whoever works on a host is told how to, because an installed collection has no settings of its own."""
+    for play in yaml.safe_load(path.read_text()):
+        if play.get("become"):
+            assert "vars/connection.yml" in play.get("vars_files", []), play["name"]
 
 
 def test_collections_are_those_of_the_ansible_package() -> None:
