@@ -105,7 +105,7 @@ OTHERS: dict[str, Patch] = {
             name="gc",
             kind=SAFETY,
             why="removes below the artifact store only",
-            test="tests/recovery/test_gc.py",
+            test="tests/scenarios/default/recovery/test_gc.py",
             needs=("mlflow.cli:gc", "mlflow.cli:get_artifact_repository"),
             services=(),
         ),
