@@ -12,9 +12,8 @@ _switched: list[str] = []
 
 
 @pytest.fixture(scope="module", autouse=True)
-def switched(provisioned: None, host: Any) -> None:
+def switched(host: Any) -> None:
     """By the first file that needs it."""
-    del provisioned
     if not _switched:
         switch(host)
         _switched.append("done")
