@@ -1,8 +1,7 @@
-"""Add up the JUnit files of a test run, and say again what failed: ``summary.py <failed stages>``."""
+"""Adds up the JUnit files of a test run, and says again what failed."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -34,15 +33,14 @@ def failure(stage: str, case: ElementTree.Element) -> str:
     return ""
 
 
-def main() -> int:
-    """Print failures and the closing line; exit 1 if a test or a stage failed."""
-    stages = int(sys.argv[1])
+def summary(stages: int) -> int:
+    """Print failures and the closing line; returns 1 if a test or a stage failed, else 0.
+
+    Args:
+        stages: how many of them failed.
+    """
     passed, failed, said = totals()
     # A stage that broke before its tests ran is a failure of its own.
     failed = max(failed, stages)
     print(*said, f"{passed} passed, {failed} failed", sep="\n")
     return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
