@@ -54,7 +54,7 @@ OTHERS: dict[str, Patch] = {
             name="settings",
             kind=SAFETY,
             why="hands database, store and keys to MLflow's code, which would take defaults of its own",
-            test="tests/unit/test_mlflow_host.py",
+            test="tests/unit/mlflow_host/test_mlflow_host.py",
             needs=tuple(f"mlflow.server.constants:{name}" for name in settings.SERVER_CONSTANTS.values()),
             services=("rest", "asgi"),
         ),

@@ -47,14 +47,14 @@ CASES: list[Case] = [
     ("unknown variable", {"mlflow_verison": "3"}, ["mlflow_verison", "Did you mean mlflow_version?"]),
     ("misspelt prefix", {"mlfow_workers": 4}, ["mlfow_workers", "Did you mean mlflow_workers?"]),
     ("wired", {"mlflow_proxy_site": "other"}, ["mlflow_proxy_site", "no effect", "set mlflow_unit"]),
-    # --- placeholders; tests/unit/test_variables.py has the rest
+    # --- placeholders; tests/unit/plugins/filter/test_variables.py has the rest
     (
         "placeholder of the vault",
         {"mlflow_users": [user(password="replace-this-placeholder", role="admin")]},
         ["mlflow_users", "ada", "placeholder"],
     ),
     ("placeholder as a key", {"mlflow_flask_key": "CHANGE-ME-" * 4}, ["mlflow_flask_key", "placeholder"]),
-    # --- users; tests/unit/test_users.py has the rest
+    # --- users; tests/unit/plugins/filter/test_users.py has the rest
     ("no users", {"mlflow_users": []}, ["mlflow_users", "empty"]),
     ("twice", {"mlflow_users": [user(), user()]}, ["mlflow_users", "ada", "2 times", "keep one"]),
     ("weak", {"mlflow_users": [user(password="hunter2")]}, ["mlflow_users", "ada", "weak", "12 or more"]),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from mlflow_host.service import questions, sources, unserved
 
-TEMPLATE = Path(__file__).parents[2] / "roles" / "mlflow" / "templates" / "mlflow" / "mlflow.env.j2"
+TEMPLATE = Path(__file__).parents[4] / "roles" / "mlflow" / "templates" / "mlflow" / "mlflow.env.j2"
 DEEP = b"[" * 100_000 + b"]" * 100_000
 
 

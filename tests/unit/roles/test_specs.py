@@ -13,7 +13,7 @@ from jinja2.nativetypes import NativeEnvironment
 
 from scripts import readme_tables
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROLES = sorted((ROOT / "roles").iterdir())
 
 

@@ -22,7 +22,7 @@ from mlflowctl.stores.artifacts import fence
 
 from tests.unit.helpers import settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_lock_names_its_holder(tmp_path: Path) -> None:

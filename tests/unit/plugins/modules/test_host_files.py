@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-MODULE = Path(__file__).parents[2] / "plugins" / "modules" / "host_files.py"
+MODULE = Path(__file__).parents[4] / "plugins" / "modules" / "host_files.py"
 OWNER = pwd.getpwuid(os.getuid()).pw_name
 GROUP = grp.getgrgid(os.getgid()).gr_name
 

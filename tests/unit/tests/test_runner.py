@@ -69,7 +69,7 @@ def test_a_wrong_description_is_named(tmp_path: Path, text: str, words: str) -> 
     file = tmp_path / "odd" / "scenario.yml"
     file.parent.mkdir()
     file.write_text(text)
-    with pytest.raises(DescriptionError, match="tests/scenarios/odd/scenario.yml") as found:
+    with pytest.raises(DescriptionError, match=r"tests/scenarios/odd/scenario\.yml") as found:
         read(file)
     assert words in str(found.value)
 
@@ -85,7 +85,12 @@ def test_two_scenarios_never_have_one_address(tmp_path: Path) -> None:
 
 def test_a_job_says_molecule_what_to_run() -> None:
     """By the environment of its one stage."""
-    run = Run("trixie", ("host", "scenarios/default"), ("host/test_abuse.py", "scenarios/default/recovery/test_p*.py"), brief=True)
+    run = Run(
+        "trixie",
+        ("host", "scenarios/default"),
+        ("host/test_abuse.py", "scenarios/default/recovery/test_p*.py"),
+        brief=True,
+    )
     job = jobs.of_scenario(KNOWN["default"], run)
     (stage,) = job.stages
     assert stage.name == job.name == "default-trixie"
@@ -156,7 +161,9 @@ def test_all_jobs_of_make_test_are_timed() -> None:
     assert set(names) == set(lanes.recorded())
 
 
-def test_a_stage_that_fails_says_why(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stage_that_fails_says_why(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The end of its output; one that succeeds a line."""
     monkeypatch.setattr("tests.runner.stages.RESULTS", tmp_path)
     log = Log()
@@ -175,7 +182,7 @@ def test_a_stage_that_fails_says_why(capsys: pytest.CaptureFixture[str], tmp_pat
         ("files/mlflowctl/mlflowctl/stores/database/archive.py", "test_archive.py", "test_abuse.py"),
         ("files/mlflow_host/service/spans.py", "test_bounds.py", "test_archive.py"),
         ("tests/abuse/slow.py", "test_abuse.py", "test_bounds.py"),
-        ("tests/unit/test_runner.py", "test_runner.py", "test_bounds.py"),
+        ("tests/unit/tests/test_runner.py", "test_runner.py", "test_bounds.py"),
     ],
 )
 def test_a_module_concerns_the_tests_that_import_it(path: str, some: str, others: str) -> None:

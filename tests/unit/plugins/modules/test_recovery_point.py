@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-FILE = Path(__file__).parents[2] / "plugins" / "modules" / "recovery_point.py"
+FILE = Path(__file__).parents[4] / "plugins" / "modules" / "recovery_point.py"
 _spec = importlib.util.spec_from_file_location("recovery_point", FILE)
 assert _spec
 assert _spec.loader

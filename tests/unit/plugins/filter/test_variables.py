@@ -14,7 +14,7 @@ from plugins.filter.access import rule_problems
 from plugins.filter.variables import name_problems, schedule_problems, url_problem, value_problems
 from plugins.filter.vaults import open_vaults
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 SPECS: dict[str, Any] = {
     path.parents[1].name: yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"]
     for path in ROOT.glob("roles/*/meta/argument_specs.yml")

@@ -13,7 +13,7 @@ import jinja2.nodes
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 ROLES = sorted((ROOT / "roles").iterdir())
 TASK_FILES = sorted(ROOT.glob("roles/*/tasks/*.yml"))
 TEMPLATES = sorted(ROOT.glob("roles/*/templates/*/*.j2"))

@@ -16,7 +16,7 @@ from mlflow_host.patches import registry
 from mlflow_host.patches.security import confine
 from mlflow_host.patches.speed import values
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[4]
 REPLACED = [patch for patch in registry.PATCHES.values() if patch.replaces]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # From below; those of one line do not know each other.
 LAYERS = {
     "mlflow_host": [["core"], ["release"], ["database", "artifacts"], ["patches"], ["service"]],
