@@ -36,6 +36,8 @@ def run_playbook(
         "ANSIBLE_ROLES_PATH": str(ROOT / "roles"),
         "ANSIBLE_FILTER_PLUGINS": str(ROOT / "plugins" / "filter"),
         "ANSIBLE_LIBRARY": str(ROOT / "plugins" / "modules"),
+        "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "plugins" / "callback"),
+        "ANSIBLE_CALLBACKS_ENABLED": "warm",
         "ANSIBLE_FORCE_COLOR": "0",
         "ANSIBLE_NOCOLOR": "1",
     }

@@ -6,11 +6,10 @@ import os
 import re
 from typing import Any
 
-from tests.harness.playbook import ROOT, ask, run_playbook
+from tests.harness.playbook import ask, run_playbook
 
 CALLBACK = {
-    "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests" / "plugins" / "callback"),
-    "ANSIBLE_CALLBACKS_ENABLED": "kill_at",
+    "ANSIBLE_CALLBACKS_ENABLED": "kill_at,warm",
 }
 
 # Where a kill hurts most: files written and PostgreSQL not restarted; packages
