@@ -196,7 +196,7 @@ def restore() -> dict[str, Any]:
             "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}",
             "ANSIBLE_CONFIG": f"{ROOT}/ansible.cfg",
         }
-        start = ["tests/hosts/start.yml", "-i", "localhost,", "-e", "@inventories/demo/container.yml"]
+        start = ["tests/harness/start.yml", "-i", "localhost,", "-e", "@inventories/demo/container.yml"]
         run("ansible-playbook", *start, env=ansible)
         run("docker", "cp", f"{folder}/repository", f"{HOST}:{REPOSITORY}")
         on_host("chown", "--recursive", "root:root", REPOSITORY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tests.abuse.found import Attack
-from tests.hosts.artifacts import API
+from tests.harness.artifacts import API
 
 # What may be answered to a request through a link: no success.
 REFUSED = {"400", "403", "404", "405", "409", "500"}

@@ -10,7 +10,7 @@ from typing import Any
 from tests.abuse.found import Attack
 from tests.abuse.sockets import OPEN, Client, talk_all
 from tests.abuse.target import REST
-from tests.hosts.artifacts import API
+from tests.harness.artifacts import API
 
 # One address may have 512; the honest client comes from the same one.
 MOST = 450

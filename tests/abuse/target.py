@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from tests.hosts.artifacts import API
+from tests.harness.artifacts import API
 
 REST = "/api/2.0/mlflow"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.day.watch import Server
-from tests.hosts.playbook import run_playbook
+from tests.harness.playbook import run_playbook
 
 # What is on the volume, and may be a file system of its own: an empty directory is there instead.
 ARTIFACTS = "/var/lib/mlflow/artifacts"

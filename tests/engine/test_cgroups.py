@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-BUILD = "tests/hosts/build-base-image"
+BUILD = "tests/harness/build-base-image"
 # In namespaces of its own: the kernel's v2 tree takes the place of the v1 trees, and an engine without a bridge
 # removes the one that it finds.
 ENGINE = """
@@ -64,7 +64,7 @@ def on_v2() -> Iterator[Run]:
 
 @pytest.fixture(params=["bookworm", "trixie"])
 def host(request: pytest.FixtureRequest, on_v2: Run, tmp_path: Path) -> Iterator[str]:
-    """The name of a container that tests/hosts/start.yml started."""
+    """The name of a container that tests/harness/start.yml started."""
     name, image = f"cgroups-{request.param}", tmp_path / "image.tar"
     run("docker", "save", "--output", image, run(BUILD, request.param).strip())
     on_v2("docker", "load", "--input", image)
@@ -72,7 +72,7 @@ def host(request: pytest.FixtureRequest, on_v2: Run, tmp_path: Path) -> Iterator
     hosts = json.dumps({"test_hosts": [{"name": name, "suite": request.param}]})
     on_v2("docker", "rm", "--force", "--volumes", name)
     try:
-        on_v2("ansible-playbook", "tests/hosts/start.yml", "-i", "localhost,", "-e", hosts)
+        on_v2("ansible-playbook", "tests/harness/start.yml", "-i", "localhost,", "-e", hosts)
         yield name
     finally:
         on_v2("docker", "rm", "--force", "--volumes", name)

@@ -16,7 +16,7 @@ import pytest
 import requests
 import yaml
 
-from tests.hosts.artifacts import API
+from tests.harness.artifacts import API
 
 ROOT = Path(__file__).parents[2]
 CLIENT_PYTHON = ROOT / ".venv-client" / "bin" / "python"

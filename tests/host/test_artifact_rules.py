@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.hosts.artifacts import API, listing
-from tests.hosts.uploads import half_an_upload
+from tests.harness.artifacts import API, listing
+from tests.harness.uploads import half_an_upload
 
 
 @pytest.mark.parametrize("size", [1, 2_000_000], ids=["by the first nginx", "by the second"])

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.hosts.artifacts import API, listing
+from tests.harness.artifacts import API, listing
 
 NAMES = [f"a{character}b.txt" for character in string.printable[:95] if character != "/"] + [
     "MLmodel",

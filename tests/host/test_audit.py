@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.hosts.control import control
+from tests.harness.control import control
 
 # Other tests name artifacts in bytes that are no UTF-8, and the trail says what they wrote.
 # It ends with 1 where it has left something out.

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.hosts.sandbox import CLOSED, exposure, shown
+from tests.harness.sandbox import CLOSED, exposure, shown
 
 
 def units(server: Any) -> list[str]:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.hosts.artifacts import API
+from tests.harness.artifacts import API
 
 MIB = 1 << 20
 SEARCH = "/api/2.0/mlflow/runs/search"

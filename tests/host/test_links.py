@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.hosts.artifacts import API
+from tests.harness.artifacts import API
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.hosts.artifacts import API
-from tests.hosts.sandbox import CLOSED, SANDBOX, exposure, shown
+from tests.harness.artifacts import API
+from tests.harness.sandbox import CLOSED, SANDBOX, exposure, shown
 
 # What a master process that is root needs, with the kernel's numbers (linux/capability.h).
 CAPABILITIES = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.hosts.ready import wait_until_ready
+from tests.harness.ready import wait_until_ready
 
 TOLD = "told-of-outages"
 

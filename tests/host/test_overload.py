@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-CROWD = Path(__file__).parents[1] / "hosts" / "crowd.py"
+CROWD = Path(__file__).parents[1] / "harness" / "crowd.py"
 CLIENTS = 300
 WORK = "import mlflow\nwith mlflow.start_run():\n    for step in range(5): mlflow.log_metric('m', step, step=step)\nprint('logged')"
 

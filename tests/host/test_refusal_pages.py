@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.hosts.artifacts import API
-from tests.hosts.ready import wait_for, wait_until_ready
+from tests.harness.artifacts import API
+from tests.harness.ready import wait_for, wait_until_ready
 
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
 # nginx asks another worker what changes nothing; this, nobody may repeat.

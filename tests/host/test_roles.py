@@ -13,7 +13,7 @@ import requests
 from plugins.filter.access import ROLES, Entry
 from scripts.access_table import LISTS, PAGE, endpoints_list, endpoints_table, entries_of
 from scripts.readme_tables import render
-from tests.hosts.control import control
+from tests.harness.control import control
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.hosts.control import control
+from tests.harness.control import control
 
 LOGS = """
 import mlflow

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from tests.hosts.artifacts import API
-from tests.hosts.ready import wait_until_ready
+from tests.harness.artifacts import API
+from tests.harness.ready import wait_until_ready
 
 # Not a measurement: who hangs is found out.
 HANGS = 20

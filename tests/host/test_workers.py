@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.hosts.uploads import half_an_upload
+from tests.harness.uploads import half_an_upload
 
 CLIENTS = 6
 MANY = 10_000

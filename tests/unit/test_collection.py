@@ -13,7 +13,7 @@ import mlflowctl
 import pytest
 import yaml
 
-from tests.hosts.collection import NAME, ROOT, build, install, run_installed
+from tests.harness.collection import NAME, ROOT, build, install, run_installed
 
 GALAXY: dict[str, Any] = yaml.safe_load((ROOT / "galaxy.yml").read_text())
 # What a user or Ansible looks for at the top; the two JSON files are Galaxy's.

@@ -1,0 +1,1 @@
+"""What `tests/run` runs: jobs made of the scenarios' descriptions, over the machine's processors, longest first."""
