@@ -20,17 +20,25 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results" / "day.json"
 def live(server: Server, step: Step) -> Heard:
     """One step: do it, listen, undo it, and wait until the server answers."""
     heard = Heard(step.name)
+    server.listen()
     since = server.run("date '+%F %T'").stdout.strip()
     wrong = [step.do(server)]
+    # A playbook writes the settings again.
+    server.listen()
     heard.client, heard.client_seconds = server.ask()
     heard.status = server.status()
+    server.check()
     if step.undo:
         wrong.append(step.undo(server))
     heard.back, heard.back_seconds = server.wait()
+    server.listen()
+    server.check()
     heard.notified = server.notified(since)
     heard.problems = [problem for problem in wrong if problem]
     if not heard.back:
         heard.problems.append("it did not come back")
+    if step.notifies and heard.notified == "nobody":
+        heard.problems.append("nobody was notified")
     if heard.status == "traceback":
         heard.problems.append("mlflowctl status ended in a traceback")
     return heard
@@ -41,7 +49,7 @@ def table(day: list[Heard]) -> str:
     lines = ["| step | client | after s | `mlflowctl status` | notified | back after s |", "|---|---|---|---|---|---|"]
     for heard in day:
         lines.append(
-            f"| {heard.step} | {heard.client} | {heard.client_seconds:.1f} | {heard.status[:160]} | {heard.notified} "
+            f"| {heard.step} | {heard.client} | {heard.client_seconds:.1f} | {heard.status[:160]} | {heard.notified[:160]} "
             f"| {heard.back_seconds:.1f} |"
         )
     return "\n".join(lines)
@@ -62,11 +70,14 @@ def main(arguments: list[str] | None = None) -> int:
     name, _, password = given.login.partition(":")
     server = Server(given.container, given.inventory, given.url, given.ca, (name, password))
     day = []
-    for step in STEPS:
-        if (step.long and given.short) or given.only not in step.name:
-            continue
-        day.append(live(server, step))
-        print(f"{step.name}: {'; '.join(day[-1].problems) or 'as it should be'}", file=sys.stderr, flush=True)
+    try:
+        for step in STEPS:
+            if (step.long and given.short) or given.only not in step.name:
+                continue
+            day.append(live(server, step))
+            print(f"{step.name}: {'; '.join(day[-1].problems) or 'as it should be'}", file=sys.stderr, flush=True)
+    finally:
+        server.leave()
     print(table(day))
     if given.write:
         RESULTS.write_text(json.dumps([asdict(heard) for heard in day], indent=1) + "\n")

@@ -19,12 +19,21 @@ BACK = f"mv {ASIDE}/.volume-id {ASIDE}/store {ARTIFACTS} && rmdir {ASIDE} && sys
 
 @dataclass(frozen=True)
 class Step:
-    """Something that happens, and how it is undone; without that the server returns by itself."""
+    """Something that happens.
+
+    Attributes:
+        name: in the table.
+        do: what happens.
+        undo: how that ends; without it the server returns by itself.
+        long: left out of a short day.
+        notifies: whether somebody must be told of it.
+    """
 
     name: str
     do: Callable[[Server], str]
     undo: Callable[[Server], str] | None = None
     long: bool = False
+    notifies: bool = False
 
 
 def play(
@@ -71,6 +80,8 @@ PARTS = [
 ]
 # tests/host stops and kills the others, too.
 SHORT = ["mlflow.service", "nginx.service", POSTGRESQL]
+# The next request starts the others again.
+NOTIFY = ["nginx.service", "mlflow-login.service", "mlflow-uploads.service", POSTGRESQL]
 
 
 def label(part: str) -> str:
@@ -93,6 +104,7 @@ STEPS = [
             shell(f"systemctl stop {part}"),
             shell(f"systemctl start {part}"),
             long=part not in SHORT,
+            notifies=part in NOTIFY,
         )
         for part in PARTS
     ),
@@ -102,7 +114,7 @@ STEPS = [
         for part in PARTS
     ),
     # It cannot start, and says so.
-    Step("volume away", shell(f"{GONE} && ! systemctl restart mlflow.service"), shell(BACK)),
+    Step("volume away", shell(f"{GONE} && ! systemctl restart mlflow.service"), shell(BACK), notifies=True),
     Step(
         "volume full",
         play("site.yml", "--tags", "mlflow", variables={"mlflow_volume_reserve_mb": 1000000000}),
