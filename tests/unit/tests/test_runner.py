@@ -154,11 +154,11 @@ def test_what_jobs_took_is_kept(tmp_path: Path) -> None:
     assert lanes.recorded(file) == {"a": 1, "b": 3}
 
 
-def test_all_jobs_of_make_test_are_timed() -> None:
-    """So that their order is known; none has the name of another."""
+def test_the_recorded_jobs_are_those_of_make_test() -> None:
+    """None has the name of another, and none that is timed is gone; one that is new begins first until it is timed."""
     names = [job.name for job in runner.in_test(KNOWN)]
     assert len(names) == len(set(names))
-    assert set(names) == set(lanes.recorded())
+    assert set(lanes.recorded()) <= set(names)
 
 
 def test_a_stage_that_fails_says_why(
