@@ -79,9 +79,8 @@ class Server:
 def server(host: Any) -> Server:
     """The server under test."""
     settings: dict[str, Any] = {}
-    for role in ("mlflow_postgres", "mlflow", "mlflow_proxy"):
-        defaults = yaml.safe_load((ROOT / "roles" / role / "defaults" / "main.yml").read_text())
-        settings.update(defaults)
+    for defaults in ROOT.glob("roles/*/defaults/main.yml"):
+        settings.update(yaml.safe_load(defaults.read_text()))
     variables = host.ansible.get_variables()
     name = variables["inventory_hostname"]
     directory = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent
