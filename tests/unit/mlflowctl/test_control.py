@@ -91,7 +91,7 @@ def test_status_reports_all_problems(tmp_path: Path, monkeypatch: pytest.MonkeyP
     data = settings(tmp_path) | {"volume_path": str(tmp_path / "gone"), "timers": ["mlflow-backup.timer"]}
     facts = status.facts(config.parse(data, "x"), {})
     printed = " ".join(facts["problems"])
-    for words in ("cannot connect to database", "is the artifact volume mounted", "wsgi.sock", "was ever taken"):
+    for words in ("cannot connect to PostgreSQL", "is the artifact volume mounted", "wsgi.sock", "was ever taken"):
         assert words in printed
     assert not [problem for problem in facts["problems"] if "\n" in problem or "Traceback" in problem]
     json.dumps(facts)

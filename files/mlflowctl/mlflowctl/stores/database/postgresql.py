@@ -79,7 +79,7 @@ def connect(config: Config, database: str | None = None, autocommit: bool = True
         )
     except psycopg.OperationalError as error:
         raise ControlError(
-            f"cannot connect to database {name}: {error}. See: systemctl status 'postgresql@*'"
+            f"cannot connect to PostgreSQL, database {name}: {error}. See: systemctl status 'postgresql@*'"
         ) from error
     try:
         with connection:
