@@ -26,7 +26,7 @@ SMALL_BYTES = 8 << 10
 MOST_SIGNS = 26_000
 # No value that MLflow stores and can search for is as long. A regular expression scans
 # a word in one call, which blocks all other threads of the worker.
-MOST_IN_A_WORD = 10_000
+MOST_IN_A_WORD = 50_000
 # Each is a join: 50 take a second, and 200 a minute and a gigabyte.
 MOST_COMPARISONS = 50
 MOST_TO_ORDER_BY = 50

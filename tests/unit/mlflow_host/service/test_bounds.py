@@ -213,6 +213,7 @@ IDS = ",".join(f"'{number:032x}'" for number in range(4990))
     [
         {"filter": f"attributes.run_id IN ({IDS})", "experiment_ids": ["0"], "order_by": ["metrics.`a b` DESC"]},
         {"filter": "params.a LIKE '%" + "a" * 8000 + "%'"},
+        {"filter": "name = '" + "a" * 20_000 + "'"},
         {"filter": " AND ".join(f"metrics.a{number} > 1" for number in range(50))},
         {"metrics": [{"key": "a", "value": 1}] * 1000, "tags": [{"key": "a", "value": "(" * 100_000}]},
         {"experiment_ids": [str(number) for number in range(10_000)]},
@@ -232,7 +233,7 @@ def test_the_clients_requests_are_covered(question: Any) -> None:
     [
         ({"filter": "(" * 100_000}, "filter"),
         ({"filter": "a" * 500_000}, "a word of more than"),
-        ({"filter": "tags.a LIKE '%" + "ä" * 10_001 + "%'"}, "a word of more than"),
+        ({"filter": "tags.a LIKE '%" + "ä" * 50_001 + "%'"}, "a word of more than"),
         ({"filter_string": ";" * 100_000}, "filter_string"),
         ({"filterString": "a " * 100_000}, "filterString"),
         ({"filter": "--'\n" + "," * 100_000 + "'"}, "filter"),
