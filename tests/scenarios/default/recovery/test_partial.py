@@ -67,9 +67,9 @@ def test_the_points_files_take_the_place_of_the_live_ones(control: Any, host: An
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("--run 0123456789abcdef0123456789abcdef", "knows no run"),
-        ("--model nothing/1", "knows no model"),
-        ("--model m-0123", "knows no model"),
+        ("--run 0123456789abcdef0123456789abcdef", "has no run"),
+        ("--model nothing/1", "has no model"),
+        ("--model m-0123", "has no model"),
         ("--run a --model b", "exclude each other"),
         ("--run a --database-only", "exclude each other"),
     ],
