@@ -17,7 +17,7 @@ from scripts.readme_tables import render
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "endpoints.md"
 LISTS = ROOT / "files" / "endpoints"
-RULES = ROOT / "roles" / "mlflow_proxy" / "files" / "access-rules.yml"
+RULES = ROOT / "roles" / "mlflow_access" / "files" / "access-rules.yml"
 
 
 def endpoints_table(entries: list[Entry]) -> str:

@@ -51,7 +51,7 @@ KEYS = {
     ),
     "mlflow_postgres_wal_archive_settings": (r"[a-z][a-z0-9-]*", "small letters, digits and -, as in pgbackrest.conf"),
 }
-ADDRESS_LISTS = {"mlflow_outbound_addresses", "mlflow_proxy_ban_ignore"}
+ADDRESS_LISTS = {"mlflow_outbound_addresses", "mlflow_access_ban_ignore"}
 # systemd's own words for networks.
 NETWORK_WORDS = {"any", "localhost", "link-local", "multicast"}
 URL = re.compile(r"https?://([^/@\s]+@)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[!-~]*)?")
@@ -133,8 +133,8 @@ def value_problems(values: Mapping[str, Any], specs: dict[str, Spec]) -> list[st
         specs: options of each role's argument spec, by role.
     """
     options = {name: option for role in specs.values() for name, option in role.items()}
-    if "mlflow_proxy_users" in options:
-        options["mlflow_users"] = options["mlflow_proxy_users"]
+    if "mlflow_access_users" in options:
+        options["mlflow_users"] = options["mlflow_access_users"]
     missing = [
         name for name, option in specs.get("mlflow", {}).items() if option.get("required") and name not in values
     ]

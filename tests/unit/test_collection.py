@@ -104,7 +104,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"mlflow_verison": "3.17.2"}, "mlflow_verison is an unknown variable. Did you mean mlflow_version?"),
     ({"mlflow_postgres_database": "x"}, "set mlflow_database instead"),
     ({"mlflow_workers": "many"}, "mlflow_workers is 'many': use a whole number"),
-    ({"mlflow_proxy_access_rules": {"editor": ["POST {api}/mlflow/runs/delet"]}}, "'POST {api}/mlflow/runs/delete'?"),
+    ({"mlflow_access_rules": {"editor": ["POST {api}/mlflow/runs/delet"]}}, "'POST {api}/mlflow/runs/delete'?"),
 ]
 
 

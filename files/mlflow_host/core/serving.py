@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-# The files that nginx checks for: roles/mlflow_proxy, nginx/serving.lua.
+# The files that nginx checks for: roles/mlflow_proxy, nginx/serve.lua.
 READY = "ready"
 # While it exists nginx may read and write artifacts itself.
 VOLUME_IS_RIGHT = "volume-is-right"

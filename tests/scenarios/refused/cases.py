@@ -48,8 +48,8 @@ CASES: list[Case] = [
     ("misspelt prefix", {"mlfow_workers": 4}, ["mlfow_workers", "Did you mean mlflow_workers?"]),
     (
         "wired",
-        {"mlflow_proxy_access_path": "/other"},
-        ["mlflow_proxy_access_path", "no effect", "set mlflow_config_path"],
+        {"mlflow_access_path": "/other"},
+        ["mlflow_access_path", "no effect", "set mlflow_config_path"],
     ),
     # --- placeholders; tests/unit/plugins/filter/test_variables.py has the rest
     (
@@ -64,13 +64,13 @@ CASES: list[Case] = [
     ("weak", {"mlflow_users": [user(password="hunter2")]}, ["mlflow_users", "ada", "weak", "12 or more"]),
     (
         "rule",
-        {"mlflow_proxy_access_rules": {"editor": ["runs/delete"]}},
-        ["mlflow_proxy_access_rules", "runs/delete", "is not an endpoint"],
+        {"mlflow_access_rules": {"editor": ["runs/delete"]}},
+        ["mlflow_access_rules", "runs/delete", "is not an endpoint"],
     ),
     (
         "rule for no endpoint",
-        {"mlflow_proxy_access_rules": {"editor": ["POST {api}/mlflow/runs/delet"]}},
-        ["mlflow_proxy_access_rules", "runs/delet'", "did you mean 'POST {api}/mlflow/runs/delete'"],
+        {"mlflow_access_rules": {"editor": ["POST {api}/mlflow/runs/delet"]}},
+        ["mlflow_access_rules", "runs/delet'", "did you mean 'POST {api}/mlflow/runs/delete'"],
     ),
     ("no admin", {"mlflow_users": [user()]}, ["mlflow_users", "nobody is an admin", "role: admin"]),
     (

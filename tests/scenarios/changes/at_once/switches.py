@@ -20,8 +20,8 @@ SETTINGS = {
 VARIABLES = {
     "mlflow_outbound_addresses": ["127.0.0.0/8"],
     "mlflow_settings": SETTINGS,
-    "mlflow_proxy_ban_enabled": True,
-    "mlflow_proxy_ban_failures": 5,
+    "mlflow_access_ban_enabled": True,
+    "mlflow_access_ban_failures": 5,
     "mlflow_proxy_artifact_fast_path": False,
 }
 # So much is for the second nginx to write.

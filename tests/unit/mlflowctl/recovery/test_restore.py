@@ -188,7 +188,7 @@ def test_tokens_of_a_point_are_checked(
     host_files.put_tokens(tampered, print)
     assert json.loads(target.read_text()) == [token]
     (name,) = [command[-1] for command in started]
-    assert (ROOT / "roles/mlflow_proxy/templates/systemd" / f"{name}.j2").is_file()
+    assert (ROOT / "roles/mlflow_access/templates/systemd" / f"{name}.j2").is_file()
 
 
 TOKEN = (

@@ -12,7 +12,7 @@ import yaml
 from plugins.filter.access import access_map, access_opened, access_problems, access_table
 
 ROOT = Path(__file__).parents[4]
-RULES = yaml.safe_load((ROOT / "roles/mlflow_proxy/files/access-rules.yml").read_text())
+RULES = yaml.safe_load((ROOT / "roles/mlflow_access/files/access-rules.yml").read_text())
 ENDPOINTS = [
     "GET /",
     "POST /api/2.0/mlflow/runs/search",

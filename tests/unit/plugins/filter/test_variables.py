@@ -153,7 +153,7 @@ def test_real_secrets_pass() -> None:
         ({"mlflow_outbound_addresses": ["192.0.2.0/33"]}, "not an address"),
         ({"mlflow_outbound_addresses": ["192.0.2.1", "192.0.2.1"]}, "2 times"),
         ({"mlflow_outbound_addresses": [""]}, "empty entry"),
-        ({"mlflow_proxy_ban_ignore": ["office"]}, "not an address"),
+        ({"mlflow_access_ban_ignore": ["office"]}, "not an address"),
         ({"mlflow_control_notify_url": "hooks.example.com/x"}, "scheme"),
         ({"mlflow_control_notify_url": "ftp://hooks.example.com/x"}, "scheme"),
         ({"mlflow_control_notify_url": "https://"}, "scheme"),
@@ -253,7 +253,7 @@ def test_rules_fit_the_release() -> None:
     for wrong in ("GET {api}/mlflow/runs/delete", "POST /api/2.0/mlflow/runs/delete", "POST {api}/mlflow/runs/erase"):
         assert wrong in rule_problems({"editor": [wrong]}, endpoints)[0]
     assert rule_problems({"editor": ["GET /x"]}, []) == []
-    rules = yaml.safe_load((ROOT / "roles/mlflow_proxy/files/access-rules.yml").read_text())
+    rules = yaml.safe_load((ROOT / "roles/mlflow_access/files/access-rules.yml").read_text())
     assert rule_problems(rules, endpoints) == []
 
 
