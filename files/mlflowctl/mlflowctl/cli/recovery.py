@@ -36,7 +36,7 @@ def backup(config: Config, output: Output, if_none: bool = False) -> int:
     A timer does this regularly. Run it yourself before a risky change, such as an upgrade. The server stays
     available; only deletions wait.
     """
-    if if_none and "success" in state.read(config).get("backup", {}):
+    if if_none and "success" in state.read(config.instance).get("backup", {}):
         return 0
     return operation.run(config, output, "backup", [], lambda: backups.take(config, output.log))
 
@@ -48,7 +48,7 @@ def points(config: Config, output: Output, repository: str | None) -> None:
 
     Use it to choose the point for `restore`, `drill` or `verify`. Only verified points are complete for certain.
     """
-    found = Restic(config.repository(repository)).points()
+    found = Restic(config.recovery.repository(repository)).points()
     listed = [{"point": p.name, "time": p.time.isoformat(), "state": p.state, "snapshot": p.snapshot} for p in found]
     output.table(listed, ("point", "time", "state"))
 
@@ -144,8 +144,8 @@ def create_repository(config: Config, output: Output, name: str) -> None:
     The first backup creates a repository by itself. One that has vanished is never replaced silently, because its
     disk may only be unmounted. Use this when it is lost for good.
     """
-    repository = Restic(config.repository(name))
-    with lock.exclusive(config.state_path, "creation of a repository"):
+    repository = Restic(config.recovery.repository(name))
+    with lock.exclusive(config.instance.state_path, "creation of a repository"):
         missing = bool(repository.absent())
         if missing:
             repository.create()
@@ -159,7 +159,7 @@ def recover(config: Config, output: Output) -> None:
     The restore's unit calls it when it ends. Run it yourself if the host lost power during a restore. It does
     nothing otherwise.
     """
-    with lock.exclusive(config.state_path, "recovery of a restore"):
+    with lock.exclusive(config.instance.state_path, "recovery of a restore"):
         swap.recover(config, output.log)
 
 

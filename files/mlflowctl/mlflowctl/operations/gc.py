@@ -37,13 +37,13 @@ def run(config: Config, older_than: str, dry_run: bool, log: Log) -> dict[str, A
         ControlError: it cannot run.
     """
     before = int((time.time() - parse_age(older_than, "--older-than")) * 1000)
-    with lock.exclusive(config.state_path, "gc"):
+    with lock.exclusive(config.instance.state_path, "gc"):
         preflight.check_volume(config)
-        resolver = references.Resolver(config.store, {}, {}, {})
+        resolver = references.Resolver(config.artifacts.store, {}, {}, {})
         with postgresql.snapshot(config) as (connection, _):
             found = overlaps.deleted(connection, resolver, before)
             others = overlaps.others(connection, resolver, found)
-            kept = overlaps.needed_by_others(found, others, references.strong(connection, config.store))
+            kept = overlaps.needed_by_others(found, others, references.strong(connection, config.artifacts.store))
             removable = [one for one in found if one not in kept]
             experiments = overlaps.experiments(connection, removable)
             removed = removals.facts(connection, removable, experiments)
@@ -71,28 +71,28 @@ def run(config: Config, older_than: str, dry_run: bool, log: Log) -> dict[str, A
         try:
             _gc(config, older_than, names)
         except BaseException as error:
-            state.record(config, "gc", False, error=str(error) or type(error).__name__)
+            state.record(config.instance, "gc", False, error=str(error) or type(error).__name__)
             raise
         # The state file has numbers only: the answer names what was removed.
-        state.record(config, "gc", True, **{name: fact for name, fact in facts.items() if name != "removes"})
+        state.record(config.instance, "gc", True, **{name: fact for name, fact in facts.items() if name != "removes"})
     return facts
 
 
 def _size(config: Config, path: str) -> int:
     """Bytes below a directory of the store; 0 if it is not one."""
     try:
-        return sum(size for _, size in beneath.walk(config.volume_path, f"{config.store.name}/{path}"))
+        return sum(size for _, size in beneath.walk(config.artifacts.path, f"{config.artifacts.store.name}/{path}"))
     except (OSError, descent.UnsafePath):
         return 0
 
 
 def _gc(config: Config, older_than: str, names: dict[str, list[str]]) -> None:
     """Run `mlflow gc`, limited to these names."""
-    interpreter = config.root_path / "current" / "bin" / "python"
+    interpreter = config.instance.root_path / "current" / "bin" / "python"
     run_program(
         [str(interpreter), "-m", "mlflow_host.artifacts.gc", "--older-than", older_than],
-        service.environment(config),
+        service.environment(config.instance),
         stdin=json.dumps(names),
         cwd=str(Path("/")),
-        **service.user(config),
+        **service.user(config.instance),
     )

@@ -31,7 +31,7 @@ LEAST_BYTES = 64 << 20
 
 def mlflow_services(config: Config) -> tuple[str, ...]:
     """The two units of MLflow: REST and ASGI."""
-    return f"{config.unit}.service", f"{config.unit}-asgi.service"
+    return f"{config.instance.unit}.service", f"{config.instance.unit}-asgi.service"
 
 
 def checks(config: Config) -> list[Check]:
@@ -41,7 +41,7 @@ def checks(config: Config) -> list[Check]:
         Check(DATABASE, lambda: _database(config)),
         Check(VOLUME, lambda: _volume(config)),
         Check(SPACE, lambda: _check_space(config)),
-        Check(f"{config.unit}.service", lambda: _mlflow(config), storage),
+        Check(f"{config.instance.unit}.service", lambda: _mlflow(config), storage),
     ]
     if declared.settings().exists():
         found.append(Check("nginx.service", lambda: _nginx(declared.load().units)))
@@ -94,7 +94,7 @@ def _volume(config: Config) -> list[Finding]:
 
 def _mlflow(config: Config) -> list[Finding]:
     # A restore stops and starts them.
-    if config.closed_file.exists():
+    if config.recovery.closed_file.exists():
         return []
     main, asgi = mlflow_services(config)
     sockets = [name.replace(".service", ".socket") for name in (main, asgi)]
@@ -117,10 +117,10 @@ def _nginx(units: Sequence[str]) -> list[Finding]:
 
 
 def _ready(config: Config) -> list[Finding]:
-    if config.closed_file.exists():
+    if config.recovery.closed_file.exists():
         return []
     try:
-        service.get(config, "/ready", service.socket_path(config), seconds=SECONDS / 2)
+        service.get(config.instance, "/ready", service.socket_path(config.instance), seconds=SECONDS / 2)
     except ControlError as error:
         _, _, body = str(error).partition("503: ")
         try:
@@ -156,7 +156,7 @@ def _public(proxy: declared.Access) -> list[Finding]:
 def free_space(config: Config) -> dict[str, int]:
     """Free bytes by directory: the artifact volume, the staging area of dumps, the database."""
     free = {}
-    for path in (config.volume_path, config.state_path, CLUSTERS):
+    for path in (config.artifacts.path, config.instance.state_path, CLUSTERS):
         try:
             free[str(path)] = shutil.disk_usage(path).free
         except OSError:
@@ -165,7 +165,7 @@ def free_space(config: Config) -> dict[str, int]:
 
 
 def _check_space(config: Config) -> list[Finding]:
-    if config.full_file.exists():
+    if config.artifacts.full_file.exists():
         problem = (
             "uploads are refused: the artifact volume has less free space than mlflow_volume_reserve_mb."
             " Free some space, for example with mlflowctl gc"

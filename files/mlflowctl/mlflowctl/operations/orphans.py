@@ -57,9 +57,9 @@ def find(config: Config) -> list[tuple[str, int]]:
     """
     preflight.check_volume(config)
     # Files first: then a run that is created in between has its row.
-    files = list(trees.walk(config.store))
+    files = list(trees.walk(config.artifacts.store))
     with postgresql.snapshot(config) as (connection, _):
-        return unreferenced(files, referenced(connection, config.store))
+        return unreferenced(files, referenced(connection, config.artifacts.store))
 
 
 def _facts(found: list[tuple[str, int]]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def quarantine(config: Config, older_than: str, log: Log) -> dict[str, Any]:
     """
     before = time.time() - parse_age(older_than, "--older-than")
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
-    with lock.exclusive(config.state_path, "quarantine"):
+    with lock.exclusive(config.instance.state_path, "quarantine"):
         moved, refused = [], []
         for path, size in find(config):
             try:
@@ -107,12 +107,12 @@ def _set_aside(config: Config, path: str, before: float, suffix: str) -> bool:
     Raises:
         UnsafePath: a part of its path is no longer a directory.
     """
-    source = f"{config.store.name}/{path}"
-    found = beneath.lstat(config.volume_path, source)
+    source = f"{config.artifacts.store.name}/{path}"
+    found = beneath.lstat(config.artifacts.path, source)
     if found is None or found.st_mtime >= before:
         return False
     target = f"{leftovers.quarantine_path(config, suffix).name}/{path}"
     try:
-        return beneath.rename(config.volume_path, source, target)
+        return beneath.rename(config.artifacts.path, source, target)
     except FileNotFoundError:
         return False

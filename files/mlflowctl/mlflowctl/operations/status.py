@@ -49,12 +49,12 @@ def services(config: Config) -> list[str]:
     started = [timer.replace(".timer", ".service") for timer in config.timers]
     if declared.settings().exists():
         started += [timer.replace(".timer", ".service") for timer in declared.load().timers]
-    return [*started, f"{config.unit}-restore.service", f"{config.unit}-db-init.service"]
+    return [*started, f"{config.instance.unit}-restore.service", f"{config.instance.unit}-db-init.service"]
 
 
 def subject(config: Config, operation: str) -> str:
     """The unit of an operation in the state file."""
-    return f"{config.unit}-{operation.replace('_', '-')}.service"
+    return f"{config.instance.unit}-{operation.replace('_', '-')}.service"
 
 
 def overdue(config: Config, recorded: dict[str, Any]) -> list[Finding]:
@@ -64,15 +64,15 @@ def overdue(config: Config, recorded: dict[str, Any]) -> list[Finding]:
     last = recorded.get("backup", {}).get("success")
     if last is None:
         found.append(Finding("recovery-points", "no recovery point was ever taken on this host: run mlflowctl backup"))
-    elif now - last["time"] > config.stale_hours * 3600:
-        old = f"{(now - last['time']) / 3600:.0f} h old (limit {config.stale_hours:g} h)"
+    elif now - last["time"] > config.recovery.stale_hours * 3600:
+        old = f"{(now - last['time']) / 3600:.0f} h old (limit {config.recovery.stale_hours:g} h)"
         found.append(Finding("recovery-points", f"the last recovery point is {old}"))
     for operation, entry in recorded.items():
         failure = entry.get("failure", {})
         if not entry.get("ok", True) and "acknowledged" not in failure:
             problem = f"the last {operation} failed at {failure.get('at')}: {failure.get('error')}"
             found.append(Finding(subject(config, operation), problem))
-    if config.wal_archive and "base_backup" not in recorded:
+    if config.database.wal_archive and "base_backup" not in recorded:
         problem = "no base backup was ever taken, so nothing can be replayed: run mlflowctl base-backup"
         found.append(Finding("base-backups", problem))
     return found
@@ -119,13 +119,13 @@ def _warnings(config: Config, recorded: dict[str, Any]) -> list[Finding]:
     if broken := last.get("broken_at_source"):
         first = next(iter(last.get("broken", [])), "see mlflowctl verify")
         found.append(f"{broken} references were broken at source in the last recovery point, first: {first}")
-    for repository in config.repositories:
+    for repository in config.recovery.repositories:
         path = Path(repository.location)
-        same = path.is_absolute() and path.exists() and config.volume_path.exists()
-        if same and path.stat().st_dev == config.volume_path.stat().st_dev:
+        same = path.is_absolute() and path.exists() and config.artifacts.path.exists()
+        if same and path.stat().st_dev == config.artifacts.path.stat().st_dev:
             found.append(
                 f"repository {repository.name} is on the same disk as the artifacts: add one that is elsewhere"
             )
-    if all(repository.location.startswith("/") for repository in config.repositories):
+    if all(repository.location.startswith("/") for repository in config.recovery.repositories):
         found.append("every repository is on this host and would be lost with it")
     return [Finding("warnings", words) for words in found]

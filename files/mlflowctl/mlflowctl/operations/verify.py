@@ -29,14 +29,14 @@ def run(config: Config, wanted: str | None, repository: str | None) -> Report:
     if wanted is None:
         preflight.check_volume(config)
         with postgresql.snapshot(config) as (connection, _):
-            found = list(references.strong(connection, config.store))
-        return compare(found, Files(trees.walk(config.store)))
-    restic = Restic(config.repository(repository))
+            found = list(references.strong(connection, config.artifacts.store))
+        return compare(found, Files(trees.walk(config.artifacts.store)))
+    restic = Restic(config.recovery.repository(repository))
     point = restic.find(wanted)
-    with TemporaryDirectory(dir=config.state_path) as folder:
-        manifest, facts = (f"{config.stage}/{name}" for name in (backup.MANIFEST, backup.FACTS))
+    with TemporaryDirectory(dir=config.instance.state_path) as folder:
+        manifest, facts = (f"{config.instance.stage}/{name}" for name in (backup.MANIFEST, backup.FACTS))
         restic.restore(point.snapshot, Path(folder), include=[manifest, facts])
-        described = description.read(Path(folder), config.stage, backup.FACTS)
+        described = description.read(Path(folder), config.instance.stage, backup.FACTS)
         listed = backup.listing(Path(described["store"]), restic, point.snapshot)
         return compare(references.read(Path(folder + manifest)), listed)
 
@@ -50,15 +50,15 @@ def check_repositories(config: Config, full: bool, log: Log) -> dict[str, Any]:
     """
     started = time.monotonic()
     subset = "100%" if full else f"{datetime.now(UTC).toordinal() % DAYS + 1}/{DAYS}"
-    with lock.exclusive(config.state_path, "check"):
+    with lock.exclusive(config.instance.state_path, "check"):
         try:
-            for repository in map(Restic, config.repositories):
+            for repository in map(Restic, config.recovery.repositories):
                 log(f"checking repository {repository.name}, reading {subset} of its data")
                 repository.unlock()
                 repository.check(subset)
         except BaseException as error:
-            state.record(config, "check", False, error=str(error) or type(error).__name__)
+            state.record(config.instance, "check", False, error=str(error) or type(error).__name__)
             raise
         facts = {"seconds": round(time.monotonic() - started, 3), "subset": subset}
-        state.record(config, "check", True, **facts)
+        state.record(config.instance, "check", True, **facts)
     return facts

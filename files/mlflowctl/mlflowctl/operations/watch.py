@@ -34,7 +34,7 @@ Reported = dict[str, dict[str, str]]
 @contextmanager
 def reported(config: Config) -> Iterator[Reported]:
     """What was reported, to be changed in place; written at the end, also after an error."""
-    main, fallback = config.state_path / "told.json", Path(f"/run/{config.unit}-told.json")
+    main, fallback = config.instance.state_path / "told.json", Path(f"/run/{config.instance.unit}-told.json")
     with _locked(config):
         stored: Reported = {}
         for path in (fallback, main):
@@ -57,7 +57,7 @@ def reported(config: Config) -> Iterator[Reported]:
 
 @contextmanager
 def _locked(config: Config) -> Iterator[None]:
-    descriptor = os.open(f"/run/{config.unit}-told.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(f"/run/{config.instance.unit}-told.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -93,15 +93,15 @@ def run(config: Config, log: Log) -> None:
     Raises:
         ControlError: a channel does not work; it is tried again the next time.
     """
-    recorded = state.read(config)
+    recorded = state.read(config.instance)
     first = status.find(config, recorded)
-    channels = notify.channels(config)
+    channels = notify.channels(config.notify)
     with reported(config) as stored:
         known = {name for channel in channels for name in stored.get(channel, {})}
         second = first
         if {finding.subject for finding in first if not finding.transient} != known:
             time.sleep(SECOND_CHECK_SECONDS)
-            second = status.find(config, state.read(config))
+            second = status.find(config, state.read(config.instance))
         metrics(config, second)
         problems, uncertain = confirmed(first, second)
         errors = []
@@ -119,7 +119,7 @@ def run(config: Config, log: Log) -> None:
 
 def _send(config: Config, channel: str, already: dict[str, str], message: notify.Message, log: Log) -> list[str]:
     try:
-        notify.send(config, channel, message, log)
+        notify.send(config.notify, channel, message, log)
     except Exception as error:
         return [f"{channel}: {error}"]
     if message.over:
@@ -136,12 +136,12 @@ def failed(config: Config, unit: str, log: Log) -> None:
         ControlError: a channel does not work.
     """
     name = unit if unit.endswith(".service") else f"{unit}.service"
-    operation = name.removeprefix(f"{config.unit}-").removesuffix(".service").replace("-", "_")
-    entry: dict[str, Any] = state.read(config).get(operation, {})
+    operation = name.removeprefix(f"{config.instance.unit}-").removesuffix(".service").replace("-", "_")
+    entry: dict[str, Any] = state.read(config.instance).get(operation, {})
     text = str(entry.get("failure", {}).get("error", "see its journal"))
     errors = []
     with reported(config) as stored:
-        for channel in notify.channels(config):
+        for channel in notify.channels(config.notify):
             if name not in stored.setdefault(channel, {}):
                 errors += _send(config, channel, stored[channel], notify.Message(name, text), log)
     if errors:
@@ -168,7 +168,7 @@ def metrics(config: Config, found: Sequence[Finding]) -> None:
     Gauge("mlflow_up", "Whether the server serves", registry=registry).set(not down & {*parts})
     Gauge("mlflow_problems", "Problems that mlflowctl status names", registry=registry).set(len(down))
     Gauge("mlflow_watch_timestamp_seconds", "When it was last checked", registry=registry).set_to_current_time()
-    target = config.state_path / "metrics" / "mlflow-up.prom"
+    target = config.instance.state_path / "metrics" / "mlflow-up.prom"
     try:
         write_to_textfile(str(target), registry)
         target.chmod(0o644)

@@ -47,13 +47,13 @@ def take(config: Config, log: Log) -> dict[str, Any]:
         ControlError: it failed; nothing is marked verified.
     """
     started = time.monotonic()
-    with lock.exclusive(config.state_path, "backup"):
+    with lock.exclusive(config.instance.state_path, "backup"):
         try:
             facts = _take(config, log, started)
         except BaseException as error:
-            state.record(config, "backup", False, error=str(error) or type(error).__name__)
+            state.record(config.instance, "backup", False, error=str(error) or type(error).__name__)
             raise
-        state.record(config, "backup", True, **facts)
+        state.record(config.instance, "backup", True, **facts)
     return facts
 
 
@@ -62,24 +62,24 @@ def _take(config: Config, log: Log, started: float) -> dict[str, Any]:
     preflight.check(config)
     # An unavailable repository must not prevent the point in the others.
     errors: list[str] = []
-    available = _each(map(Restic, config.repositories), partial(_prepare, config), errors)
+    available = _each(map(Restic, config.recovery.repositories), partial(_prepare, config), errors)
     if not available:
         raise ControlError("; ".join(errors))
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     log(f"taking point {name}; deletions are blocked from now on")
-    with fence.raised(config.fence_file) as raised, ExitStack() as copy:
+    with fence.raised(config.recovery.fence_file) as raised, ExitStack() as copy:
 
         def freeze() -> None:
             copy.enter_context(frozen.frozen(config))
-            if config.snapshot != "none":
+            if config.recovery.snapshot != "none":
                 raised.lower()
                 log(f"deletions resume after {raised.seconds:.1f} s; copying from the frozen store")
 
         facts = stage(config, name, log, freeze)
         reports = _each(available, lambda repository: _store(config, repository, name, log), errors)
-    if config.snapshot == "none":
+    if config.recovery.snapshot == "none":
         log(f"deletions resume after {raised.seconds:.1f} s")
-    if config.wal_archive:
+    if config.database.wal_archive:
         try:
             archive.flush(config)
         except ControlError as error:
@@ -127,7 +127,7 @@ def _prepare(config: Config, repository: Restic) -> None:
     why = repository.absent()
     if not why:
         return
-    if repository.name in state.read(config).get("backup", {}).get("success", {}).get("repositories", []):
+    if repository.name in state.read(config.instance).get("backup", {}).get("success", {}).get("repositories", []):
         raise ControlError(
             f"repository {repository.name} is missing at {repository.location}: is its disk mounted, its server up? "
             f"If it is lost permanently: mlflowctl create-repository {repository.name}. {why}"
@@ -144,32 +144,34 @@ def stage(config: Config, name: str, log: Log, freeze: Callable[[], None] = lamb
         log: writes a line of progress.
         freeze: called right after the database's snapshot is taken.
     """
-    config.stage.mkdir(mode=0o700, exist_ok=True)
-    for old in config.stage.glob("*.partial"):
+    config.instance.stage.mkdir(mode=0o700, exist_ok=True)
+    for old in config.instance.stage.glob("*.partial"):
         old.unlink()
     with postgresql.snapshot(config) as (connection, snapshot):
-        if config.wal_archive:
+        if config.database.wal_archive:
             # Before the artifacts are frozen, so that they include all that the log refers to by then.
             archive.name_point(config, name)
         freeze()
         source = frozen.source(config)
-        count = references.write(references.strong(connection, config.store, source), config.stage / MANIFEST)
+        count = references.write(
+            references.strong(connection, config.artifacts.store, source), config.instance.stage / MANIFEST
+        )
         row = connection.execute("SELECT now(), pg_current_wal_lsn()::text").fetchone() or ("", "")
         facts: dict[str, Any] = {
             "name": name,
-            "public_url": config.public_url,
+            "public_url": config.instance.public_url,
             "database_time": str(row[0]),
             "lsn": row[1],
             "revision": postgresql.revision(connection),
             "rows": postgresql.tables(connection),
             "postgresql": connection.info.server_version // 10000,
-            "release": os.readlink(config.root_path / "current").rsplit("/", 1)[-1],
+            "release": os.readlink(config.instance.root_path / "current").rsplit("/", 1)[-1],
             "store": str(source),
         }
         log(f"dumping the database, {count} references")
-        dump = postgresql.dump(config, snapshot, config.stage / DUMP)
+        dump = postgresql.dump(config, snapshot, config.instance.stage / DUMP)
     facts |= {"sha256": dump.sha256, "dump_bytes": dump.size}
-    (config.stage / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+    (config.instance.stage / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
     bundle.write(config, {"name": name})
     return {"dump_bytes": dump.size, "revision": facts["revision"], "release": facts["release"]}
 
@@ -181,10 +183,10 @@ def _store(config: Config, repository: Restic, name: str, log: Log) -> Report:
     attempts = 1 if repository.append_only else ATTEMPTS
     for attempt in range(1, attempts + 1):
         log(f"copying to repository {repository.name}")
-        report_share = progress.share_writer(config, f"copying to {repository.name}")
-        paths = [config.stage, frozen.source(config)]
-        snapshot = repository.backup(name, paths, report_share, renewed=config.snapshot == "reflink")
-        progress.clear(config)
+        report_share = progress.share_writer(config.instance, f"copying to {repository.name}")
+        paths = [config.instance.stage, frozen.source(config)]
+        snapshot = repository.backup(name, paths, report_share, renewed=config.recovery.snapshot == "reflink")
+        progress.clear(config.instance)
         report = reconcile(config, repository, snapshot)
         if not report.lost:
             return report
@@ -201,7 +203,7 @@ def _store(config: Config, repository: Restic, name: str, log: Log) -> Report:
 def reconcile(config: Config, repository: Restic, snapshot: str) -> Report:
     """Compare a snapshot's listing with the manifest in the stage."""
     found = listing(frozen.source(config), repository, snapshot)
-    return compare(references.read(config.stage / MANIFEST), found)
+    return compare(references.read(config.instance.stage / MANIFEST), found)
 
 
 def listing(store: Path, repository: Restic, snapshot: str) -> Files:

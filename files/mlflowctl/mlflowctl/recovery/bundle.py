@@ -23,11 +23,11 @@ def write(config: Config, facts: dict[str, Any]) -> None:
         config: the instance.
         facts: further facts about the point.
     """
-    root = config.stage / NAME
+    root = config.instance.stage / NAME
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(mode=0o700)
     owners = {}
-    for name in config.files:
+    for name in config.recovery.files:
         source = Path(name)
         for file in sorted([source, *source.rglob("*")] if source.is_dir() else [source]):
             if not file.is_file() or file.is_symlink() or file.name.startswith(LEFT_OUT):

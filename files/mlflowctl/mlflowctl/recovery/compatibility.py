@@ -30,8 +30,8 @@ def refuse_without_space(config: Config, root: Path, need: int) -> None:
     if free < need + SPARE_BYTES:
         trees.remove(root)
         raise ControlError(
-            f"{config.volume_path} has {free >> 20} MiB free and the restore needs {(need + SPARE_BYTES) >> 20} MiB: "
-            "free some space"
+            f"{config.artifacts.path} has {free >> 20} MiB free and the restore needs "
+            f"{(need + SPARE_BYTES) >> 20} MiB: free some space"
         )
 
 

@@ -64,13 +64,13 @@ class Copy:
     def store(self) -> Path:
         """The artifacts that belong to the copy."""
         if self.database_only:
-            return self.config.store
+            return self.config.artifacts.store
         return self.place.root / str(self.facts["store"]).lstrip("/")
 
     @property
     def _root(self) -> Path:
         """The directory above the artifacts that only root can write."""
-        return self.config.volume_path if self.database_only else self.place.root
+        return self.config.artifacts.path if self.database_only else self.place.root
 
     def walk(self) -> Iterator[tuple[str, int]]:
         """The artifacts and their sizes."""
@@ -78,10 +78,10 @@ class Copy:
 
     def chown(self) -> None:
         """Make the service the owner of the artifacts."""
-        owner = Owner.named(self.config.user, self.config.group)
+        owner = Owner.named(self.config.instance.user, self.config.instance.group)
         beneath.chown(self._root, self.store.relative_to(self._root), owner)
 
     @property
     def stage(self) -> Path:
         """The restored dump, manifest and bundle."""
-        return self.place.root / str(self.config.stage).lstrip("/")
+        return self.place.root / str(self.config.instance.stage).lstrip("/")

@@ -40,23 +40,23 @@ def run(config: Config, wanted: str, repository: str | None, log: Log) -> dict[s
         Busy: another operation runs.
         ControlError: the point cannot be restored; the message says why.
     """
-    with lock.exclusive(config.state_path, "drill"):
+    with lock.exclusive(config.instance.state_path, "drill"):
         try:
-            facts = _run(config, wanted, Restic(config.repository(repository)), log)
+            facts = _run(config, wanted, Restic(config.recovery.repository(repository)), log)
         except Refused:
             raise
         except BaseException as error:
-            state.record(config, "drill", False, error=str(error) or type(error).__name__)
+            state.record(config.instance, "drill", False, error=str(error) or type(error).__name__)
             raise
-        state.record(config, "drill", True, **facts)
+        state.record(config.instance, "drill", True, **facts)
     return facts
 
 
 def _run(config: Config, wanted: str, repository: Restic, log: Log) -> dict[str, Any]:
     started = time.monotonic()
     point = repository.find(wanted)
-    root = config.volume_path / "drill"
-    name = f"{config.database}_drill"
+    root = config.artifacts.path / "drill"
+    name = f"{config.database.name}_drill"
     log(f"testing the restore of point {point.name}")
     try:
         copy = restored.fetch(config, repository, copies.Place(point, root, name), log)
@@ -66,7 +66,7 @@ def _run(config: Config, wanted: str, repository: Restic, log: Log) -> dict[str,
         copy.chown()
         log("serving the copy on a separate socket")
         with _server(config, copy) as socket_path:
-            service.wait_ready(config, socket_path)
+            service.wait_ready(config.instance, socket_path)
             rto = time.monotonic() - started
             loaded = _read_model(config, copy)
     finally:
@@ -90,14 +90,14 @@ def _run(config: Config, wanted: str, repository: Restic, log: Log) -> dict[str,
 
 def _runtime(config: Config) -> Path:
     """Below the unit's RuntimeDirectory, which is removed with the unit."""
-    return Path(f"/run/{config.unit}-drill/server")
+    return Path(f"/run/{config.instance.unit}-drill/server")
 
 
 def _environment(config: Config, copy: copies.Copy, runtime: Path) -> dict[str, str]:
     """The service's environment, changed to use the copy."""
     return (
-        service.environment(config)
-        | service.pointed_at(config, copy.place.database, runtime)
+        service.environment(config.instance)
+        | service.pointed_at(config.instance, copy.place.database, runtime)
         | {
             "HOME": str(runtime),
             "CREDENTIALS_DIRECTORY": str(runtime / "credentials"),
@@ -120,25 +120,25 @@ def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
     environment = _environment(config, copy, runtime)
     sentinel = copy.store.parent / ".volume-id"
     sentinel.write_text("drill\n")
-    _own(sentinel, config.user, config.user)
+    _own(sentinel, config.instance.user, config.instance.user)
     # The directories above the copy belong to root; the service needs to enter them.
     for directory in [copy.store.parent, *copy.store.parent.parents]:
-        if directory == config.volume_path:
+        if directory == config.artifacts.path:
             break
-        _own(directory, config.user, config.group)
+        _own(directory, config.instance.user, config.instance.group)
     # The deepest first: while its parent belongs to root, nobody can replace a directory by a link.
     for path in sorted([runtime, *runtime.rglob("*")], key=lambda path: len(path.parts), reverse=True):
-        _own(path, config.user, config.user)
+        _own(path, config.instance.user, config.instance.user)
     _decrypt(config, environment)
-    binary = config.root_path / "current" / "bin"
+    binary = config.instance.root_path / "current" / "bin"
     # Not in the server's directory, because root reads it again.
     log_file = runtime.with_name("log")
     with log_file.open("w") as log:
         server = subprocess.Popen(
-            [binary / "gunicorn", f"--config={config.config_path}/gunicorn.conf.py", "--workers=1",
+            [binary / "gunicorn", f"--config={config.instance.config_path}/gunicorn.conf.py", "--workers=1",
              f"--bind=unix:{runtime}/wsgi.sock"],
             env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, umask=0o007,
-            **service.user(config),
+            **service.user(config.instance),
         )  # fmt: skip
         try:
             yield runtime / "wsgi.sock"
@@ -167,10 +167,10 @@ def _decrypt(config: Config, environment: dict[str, str]) -> None:
         ControlError: the passphrase is wrong.
     """
     run_program(
-        [str(config.root_path / "current/bin/python"), "-m", "mlflow_host.database.decrypt"],
+        [str(config.instance.root_path / "current/bin/python"), "-m", "mlflow_host.database.decrypt"],
         environment,
         cwd="/",
-        **service.user(config),
+        **service.user(config.instance),
     )
 
 
@@ -205,8 +205,8 @@ def _read_model(config: Config, copy: copies.Copy) -> str:
         query = service.query({"name": name, "version": str(version)})
         artifact = f"/api/2.0/mlflow-artifacts/artifacts/{service.quote(path)}/MLmodel"
         try:
-            service.get(config, f"/api/2.0/mlflow/model-versions/get-download-uri?{query}", socket_path)
-            if b"flavors" in service.get(config, artifact, socket_path):
+            service.get(config.instance, f"/api/2.0/mlflow/model-versions/get-download-uri?{query}", socket_path)
+            if b"flavors" in service.get(config.instance, artifact, socket_path):
                 return printable(f"{name}/{version}")
             refused = refused or f"the MLmodel of {printable(name)} version {version} is not valid"
         except ControlError as error:

@@ -29,5 +29,5 @@ def check_database(copy: Copy) -> list[str]:
     return lost + [
         f"secret {name} is not in the point: what it encrypts cannot be read"
         for name in SECRETS
-        if bundled(copy, copy.config.config_path / "secrets" / name) is None
+        if bundled(copy, copy.config.instance.config_path / "secrets" / name) is None
     ]

@@ -20,27 +20,27 @@ from mlflowctl.stores.database import postgresql
 
 def quarantine_path(config: Config, suffix: str) -> Path:
     """The directory of the orphans of one quarantine."""
-    return config.volume_path / f"store.orphans-{suffix}"
+    return config.artifacts.path / f"store.orphans-{suffix}"
 
 
 def _store_path(config: Config, suffix: str) -> Path:
-    return config.volume_path / f"store.before-{suffix}"
+    return config.artifacts.path / f"store.before-{suffix}"
 
 
 def _secrets_path(config: Config, suffix: str) -> Path:
-    return config.state_path / f"secrets.before-{suffix}"
+    return config.instance.state_path / f"secrets.before-{suffix}"
 
 
 def _database(config: Config, suffix: str) -> str:
-    return f"{config.database}_before_{suffix}"
+    return f"{config.database.name}_before_{suffix}"
 
 
 def suffixes(config: Config) -> list[str]:
     """The suffix of each restore or quarantine whose data still exists."""
-    found = {path.name.removeprefix("secrets.before-") for path in config.state_path.glob("secrets.before-*")}
-    found |= {path.name.rsplit(".before-", 1)[1] for path in config.volume_path.glob("store.before-*")}
-    found |= {path.name.rsplit("-", 1)[1] for path in config.volume_path.glob("store.orphans-*")}
-    pattern = re.compile(re.escape(config.database) + r"_before_(\d+)")
+    found = {path.name.removeprefix("secrets.before-") for path in config.instance.state_path.glob("secrets.before-*")}
+    found |= {path.name.rsplit(".before-", 1)[1] for path in config.artifacts.path.glob("store.before-*")}
+    found |= {path.name.rsplit("-", 1)[1] for path in config.artifacts.path.glob("store.orphans-*")}
+    pattern = re.compile(re.escape(config.database.name) + r"_before_(\d+)")
     with postgresql.connect(config, postgresql.ADMIN) as connection:
         for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall():
             if match := pattern.fullmatch(name):
@@ -103,7 +103,7 @@ def delete(config: Config, suffix: str, log: Log) -> dict[str, Any]:
     Raises:
         ControlError: nothing has that suffix.
     """
-    with lock.exclusive(config.state_path, "deletion of leftovers"):
+    with lock.exclusive(config.instance.state_path, "deletion of leftovers"):
         _require_suffix(config, suffix)
         remove(config, suffix)
         log(f"the data that was set aside as {suffix} is deleted")
@@ -119,12 +119,12 @@ def put_back(config: Config, suffix: str, log: Log) -> dict[str, Any]:
     Raises:
         ControlError: there is no quarantine of that suffix, or a file cannot be moved.
     """
-    with lock.exclusive(config.state_path, "return of leftovers"):
+    with lock.exclusive(config.instance.state_path, "return of leftovers"):
         _require_suffix(config, suffix)
         source = quarantine_path(config, suffix)
-        if not beneath.is_directory(config.volume_path, source.name):
+        if not beneath.is_directory(config.artifacts.path, source.name):
             raise Refused(f"{suffix} belongs to a restore: use `mlflowctl restore` with an older point to go back")
-        done = partial.merge(config, source.name, config.store.name)
+        done = partial.merge(config, source.name, config.artifacts.store.name)
         log(
             f"{done.moved} files were moved back"
             + f", {done.existing} exist in the store and stay in {source}" * bool(done.existing)

@@ -65,8 +65,8 @@ def restore_part(config: Config, repository: Restic, place: copies.Place, part: 
     """
     point, root = place.point, place.root
     with postgresql.connect(config) as connection:
-        path = where(connection, config.store, part)
-    live = f"{config.store.name}/{path}"
+        path = where(connection, config.artifacts.store, part)
+    live = f"{config.artifacts.store.name}/{path}"
     facts = restored.facts(config, repository, point, root)
     prefix = f"{path}/"
     wanted = {
@@ -77,16 +77,16 @@ def restore_part(config: Config, repository: Restic, place: copies.Place, part: 
     compatibility.refuse_without_space(config, root, sum(wanted.values()))
     log(f"restoring {len(wanted)} files of {part.kind} {part.name}")
     repository.restore(point.snapshot, root, include=[restored.literal(f"{facts['store']}/{path}")])
-    copy = root.relative_to(config.volume_path) / str(facts["store"]).lstrip("/") / path
-    arrived = Files((prefix + name, size) for name, size in beneath.walk(config.volume_path, copy)).sizes
+    copy = root.relative_to(config.artifacts.path) / str(facts["store"]).lstrip("/") / path
+    arrived = Files((prefix + name, size) for name, size in beneath.walk(config.artifacts.path, copy)).sizes
     lost = [name for name, size in wanted.items() if arrived.get(name) != size]
     if lost:
         raise ControlError(f"the copy lacks {len(lost)} files, first: {lost[0]}. The live data was not changed")
-    beneath.chown(config.volume_path, copy, descent.Owner.named(config.user, config.group))
+    beneath.chown(config.artifacts.path, copy, descent.Owner.named(config.instance.user, config.instance.group))
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     put_aside = ""
-    if part.replace_live and beneath.lstat(config.volume_path, live):
-        beneath.rename(config.volume_path, live, f"{config.store.name}.before-{suffix}/{path}")
+    if part.replace_live and beneath.lstat(config.artifacts.path, live):
+        beneath.rename(config.artifacts.path, live, f"{config.artifacts.store.name}.before-{suffix}/{path}")
         put_aside = suffix
     done = merge(config, copy, live)
     log(f"{done.moved} files were restored, {done.existing} existed")
@@ -143,10 +143,10 @@ def merge(config: Config, source: str | Path, target: str) -> Merged:
         source: directory of the files, below the volume.
         target: the directory they belong to, below the volume.
     """
-    owner, done = descent.Owner.named(config.user, config.group), Merged()
-    for name, _ in list(beneath.walk(config.volume_path, source)):
+    owner, done = descent.Owner.named(config.instance.user, config.instance.group), Merged()
+    for name, _ in list(beneath.walk(config.artifacts.path, source)):
         try:
-            if beneath.rename(config.volume_path, f"{source}/{name}", f"{target}/{name}", owner):
+            if beneath.rename(config.artifacts.path, f"{source}/{name}", f"{target}/{name}", owner):
                 done.moved += 1
             else:
                 done.existing += 1

@@ -24,7 +24,7 @@ def check(config: Config) -> None:
     """
     check_volume(config)
     check_dump(config)
-    last = state.read(config).get("backup", {}).get("success", {})
+    last = state.read(config.instance).get("backup", {}).get("success", {})
     if time.time() < last.get("time", 0):
         raise ControlError(f"the clock is before the last backup ({last['at']}): set it right, or points get mixed up")
     with postgresql.connect(config) as connection:
@@ -45,12 +45,13 @@ def check_dump(config: Config) -> None:
     server, client = postgresql.server_major(config), postgresql.tool_major("pg_dump")
     if client < server:
         raise ControlError(f"pg_dump has version {client} and PostgreSQL {server}: install postgresql-client-{server}")
-    last = state.read(config).get("backup", {}).get("success", {})
+    last = state.read(config.instance).get("backup", {}).get("success", {})
     need = int(1.3 * last.get("dump_bytes", 0)) + SPARE_BYTES
-    free = shutil.disk_usage(config.state_path).free
+    free = shutil.disk_usage(config.instance.state_path).free
     if free < need:
         raise ControlError(
-            f"{config.state_path} has {free >> 20} MiB free and the dump may need {need >> 20} MiB: free some space"
+            f"{config.instance.state_path} has {free >> 20} MiB free and the dump may need {need >> 20} MiB: "
+            "free some space"
         )
 
 
@@ -60,25 +61,25 @@ def check_volume(config: Config) -> None:
     Raises:
         ControlError: the message says what is wrong.
     """
-    sentinel = config.volume_path / ".volume-id"
+    sentinel = config.artifacts.path / ".volume-id"
     try:
         found = sentinel.read_text().strip()
-        expected = (config.config_path / "volume-id").read_text().strip()
+        expected = (config.instance.config_path / "volume-id").read_text().strip()
     except OSError as error:
         raise ControlError(
             f"{error.filename} cannot be read ({error.strerror}): is the artifact volume mounted?"
         ) from error
     if found != expected:
         raise ControlError(
-            f"{config.volume_path} is volume {found}, but this host serves {expected}: mount the right one"
+            f"{config.artifacts.path} is volume {found}, but this host serves {expected}: mount the right one"
         )
-    if not beneath.is_directory(config.volume_path, config.store.name):
-        raise ControlError(f"{config.store} is missing, or not a directory: run the playbook again")
+    if not beneath.is_directory(config.artifacts.path, config.artifacts.store.name):
+        raise ControlError(f"{config.artifacts.store} is missing, or not a directory: run the playbook again")
 
 
 def release_head(config: Config) -> str:
     """The schema revision of the installed release."""
-    path = config.root_path / "current" / "release.json"
+    path = config.instance.root_path / "current" / "release.json"
     try:
         return str(json.loads(path.read_text())["schema_head"])
     except (OSError, ValueError, KeyError) as error:

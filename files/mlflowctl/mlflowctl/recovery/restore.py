@@ -85,7 +85,7 @@ class Request:
 def live_data(config: Config) -> str:
     """What a restore would set aside, as text; empty if there is nothing."""
     found = []
-    if postgresql.exists(config, config.database):
+    if postgresql.exists(config, config.database.name):
         with postgresql.connect(config) as connection:
             if postgresql.revision(connection):
                 row = connection.execute(
@@ -94,7 +94,7 @@ def live_data(config: Config) -> str:
                 ).fetchone()
                 if row and row[0]:
                     found.append(f"{row[0]} experiments, runs, models and traces")
-    files = sum(1 for _ in trees.walk(config.store)) if config.store.is_dir() else 0
+    files = sum(1 for _ in trees.walk(config.artifacts.store)) if config.artifacts.store.is_dir() else 0
     if files:
         found.append(f"{files} artifacts")
     return " and ".join(found)
@@ -108,34 +108,34 @@ def run(config: Config, request: Request, log: Log) -> dict[str, Any]:
         ControlError: refused or failed; the live data is unchanged.
     """
     started = time.monotonic()
-    with lock.exclusive(config.state_path, "restore"):
+    with lock.exclusive(config.instance.state_path, "restore"):
         swap.recover(config, log)
         try:
             facts = _run(config, request, log)
         except Refused:
             raise
         except BaseException as error:
-            state.record(config, "restore", False, error=str(error) or type(error).__name__)
+            state.record(config.instance, "restore", False, error=str(error) or type(error).__name__)
             raise
         facts["rto_seconds"] = round(time.monotonic() - started, 3)
-        state.record(config, "restore", True, **facts)
+        state.record(config.instance, "restore", True, **facts)
     return facts
 
 
 def _run(config: Config, request: Request, log: Log) -> dict[str, Any]:
     preflight.check_volume(config)
-    repository = Restic(config.repository(request.repository))
+    repository = Restic(config.recovery.repository(request.repository))
     point = _point(repository, request)
     if point.state != VERIFIED and not request.unverified:
         raise Refused(
             f"recovery point {point.name} is {point.state}: use a verified one, "
             "or accept what may be missing with --unverified"
         )
-    for old in config.volume_path.glob(f"{COPY}*"):
+    for old in config.artifacts.path.glob(f"{COPY}*"):
         log(f"removing {old}, left by an interrupted restore")
         trees.remove(old)
     # On the volume, so that the swap is a rename.
-    place = copies.Place(point, config.volume_path / f"{COPY}{point.name}", f"{config.database}_restore")
+    place = copies.Place(point, config.artifacts.path / f"{COPY}{point.name}", f"{config.database.name}_restore")
     try:
         if request.part:
             return partial.restore_part(config, repository, place, request.part, log)
@@ -185,9 +185,9 @@ def _whole(config: Config, request: Request, repository: Restic, place: copies.P
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     log("swapping it in; clients wait")
     swap_started = time.monotonic()
-    with service.closed(config):
+    with service.closed(config.recovery.closed_file):
         swap.swap(copy, suffix)
-        service.wait_ready(config)
+        service.wait_ready(config.instance)
         if request.tls:
             host_files.put_tls(copy)
             host_files.put_tokens(copy, log)

@@ -23,8 +23,8 @@ def facts(config: Config, repository: Restic, point: Point, root: Path) -> dict[
     """Restore and read the description of a point, a few kilobytes."""
     trees.remove(root)
     root.mkdir(mode=0o700)
-    repository.restore(point.snapshot, root, include=[literal(str(config.stage / backup.FACTS))])
-    return description.read(root, config.stage, backup.FACTS)
+    repository.restore(point.snapshot, root, include=[literal(str(config.instance.stage / backup.FACTS))])
+    return description.read(root, config.instance.stage, backup.FACTS)
 
 
 def fetch(config: Config, repository: Restic, place: Place, log: Log, what: Selection = WHOLE) -> Copy:
@@ -48,8 +48,8 @@ def fetch(config: Config, repository: Restic, place: Place, log: Log, what: Sele
     compatibility.refuse_other_release(config, described)
     postgresql.drop(config, name)
     # Dump, manifest and bundle; anything else in the directory is refused.
-    repository.restore(point.snapshot, root, include=[literal(str(config.stage))])
-    copy = Copy(place, config, description.read(root, config.stage, backup.FACTS), what.database_only)
+    repository.restore(point.snapshot, root, include=[literal(str(config.instance.stage))])
+    copy = Copy(place, config, description.read(root, config.instance.stage, backup.FACTS), what.database_only)
     files = listing(repository, point, copy.facts)
     compatibility.refuse_without_space(
         config, root, copy.facts["dump_bytes"] + (0 if what.database_only else files.size)

@@ -30,7 +30,7 @@ def rewind(copy: Copy, wanted: archive.Target, log: Log) -> Copy:
         archive.cluster(copy.config, wanted, log) as there,
         postgresql.snapshot(there) as (connection, snapshot),
     ):
-        found = references.strong(connection, copy.config.store)
+        found = references.strong(connection, copy.config.artifacts.store)
         references.write((replace(new, present=_required(new, broken)) for new in found), manifest)
         dump = postgresql.dump(there, snapshot, copy.stage / backup.DUMP)
         facts = copy.facts | {

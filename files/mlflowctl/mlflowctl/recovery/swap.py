@@ -22,7 +22,7 @@ from mlflowctl.stores.database import postgresql
 
 
 def _journal(config: Config) -> Path:
-    return config.state_path / "swap.json"
+    return config.instance.state_path / "swap.json"
 
 
 def pending(config: Config) -> bool:
@@ -45,21 +45,21 @@ def swap(copy: copies.Copy, suffix: str) -> None:
     With a copy of the database only, the live artifacts stay.
     """
     config = copy.config
-    aside = config.store.with_name(f"{config.store.name}.before-{suffix}")
-    old = f"{config.database}_before_{suffix}"
-    secrets = config.config_path / "secrets"
+    aside = config.artifacts.store.with_name(f"{config.artifacts.store.name}.before-{suffix}")
+    old = f"{config.database.name}_before_{suffix}"
+    secrets = config.instance.config_path / "secrets"
     # Must be complete before the journal allows to restore them.
-    shutil.copytree(secrets, config.state_path / f"secrets.before-{suffix}", dirs_exist_ok=True)
+    shutil.copytree(secrets, config.instance.state_path / f"secrets.before-{suffix}", dirs_exist_ok=True)
     journal = {"suffix": suffix, "copy_store": str(copy.store), "copy_database": copy.place.database, "done": False}
     _write_journal(config, journal)
     try:
-        service.stop(config)
-        postgresql.rename(config, config.database, old)
-        postgresql.rename(config, copy.place.database, config.database)
+        service.stop(config.instance)
+        postgresql.rename(config, config.database.name, old)
+        postgresql.rename(config, copy.place.database, config.database.name)
         if not copy.database_only:
             _drop_uploads(config)
-            _move(config, config.store, aside)
-            _move(config, copy.store, config.store)
+            _move(config, config.artifacts.store, aside)
+            _move(config, copy.store, config.artifacts.store)
         for name in host_files.SECRETS:
             partial = secrets / f"{name}.partial"
             partial.write_bytes(host_files.secret(copy, name))
@@ -69,7 +69,7 @@ def swap(copy: copies.Copy, suffix: str) -> None:
         _put_back(config)
         raise
     _write_journal(config, journal | {"done": True})
-    service.start(config)
+    service.start(config.instance)
     _journal(config).unlink()
 
 
@@ -79,9 +79,9 @@ def _drop_uploads(config: Config) -> None:
     nginx renames a complete upload into the store; with nothing to rename it
     answers 500, and the client starts again.
     """
-    if beneath.is_directory(config.volume_path, "incoming"):
-        for name, _ in list(beneath.walk(config.volume_path, "incoming")):
-            beneath.remove(config.volume_path, f"incoming/{name}")
+    if beneath.is_directory(config.artifacts.path, "incoming"):
+        for name, _ in list(beneath.walk(config.artifacts.path, "incoming")):
+            beneath.remove(config.artifacts.path, f"incoming/{name}")
 
 
 def _move(config: Config, source: Path, target: Path) -> None:
@@ -90,16 +90,16 @@ def _move(config: Config, source: Path, target: Path) -> None:
     Raises:
         ControlError: the target exists, or a component of a path is a link.
     """
-    volume = config.volume_path
+    volume = config.artifacts.path
     if not beneath.rename(volume, source.relative_to(volume), target.relative_to(volume)):
         raise ControlError(f"{target} exists already, so {source} cannot be renamed to it")
 
 
 def _put_back(config: Config) -> None:
     """Undo and start MLflow; the journal is removed last, so that an interrupted undo is repeated."""
-    service.stop(config)
+    service.stop(config.instance)
     undo(config)
-    service.start(config)
+    service.start(config.instance)
     _journal(config).unlink()
 
 
@@ -107,20 +107,20 @@ def undo(config: Config) -> None:
     """Undo the swap of the journal, at whatever stage it was; can be repeated."""
     data = json.loads(_journal(config).read_text())
     suffix = data["suffix"]
-    old = f"{config.database}_before_{suffix}"
-    aside = config.store.with_name(f"{config.store.name}.before-{suffix}")
-    kept = config.state_path / f"secrets.before-{suffix}"
-    if beneath.lstat(config.volume_path, aside.name):
-        if beneath.lstat(config.volume_path, config.store.name):
-            _move(config, config.store, Path(data["copy_store"]))
-        _move(config, aside, config.store)
+    old = f"{config.database.name}_before_{suffix}"
+    aside = config.artifacts.store.with_name(f"{config.artifacts.store.name}.before-{suffix}")
+    kept = config.instance.state_path / f"secrets.before-{suffix}"
+    if beneath.lstat(config.artifacts.path, aside.name):
+        if beneath.lstat(config.artifacts.path, config.artifacts.store.name):
+            _move(config, config.artifacts.store, Path(data["copy_store"]))
+        _move(config, aside, config.artifacts.store)
     if postgresql.exists(config, old):
-        if postgresql.exists(config, config.database):
-            postgresql.rename(config, config.database, data["copy_database"])
-        postgresql.rename(config, old, config.database)
+        if postgresql.exists(config, config.database.name):
+            postgresql.rename(config, config.database.name, data["copy_database"])
+        postgresql.rename(config, old, config.database.name)
     for name in host_files.SECRETS:
         if (kept / name).is_file():
-            shutil.copy2(kept / name, config.config_path / "secrets" / name)
+            shutil.copy2(kept / name, config.instance.config_path / "secrets" / name)
 
 
 def recover(config: Config, log: Log) -> bool:
@@ -129,7 +129,7 @@ def recover(config: Config, log: Log) -> bool:
         return False
     if json.loads(_journal(config).read_text())["done"]:
         log("a restore was interrupted after its swap: starting MLflow on the restored data")
-        service.start(config)
+        service.start(config.instance)
         _journal(config).unlink()
     else:
         log("a swap was interrupted: putting the old data back")

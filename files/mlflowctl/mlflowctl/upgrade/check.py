@@ -39,7 +39,7 @@ class Release:
 
 def installed(config: Config) -> list[Release]:
     """The releases on this host whose installation is complete, the newest installation last."""
-    described = sorted(config.root_path.glob("releases/*/release.json"), key=lambda path: path.stat().st_mtime)
+    described = sorted(config.instance.root_path.glob("releases/*/release.json"), key=lambda path: path.stat().st_mtime)
     facts = [(path.parent, json.loads(path.read_text())) for path in described]
     return [Release(path, fact["version"], fact["schema_head"]) for path, fact in facts]
 
@@ -73,7 +73,7 @@ def run(config: Config, version: str, log: Log) -> Facts:
         ControlError: the test cannot run.
     """
     release = find(config, version)
-    with lock.exclusive(config.state_path, "upgrade-check"):
+    with lock.exclusive(config.instance.state_path, "upgrade-check"):
         _remove(config)
         with postgresql.connect(config) as connection:
             found = postgresql.revision(connection)
@@ -101,7 +101,7 @@ def refuse_without_space(config: Config) -> None:
     """
     with postgresql.connect(config, postgresql.ADMIN) as connection:
         (where, size), *_ = connection.execute(
-            "SELECT current_setting('data_directory'), pg_database_size(%s::name)", (config.database,)
+            "SELECT current_setting('data_directory'), pg_database_size(%s::name)", (config.database.name,)
         ).fetchall()
     free, need = shutil.disk_usage(where).free, 2 * size + preflight.SPARE_BYTES
     if free < need:
@@ -112,7 +112,7 @@ def refuse_without_space(config: Config) -> None:
 
 def _copy(config: Config) -> tuple[str, Path]:
     """Name of the scratch database, and the path of its dump."""
-    return f"{config.database}_upgrade_check", config.state_path / "upgrade-check.dump"
+    return f"{config.database.name}_upgrade_check", config.instance.state_path / "upgrade-check.dump"
 
 
 def _remove(config: Config) -> None:
@@ -154,14 +154,18 @@ def _migrate(config: Config, release: Release, name: str) -> Facts:
     Raises:
         ProblemFound: the migration fails.
     """
-    runtime = Path(f"/run/{config.unit}-upgrade-check")
-    environment = service.environment(config) | service.pointed_at(config, name, runtime) | {"HOME": str(runtime)}
+    runtime = Path(f"/run/{config.instance.unit}-upgrade-check")
+    environment = (
+        service.environment(config.instance)
+        | service.pointed_at(config.instance, name, runtime)
+        | {"HOME": str(runtime)}
+    )
     done = run_program(
         [str(release.path / "bin/python"), "-m", "mlflow_host.database.rehearsal"],
         environment,
         accept=(0, 1),
         cwd="/",
-        **service.user(config),
+        **service.user(config.instance),
     )
     if done.returncode:
         *_, reason = done.stderr.strip().splitlines() or ["no reason given"]

@@ -23,7 +23,7 @@ def disabled(config: Config) -> list[str]:
         config: the instance.
     """
     try:
-        found = json.loads(_read(config.full_file.parent / "patches.json"))
+        found = json.loads(_read(config.instance.reports_path / "patches.json"))
     except (OSError, ValueError):
         return []
     return [f"{name}: {why}" for name, why in sorted(found.items())] if isinstance(found, dict) else []
@@ -50,10 +50,10 @@ def query(config: Config, release: Path) -> tuple[list[str], str]:
     """
     done = run_program(
         [str(release / "bin/python"), "-W", "ignore", "-m", "mlflow_host.patches.registry"],
-        service.environment(config),
+        service.environment(config.instance),
         accept=(0, 1),
         cwd="/",
-        **service.user(config),
+        **service.user(config.instance),
     )
     if done.returncode:
         *_, reason = done.stderr.strip().splitlines() or ["no reason given"]

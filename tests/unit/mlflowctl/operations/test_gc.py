@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from mlflow_host.artifacts import gc as server_gc
 from mlflowctl.cli.console import Output
-from mlflowctl.core import config
 from mlflowctl.core.ages import age, parse_age
 from mlflowctl.core.errors import ControlError
 from mlflowctl.operations import orphans, overlaps, removals
@@ -21,7 +20,7 @@ from mlflowctl.recovery import leftovers
 from mlflowctl.stores.database import postgresql
 from mlflowctl.stores.database.references import ANYTHING, Reference
 
-from tests.unit.helpers import NOW, settings
+from tests.unit.helpers import NOW, configured
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30d", 2592000), ("12h", 43200), ("0s", 0), ("5m", 300)])
@@ -70,7 +69,7 @@ def test_a_long_list_is_bounded_and_counted(held: int, named: int) -> None:
 
 def test_what_is_put_aside_has_kind_size_and_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A restore's database, artifacts and keys, and a quarantine's files."""
-    instance = config.parse(settings(tmp_path), "x")
+    instance = configured(tmp_path)
     for path in (
         "store.before-20261121120000/1/a",
         "secrets.before-20261121120000/key",

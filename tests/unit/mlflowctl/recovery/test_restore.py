@@ -8,21 +8,20 @@ import re
 import stat
 import subprocess
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from mlflowctl.access.declared import User
-from mlflowctl.core import config, process
+from mlflowctl.core import process
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.recovery import backup, copies, description, host_files, preflight, restore, restored
 from mlflowctl.recovery.repository import VERIFIED, Point
 from mlflowctl.stores.artifacts import frozen
 from mlflowctl.stores.database import postgresql, references
 
-from tests.unit.helpers import settings
+from tests.unit.helpers import configured
 
 ROOT = Path(__file__).parents[4]
 
@@ -57,7 +56,7 @@ def test_only_an_upload_may_vanish(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str, fine: bool
 ) -> None:
     """While the store is cloned, uploads are completed; anything else that cannot be cloned is an error."""
-    instance = config.parse(settings(tmp_path) | {"snapshot": "reflink"}, "x")
+    instance = configured(tmp_path, recovery={"snapshot": "reflink"})
     monkeypatch.setattr(frozen, "run", lambda *_, **__: subprocess.CompletedProcess([], code, "", message))
     with nullcontext() if fine else pytest.raises(ControlError, match="Set it to none"), frozen.frozen(instance):
         pass
@@ -69,7 +68,7 @@ def test_a_swap_that_is_still_to_be_undone_keeps_its_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pending: bool
 ) -> None:
     """If putting back failed too, `recover` needs the directory and the database that it puts the copy back to."""
-    instance = replace(config.parse(settings(tmp_path), "x"), state_path=tmp_path)
+    instance = configured(tmp_path)
     root, dropped = tmp_path / "restore-x", []
     root.mkdir()
     if pending:
@@ -86,7 +85,7 @@ def tampered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> copies.Copy:
     """A copy of a point that somebody else has written, and a host with a directory of certificates."""
     tls, root = tmp_path / "host" / "tls", tmp_path / "restore"
     tls.mkdir(parents=True)
-    instance = replace(config.parse(settings(tmp_path), "x"), config_path=tmp_path / "host")
+    instance = configured(tmp_path, instance={"config_path": str(tmp_path / "host")})
     copy = copies.Copy(copies.Place(Point("x", "s", datetime.now(UTC), VERIFIED, ()), root, "d"), instance, {})
     (copy.stage / "host" / str(tls).lstrip("/")).mkdir(parents=True)
     monkeypatch.setattr("mlflowctl.access.declared.load", lambda: SimpleNamespace(tls=tls))
@@ -174,7 +173,7 @@ def test_tokens_of_a_point_are_checked(
         "name": "ci", "owner": "ada", "role": "editor", "hash": "{SSHA}" + "A" * 40,
         "created": "2026-11-21T00:00:00+00:00", "lifetime": None, "expires": None,
     }  # fmt: skip
-    target = tampered.config.config_path / "access" / "tokens.json"
+    target = tampered.config.instance.config_path / "access" / "tokens.json"
     target.parent.mkdir()
     file = tampered.stage / "host" / str(target).lstrip("/")
     file.parent.mkdir(parents=True)
@@ -212,7 +211,7 @@ def test_an_invalid_file_of_tokens_is_refused(tampered: copies.Copy, content: st
 
 def put(copy: copies.Copy, content: str) -> Path:
     """Put a file of tokens into a point; returns where the host would have it."""
-    target = copy.config.config_path / "access" / "tokens.json"
+    target = copy.config.instance.config_path / "access" / "tokens.json"
     target.parent.mkdir()
     file = copy.stage / "host" / str(target).lstrip("/")
     file.parent.mkdir(parents=True)
@@ -315,7 +314,7 @@ def test_an_older_postgresql_is_refused_by_the_points_description(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: int, tool: int, fits: bool
 ) -> None:
     """Only the description is fetched for that; the scratch database of before is not touched either."""
-    instance = config.parse(settings(tmp_path), "x")
+    instance = configured(tmp_path)
     place = copies.Place(Point("p", "s", datetime.now(UTC), VERIFIED, ()), tmp_path / "copy", "mlflow_restore")
     fetched: list[list[str]] = []
     reached = RuntimeError("the rest is fetched")
@@ -323,7 +322,7 @@ def test_an_older_postgresql_is_refused_by_the_points_description(
     class Repository:
         def restore(self, _snapshot: str, target: Path, include: list[str]) -> None:
             fetched.append(include)
-            stage = target / str(instance.stage).lstrip("/")
+            stage = target / str(instance.instance.stage).lstrip("/")
             stage.mkdir(parents=True)
             (stage / backup.FACTS).write_text(json.dumps(FACTS | {"postgresql": 17}))
 
@@ -338,7 +337,7 @@ def test_an_older_postgresql_is_refused_by_the_points_description(
         RuntimeError if fits else Refused, match="rest is fetched" if fits else "17, and this host has 15"
     ):
         restored.fetch(instance, Repository(), place, print)  # type: ignore[arg-type]
-    assert fetched == [[f"{instance.stage}/{backup.FACTS}"]]
+    assert fetched == [[f"{instance.instance.stage}/{backup.FACTS}"]]
 
 
 @pytest.mark.parametrize("argument", ["a\0b", "x" * (1 << 18)])
@@ -357,22 +356,24 @@ def test_an_argument_that_no_program_can_have(argument: str) -> None:
 )  # fmt: skip
 def test_a_point_does_not_lie_beside_its_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: object) -> None:
     """With a store of `/` a drill would write its sentinel over that of the live volume, and own the dump's keys."""
-    instance = config.parse(settings(tmp_path), "x")
+    instance = configured(tmp_path)
     point = Point("p", "s", datetime.now(UTC), VERIFIED, ())
     if isinstance(store, str):
-        store = store.replace("{stage}", str(instance.stage)).replace("{above}", str(instance.stage.parent))
+        store = store.replace("{stage}", str(instance.instance.stage)).replace(
+            "{above}", str(instance.instance.stage.parent)
+        )
 
     class Repository:
         wanted = store
 
         def restore(self, _snapshot: str, target: Path, include: object) -> None:
-            stage = target / str(instance.stage).lstrip("/")
+            stage = target / str(instance.instance.stage).lstrip("/")
             stage.mkdir(parents=True)
             (stage / backup.FACTS).write_text(json.dumps(FACTS | {"store": self.wanted}))
 
     repository = Repository()
     with pytest.raises(ControlError, match=r"which is not a valid path|store is not a text"):
         restored.facts(instance, repository, point, tmp_path / "copy")  # type: ignore[arg-type]
-    for right in ("/srv/mlflow/store", "/mnt/old volume/store", str(instance.store)):
+    for right in ("/srv/mlflow/store", "/mnt/old volume/store", str(instance.artifacts.store)):
         repository.wanted = right
         assert restored.facts(instance, repository, point, tmp_path / "copy")["store"] == right  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from mlflowctl.recovery.restore import Request
 from mlflowctl.stores.database import archive
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-CONFIG: Any = SimpleNamespace(wal_archive=True)
+CONFIG: Any = SimpleNamespace(database=SimpleNamespace(wal_archive=True))
 
 
 def point(hours: float, state: str = VERIFIED) -> Point:
@@ -41,7 +41,7 @@ def test_other_words_are_refused(wanted: str, words: str) -> None:
 def test_without_an_archive_there_is_no_replay() -> None:
     """The variable that makes one is named."""
     with pytest.raises(Refused, match="mlflow_postgres_wal_archive"):
-        archive.target(SimpleNamespace(wal_archive=False), "point", "p", NOON)  # type: ignore[arg-type]
+        archive.target(SimpleNamespace(database=SimpleNamespace(wal_archive=False)), "point", "p", NOON)  # type: ignore[arg-type]
 
 
 def test_artifacts_come_from_the_first_point_after_the_moment() -> None:

@@ -17,7 +17,7 @@ from mlflowctl.recovery import leftovers, restore
 from mlflowctl.stores.database import archive, postgresql
 from mlflowctl.upgrade import check
 
-from tests.unit.helpers import settings
+from tests.unit.helpers import configured
 
 MINE = "public,pg_temp"
 
@@ -25,7 +25,7 @@ MINE = "public,pg_temp"
 @pytest.fixture
 def instance(tmp_path: Path) -> config.Config:
     """An instance whose role has another name than its database."""
-    return replace(config.parse(settings(tmp_path), "x"), database="tracking", database_role="runner")
+    return configured(tmp_path, database={"name": "tracking", "role": "runner"})
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_inside_mlflows_database_we_are_its_role(
         postgresql.server_major,
         lambda i: archive.name_point(i, "p"),
         archive.flush,
-        lambda i: archive.problem(replace(i, wal_archive=True)),
+        lambda i: archive.problem(replace(i, database=replace(i.database, wal_archive=True))),
         leftovers.suffixes,
         check.refuse_without_space,
     ],
@@ -112,7 +112,7 @@ def test_a_scratch_cluster_lets_in_the_same_two(
     monkeypatch.setattr(shutil, "chown", lambda *_: None)
     monkeypatch.setattr(postgresql, "server_major", lambda _: 15)
     with archive.cluster(instance, archive.Target(datetime.now(UTC)), print) as there:
-        root = Path(there.database_socket_path)
+        root = Path(there.database.socket_path)
         assert (root / "scratch_hba.conf").read_text().splitlines() == [
             "local postgres postgres peer map=control",
             "local tracking runner peer map=control",

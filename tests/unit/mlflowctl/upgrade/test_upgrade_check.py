@@ -15,7 +15,7 @@ from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.stores.database import postgresql
 from mlflowctl.upgrade import check
 
-from tests.unit.helpers import settings
+from tests.unit.helpers import configured
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def instance(tmp_path: Path) -> config.Config:
         path.write_text(json.dumps({"version": name.split("-")[0], "schema_head": name}))
         os.utime(path, (1000 - age, 1000 - age))
     (tmp_path / "releases" / "3.18.0-partial").mkdir()
-    return config.parse(settings(tmp_path), "x")
+    return configured(tmp_path)
 
 
 def test_the_newest_installation_of_a_release_is_tried(instance: config.Config) -> None:
@@ -68,5 +68,5 @@ def test_only_the_database_of_a_service_file_changes(instance: config.Config, tm
     """Host and user are those of the live one."""
     (tmp_path / "pg_service.conf").write_text("[mlflow]\nhost=/run\ndbname=mlflow\nuser=mlflow\n")
     (tmp_path / "there").mkdir()
-    found = service.pointed_at(instance, "copy", tmp_path / "there")
+    found = service.pointed_at(instance.instance, "copy", tmp_path / "there")
     assert Path(found["PGSERVICEFILE"]).read_text() == "[mlflow]\nhost=/run\ndbname=copy\nuser=mlflow\n"

@@ -26,12 +26,12 @@ KINDS = ("none", "btrfs", "reflink")
 
 def place(config: Config) -> Path:
     """The directory on the volume that holds the copy."""
-    return config.volume_path / ".point"
+    return config.artifacts.path / ".point"
 
 
 def source(config: Config) -> Path:
     """What a point copies: the frozen copy of the store, or the store itself."""
-    return config.store if config.snapshot == "none" else place(config) / config.store.name
+    return config.artifacts.store if config.recovery.snapshot == "none" else place(config) / config.artifacts.store.name
 
 
 @contextmanager
@@ -43,12 +43,12 @@ def frozen(config: Config) -> Iterator[Path]:
     """
     remove(config)
     try:
-        if config.snapshot == "btrfs":
-            _try(["btrfs", "subvolume", "snapshot", "-r", str(config.volume_path), str(place(config))], config)
-        elif config.snapshot == "reflink":
+        if config.recovery.snapshot == "btrfs":
+            _try(["btrfs", "subvolume", "snapshot", "-r", str(config.artifacts.path), str(place(config))], config)
+        elif config.recovery.snapshot == "reflink":
             place(config).mkdir(mode=0o700)
             # An upload in progress is renamed when it is complete, so it may vanish while it is copied.
-            command = ["cp", "--archive", "--reflink=always", str(config.store), str(place(config))]
+            command = ["cp", "--archive", "--reflink=always", str(config.artifacts.store), str(place(config))]
             _try(command, config, ignore=lambda line: UPLOADING in line and "No such file or directory" in line)
         yield source(config)
     finally:
@@ -58,9 +58,9 @@ def frozen(config: Config) -> Iterator[Path]:
 def remove(config: Config) -> None:
     """Remove the copy, of any kind, also one that an interrupted backup has left."""
     path = place(config)
-    found = beneath.lstat(config.volume_path, path.name)
+    found = beneath.lstat(config.artifacts.path, path.name)
     # Only a subvolume's root has this inode number on btrfs.
-    if found and (found.st_ino, found.st_dev != config.volume_path.stat().st_dev) == (256, True):
+    if found and (found.st_ino, found.st_dev != config.artifacts.path.stat().st_dev) == (256, True):
         run(["btrfs", "subvolume", "delete", str(path)])
     else:
         trees.remove(path)
@@ -72,6 +72,6 @@ def _try(command: list[str], config: Config, ignore: Callable[[str], bool] = lam
     if done.returncode and (words or not done.stderr):
         message = " ".join(words)[-500:] or f"{command[0]} ended with {done.returncode}"
         raise ControlError(
-            f"mlflow_backup_snapshot is {config.snapshot!r}, and {config.volume_path} does not support it: {message}. "
-            "Set it to none, or move the volume to btrfs or XFS"
+            f"mlflow_backup_snapshot is {config.recovery.snapshot!r}, and {config.artifacts.path} does not support it: "
+            f"{message}. Set it to none, or move the volume to btrfs or XFS"
         )

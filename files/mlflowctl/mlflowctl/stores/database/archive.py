@@ -87,7 +87,7 @@ def target(config: Config, wanted: str, point: str, taken: datetime) -> Target:
     Raises:
         Refused: there is no archive, or the time is invalid.
     """
-    if not config.wal_archive:
+    if not config.database.wal_archive:
         raise Refused("--database-at needs a WAL archive (mlflow_postgres_wal_archive): this host has none")
     return Target(taken, restore_point(point)) if wanted == "point" else Target(moment(wanted))
 
@@ -145,7 +145,7 @@ def flush(config: Config) -> None:
 
 def problem(config: Config) -> str:
     """Why archiving fails, according to PostgreSQL; empty if it works."""
-    if not config.wal_archive:
+    if not config.database.wal_archive:
         return ""
     try:
         with postgresql.connect(config, postgresql.ADMIN) as connection:
@@ -169,10 +169,10 @@ def base_backup(config: Config, log: Any) -> dict[str, Any]:
         Busy: another operation runs.
         ControlError: it failed; older base backups stay.
     """
-    if not config.wal_archive:
+    if not config.database.wal_archive:
         raise ControlError("this host has no WAL archive: set mlflow_postgres_wal_archive and run the playbook")
     started = time.monotonic()
-    with lock.exclusive(config.state_path, "base backup"):
+    with lock.exclusive(config.instance.state_path, "base backup"):
         try:
             full = [found for found in _backups() if found["type"] == "full"]
             age = time.time() - full[-1]["timestamp"]["stop"] if full else FULL_AFTER.total_seconds()
@@ -181,7 +181,7 @@ def base_backup(config: Config, log: Any) -> dict[str, Any]:
             _pgbackrest("backup", f"--type={kind}")
             last = _backups()[-1]
         except BaseException as error:
-            state.record(config, "base_backup", False, error=str(error) or type(error).__name__)
+            state.record(config.instance, "base_backup", False, error=str(error) or type(error).__name__)
             raise
         facts = {
             "label": last["label"],
@@ -189,7 +189,7 @@ def base_backup(config: Config, log: Any) -> dict[str, Any]:
             "seconds": round(time.monotonic() - started, 3),
             "bytes": last["info"]["repository"]["delta"],
         }
-        state.record(config, "base_backup", True, **facts)
+        state.record(config.instance, "base_backup", True, **facts)
     return facts
 
 
@@ -227,12 +227,13 @@ def cluster(config: Config, wanted: Target, log: Any) -> Iterator[Config]:
         ControlError: it cannot be replayed.
     """
     base = _base(wanted)
-    root = config.state_path / "replay"
+    root = config.instance.state_path / "replay"
     shutil.rmtree(root, ignore_errors=True)
     need = base["info"]["size"]
-    if shutil.disk_usage(config.state_path).free < need * 1.2:
+    if shutil.disk_usage(config.instance.state_path).free < need * 1.2:
         raise ControlError(
-            f"{config.state_path} has no space for the {need >> 20} MiB of a replayed database: free some space"
+            f"{config.instance.state_path} has no space for the {need >> 20} MiB of a replayed database: "
+            "free some space"
         )
     root.mkdir(mode=0o700)
     shutil.chown(root, "postgres", "postgres")
@@ -242,15 +243,15 @@ def cluster(config: Config, wanted: Target, log: Any) -> Iterator[Config]:
         (root / "scratch.conf").write_text(SCRATCH.format(root=root))
         (root / "scratch_hba.conf").write_text(
             f"local postgres {postgresql.ADMIN} peer map=control\n"
-            f"local {config.database} {config.database_role} peer map=control\n"
+            f"local {config.database.name} {config.database.role} peer map=control\n"
         )
         (root / "scratch_ident.conf").write_text(
-            f"control root {postgresql.ADMIN}\ncontrol root {config.database_role}\n"
+            f"control root {postgresql.ADMIN}\ncontrol root {config.database.role}\n"
         )
         for name in ("scratch.conf", "scratch_hba.conf", "scratch_ident.conf"):
             shutil.chown(root / name, "postgres", "postgres")
         with _server(root, postgresql.server_major(config), wanted):
-            yield replace(config, database_socket_path=str(root))
+            yield replace(config, database=replace(config.database, socket_path=str(root)))
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

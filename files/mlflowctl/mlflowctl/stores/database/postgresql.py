@@ -66,10 +66,10 @@ def connect(config: Config, database: str | None = None, autocommit: bool = True
     Raises:
         ControlError: the server does not answer, refuses the connection, or closes it.
     """
-    name = database or config.database
+    name = database or config.database.name
     try:
         connection = psycopg.connect(
-            host=config.database_socket_path,
+            host=config.database.socket_path,
             dbname=name,
             user=role(config, name),
             options=_options(),
@@ -107,7 +107,7 @@ def snapshot(config: Config) -> Iterator[tuple[psycopg.Connection[Any], str]]:
 
 def role(config: Config, name: str) -> str:
     """The role for a database: the superuser in :data:`ADMIN` only, otherwise MLflow's role."""
-    return ADMIN if name == ADMIN else config.database_role
+    return ADMIN if name == ADMIN else config.database.role
 
 
 def _options() -> str:
@@ -116,8 +116,8 @@ def _options() -> str:
 
 def _environment(config: Config) -> dict[str, str]:
     return {
-        "PGHOST": config.database_socket_path,
-        "PGUSER": config.database_role,
+        "PGHOST": config.database.socket_path,
+        "PGUSER": config.database.role,
         "PGOPTIONS": _options(),
         "PGAPPNAME": "mlflowctl",
     }
@@ -158,13 +158,15 @@ def dump(config: Config, snapshot_name: str, target: Path) -> Dump:
             f"--snapshot={snapshot_name}",
             "--lock-wait-timeout=60s",
             f"--file={partial}",
-            config.database,
+            config.database.name,
         ],
         _environment(config),
     )
     size = partial.stat().st_size
     if size < SMALLEST_DUMP:
-        raise ControlError(f"the dump has only {size} bytes: the database {config.database} holds no MLflow tables")
+        raise ControlError(
+            f"the dump has only {size} bytes: the database {config.database.name} holds no MLflow tables"
+        )
     read_back(partial)
     digest = sha256(partial)
     with partial.open("rb") as file:
@@ -227,14 +229,14 @@ def create(config: Config, name: str) -> None:
         connection.execute(
             sql.SQL(
                 "CREATE DATABASE {} OWNER {} ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8' TEMPLATE template0"
-            ).format(sql.Identifier(name), sql.Identifier(config.database_role))
+            ).format(sql.Identifier(name), sql.Identifier(config.database.role))
         )
         connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
 
 
 def drop(config: Config, name: str) -> None:
     """Drop a database even if there are connections; never the live one."""
-    if name == config.database:
+    if name == config.database.name:
         raise ControlError(f"{name} is the live database: it is never dropped")
     with connect(config, ADMIN) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
