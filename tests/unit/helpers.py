@@ -30,7 +30,13 @@ def settings(tmp_path: Path, **changes: dict[str, Any]) -> dict[str, Any]:
             "group": "mlflow-artifacts",
             "public_url": "https://mlflow.example.com",
         },
-        "database": {"name": "mlflow", "role": "mlflow", "socket_path": "/run", "wal_archive": False},
+        "database": {
+            "kind": "postgresql",
+            "name": "mlflow",
+            "role": "mlflow",
+            "socket_path": "/run",
+            "wal_archive": False,
+        },
         "artifacts": {"path": str(tmp_path), "full_file": str(tmp_path / "full")},
         "notify": {"command": [], "mail": "", "url": ""},
         "recovery": {

@@ -13,12 +13,12 @@ from mlflowctl.core import lock, state
 from mlflowctl.core.config import Config
 from mlflowctl.operations import verify as verification
 from mlflowctl.recovery import backup as backups
+from mlflowctl.recovery import base_backup as base_backups
 from mlflowctl.recovery import drill as drills
 from mlflowctl.recovery import leftovers as leftover_data
 from mlflowctl.recovery import restore as restores
 from mlflowctl.recovery import retention, swap
 from mlflowctl.recovery.repository import Restic
-from mlflowctl.stores.database import archive
 
 # Its commands become commands of mlflowctl.
 topic = click.Group()
@@ -133,7 +133,7 @@ def base_backup(config: Config, output: Output) -> int:
     A timer does this regularly if mlflow_postgres_wal_archive is true. Run it yourself once after you have switched the
     archive on: `restore --database-at` reaches back to the oldest base backup.
     """
-    return operation.run(config, output, "base-backup", [], lambda: archive.base_backup(config, output.log))
+    return operation.run(config, output, "base-backup", [], lambda: base_backups.take(config, output.log))
 
 
 @command(topic, example="mlflowctl create-repository offsite", name="create-repository")

@@ -55,20 +55,18 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class DatabaseEndpoint:
-    """The backend store.
+class Endpoint:
+    """A store. Which settings there are is known to its kind: :mod:`mlflowctl.stores` reads them.
 
     Attributes:
-        name: of the database.
-        role: the role that owns it.
-        socket_path: directory of PostgreSQL's socket.
-        wal_archive: whether pgBackRest keeps every change of the database.
+        kind: of the store, such as ``postgresql``.
+        settings: all others of its table.
+        where: the table is, for messages.
     """
 
-    name: str
-    role: str
-    socket_path: str
-    wal_archive: bool
+    kind: str
+    settings: Mapping[str, Any]
+    where: str
 
 
 @dataclass(frozen=True)
@@ -166,7 +164,7 @@ class Config:
     """The tables of the configuration, and the units that start operations by the calendar (``timers``)."""
 
     instance: Instance
-    database: DatabaseEndpoint
+    database: Endpoint
     artifacts: ArtifactEndpoint
     notify: Notify
     recovery: Recovery
@@ -221,11 +219,17 @@ def parse(data: Mapping[str, Any], where: str) -> Config:
     return replace(
         tables,
         instance=part(Instance, data["instance"], f"{where}: instance"),
-        database=part(DatabaseEndpoint, data["database"], f"{where}: database"),
+        database=_endpoint(data["database"], f"{where}: database"),
         artifacts=part(ArtifactEndpoint, data["artifacts"], f"{where}: artifacts"),
         notify=part(Notify, data["notify"], f"{where}: notify"),
         recovery=replace(recovery, repositories=repositories),
     )
+
+
+def _endpoint(data: Mapping[str, Any], where: str) -> Endpoint:
+    if "kind" not in data:
+        raise ControlError(f"{where}: missing ['kind']: run the playbook again")
+    return Endpoint(data["kind"], {name: value for name, value in data.items() if name != "kind"}, where)
 
 
 def part(kind: type[Part], data: Mapping[str, Any], where: str) -> Part:

@@ -18,7 +18,7 @@ from mlflowctl.core.process import run
 
 READY_SECONDS = 90
 
-__all__ = ["closed", "environment", "get", "pointed_at", "query", "quote", "start", "stop", "user", "wait_ready"]
+__all__ = ["closed", "environment", "get", "query", "quote", "start", "stop", "user", "wait_ready"]
 query = urlencode
 
 
@@ -35,22 +35,6 @@ def environment(instance: Instance) -> dict[str, str]:
     lines = [line.strip() for line in (instance.config_path / "mlflow.env").read_text().splitlines()]
     pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
     return {name: " ".join(shlex.split(value)) for name, value in pairs} | {"PATH": "/usr/bin:/bin"}
-
-
-def pointed_at(instance: Instance, database: str, directory: Path) -> dict[str, str]:
-    """The environment that makes a program of a release use another database: a service file like the live one.
-
-    Args:
-        instance: which one.
-        database: name of the other one.
-        directory: where the file is written.
-    """
-    live = (instance.config_path / "pg_service.conf").read_text().splitlines()
-    lines = [f"dbname={database}" if line.startswith("dbname=") else line for line in live]
-    path = directory / "pg_service.conf"
-    path.write_text("\n".join(lines) + "\n")
-    path.chmod(0o644)  # it holds no secret
-    return {"PGSERVICEFILE": str(path)}
 
 
 def _services(instance: Instance) -> list[str]:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from mlflowctl import stores
 from mlflowctl.core import beneath, descent, lock, service, state
 from mlflowctl.core.ages import parse_age
 from mlflowctl.core.config import Config
@@ -19,7 +20,7 @@ from mlflowctl.core.process import run as run_program
 from mlflowctl.core.progress import Log
 from mlflowctl.operations import overlaps, removals
 from mlflowctl.recovery import preflight
-from mlflowctl.stores.database import postgresql, references
+from mlflowctl.stores import references
 
 # How many of the kept entries the result names.
 NAMED = 20
@@ -40,13 +41,13 @@ def run(config: Config, older_than: str, dry_run: bool, log: Log) -> dict[str, A
     with lock.exclusive(config.instance.state_path, "gc"):
         preflight.check_volume(config)
         resolver = references.Resolver(config.artifacts.store, {}, {}, {})
-        with postgresql.snapshot(config) as (connection, _):
-            found = overlaps.deleted(connection, resolver, before)
-            others = overlaps.others(connection, resolver, found)
-            kept = overlaps.needed_by_others(found, others, references.strong(connection, config.artifacts.store))
+        with stores.database.of(config).snapshot() as rows:
+            found = overlaps.deleted(rows, resolver, before)
+            others = overlaps.others(rows, resolver, found)
+            kept = overlaps.needed_by_others(found, others, references.strong(rows, config.artifacts.store))
             removable = [one for one in found if one not in kept]
-            experiments = overlaps.experiments(connection, removable)
-            removed = removals.facts(connection, removable, experiments)
+            experiments = overlaps.experiments(rows, removable)
+            removed = removals.facts(rows, removable, experiments)
         names = {kind: [one.name for one in removable if one.kind == kind] for kind in ("run", "logged_model")} | {
             "experiment": experiments
         }

@@ -11,9 +11,9 @@ import json
 import shutil
 import ssl
 from collections.abc import Sequence
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from mlflowctl import stores
 from mlflowctl.access import declared
 from mlflowctl.core import service
 from mlflowctl.core.checks import SECONDS, Check, Finding
@@ -21,11 +21,8 @@ from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.process import run
 from mlflowctl.recovery import preflight
-from mlflowctl.stores.database import postgresql
 
 DATABASE, VOLUME, SPACE, READY, PUBLIC = "postgresql", "volume", "room", "ready", "public-url"
-# Where Debian keeps all clusters.
-CLUSTERS = Path("/var/lib/postgresql")
 LEAST_BYTES = 64 << 20
 
 
@@ -82,8 +79,7 @@ def _unit(name: str, state: dict[str, str], idle: bool = False, causes: tuple[st
 
 
 def _database(config: Config) -> list[Finding]:
-    with postgresql.connect(config) as connection:
-        connection.execute("SELECT 1")
+    stores.database.of(config).check()
     return []
 
 
@@ -156,7 +152,7 @@ def _public(proxy: declared.Access) -> list[Finding]:
 def free_space(config: Config) -> dict[str, int]:
     """Free bytes by directory: the artifact volume, the staging area of dumps, the database."""
     free = {}
-    for path in (config.artifacts.path, config.instance.state_path, CLUSTERS):
+    for path in (config.artifacts.path, config.instance.state_path, *stores.database.of(config).directories):
         try:
             free[str(path)] = shutil.disk_usage(path).free
         except OSError:

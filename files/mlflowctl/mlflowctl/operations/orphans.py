@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
+from mlflowctl import stores
 from mlflowctl.core import beneath, descent, lock
 from mlflowctl.core.ages import parse_age
 from mlflowctl.core.config import Config
@@ -20,21 +19,14 @@ from mlflowctl.core.errors import ProblemFound
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import leftovers, preflight
 from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import postgresql
-from mlflowctl.stores.database.references import UPLOADING, Resolver
-
-ROOTS = """
-    SELECT artifact_uri FROM runs UNION SELECT artifact_location FROM logged_models
-    UNION SELECT coalesce(storage_location, source) FROM model_versions
-    UNION SELECT value FROM trace_tags WHERE key IN ('mlflow.artifactLocation', 'mlflow.trace.archiveLocation')
-"""
+from mlflowctl.stores.database.base import Reader
+from mlflowctl.stores.references import UPLOADING, Resolver
 
 
-def referenced(connection: psycopg.Connection[Any], store: Path) -> set[str]:
+def referenced(reader: Reader, store: Path) -> set[str]:
     """The directories below the store that a row refers to, deleted rows included."""
     resolver = Resolver(store, {}, {}, {})
-    rows = connection.execute(ROOTS).fetchall()
-    return {path for (uri,) in rows if (path := resolver.path(uri))}
+    return {path for uri in reader.uris() if (path := resolver.path(uri))}
 
 
 def unreferenced(files: Iterable[tuple[str, int]], roots: set[str]) -> list[tuple[str, int]]:
@@ -58,8 +50,8 @@ def find(config: Config) -> list[tuple[str, int]]:
     preflight.check_volume(config)
     # Files first: then a run that is created in between has its row.
     files = list(trees.walk(config.artifacts.store))
-    with postgresql.snapshot(config) as (connection, _):
-        return unreferenced(files, referenced(connection, config.artifacts.store))
+    with stores.database.of(config).snapshot() as rows:
+        return unreferenced(files, referenced(rows, config.artifacts.store))
 
 
 def _facts(found: list[tuple[str, int]]) -> dict[str, Any]:

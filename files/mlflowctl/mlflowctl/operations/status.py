@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import __version__
+from mlflowctl import __version__, stores
 from mlflowctl.access import certificates, declared
 from mlflowctl.core import checks
 from mlflowctl.core.checks import Check, Finding
 from mlflowctl.core.config import Config
 from mlflowctl.operations import health
-from mlflowctl.stores.database import archive
 from mlflowctl.upgrade import patches
 
 
@@ -72,7 +71,7 @@ def overdue(config: Config, recorded: dict[str, Any]) -> list[Finding]:
         if not entry.get("ok", True) and "acknowledged" not in failure:
             problem = f"the last {operation} failed at {failure.get('at')}: {failure.get('error')}"
             found.append(Finding(subject(config, operation), problem))
-    if config.database.wal_archive and "base_backup" not in recorded:
+    if stores.database.of(config).archive and "base_backup" not in recorded:
         problem = "no base backup was ever taken, so nothing can be replayed: run mlflowctl base-backup"
         found.append(Finding("base-backups", problem))
     return found
@@ -101,7 +100,8 @@ def _failed(units: list[str], recorded: dict[str, Any], config: Config) -> list[
 
 
 def _archive(config: Config) -> list[Finding]:
-    problem = archive.problem(config)
+    archive = stores.database.of(config).archive
+    problem = archive.problem() if archive else ""
     return [Finding("wal-archive", problem, (health.DATABASE,))] if problem else []
 
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from mlflowctl import stores
 from mlflowctl.core import lock, state
 from mlflowctl.core.config import Config
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import backup, description, preflight
 from mlflowctl.recovery.checker import Files, Report, compare
 from mlflowctl.recovery.repository import Restic
+from mlflowctl.stores import references
 from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import postgresql, references
 
 DAYS = 7
 
@@ -28,8 +29,8 @@ def run(config: Config, wanted: str | None, repository: str | None) -> Report:
     """
     if wanted is None:
         preflight.check_volume(config)
-        with postgresql.snapshot(config) as (connection, _):
-            found = list(references.strong(connection, config.artifacts.store))
+        with stores.database.of(config).snapshot() as rows:
+            found = list(references.strong(rows, config.artifacts.store))
         return compare(found, Files(trees.walk(config.artifacts.store)))
     restic = Restic(config.recovery.repository(repository))
     point = restic.find(wanted)

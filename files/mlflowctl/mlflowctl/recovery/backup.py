@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mlflowctl import stores
 from mlflowctl.core import lock, progress, state
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
@@ -25,8 +26,8 @@ from mlflowctl.core.progress import Log
 from mlflowctl.recovery import bundle, preflight
 from mlflowctl.recovery.checker import Files, Report, compare
 from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Restic
+from mlflowctl.stores import references
 from mlflowctl.stores.artifacts import fence, frozen
-from mlflowctl.stores.database import archive, postgresql, references
 
 DUMP, MANIFEST, FACTS = "database.dump", "references.jsonl", "manifest.json"
 ATTEMPTS = 2
@@ -79,9 +80,9 @@ def _take(config: Config, log: Log, started: float) -> dict[str, Any]:
         reports = _each(available, lambda repository: _store(config, repository, name, log), errors)
     if config.recovery.snapshot == "none":
         log(f"deletions resume after {raised.seconds:.1f} s")
-    if config.database.wal_archive:
+    if archive := stores.database.of(config).archive:
         try:
-            archive.flush(config)
+            archive.flush()
         except ControlError as error:
             errors.append(str(error))
     verified = [done.name for done in _each(reports, lambda repository: repository.mark(name, VERIFIED), errors)]
@@ -147,29 +148,30 @@ def stage(config: Config, name: str, log: Log, freeze: Callable[[], None] = lamb
     config.instance.stage.mkdir(mode=0o700, exist_ok=True)
     for old in config.instance.stage.glob("*.partial"):
         old.unlink()
-    with postgresql.snapshot(config) as (connection, snapshot):
-        if config.database.wal_archive:
+    database = stores.database.of(config)
+    with database.snapshot() as snapshot:
+        if database.archive:
             # Before the artifacts are frozen, so that they include all that the log refers to by then.
-            archive.name_point(config, name)
+            database.archive.name_point(name)
         freeze()
         source = frozen.source(config)
         count = references.write(
-            references.strong(connection, config.artifacts.store, source), config.instance.stage / MANIFEST
+            references.strong(snapshot, config.artifacts.store, source), config.instance.stage / MANIFEST
         )
-        row = connection.execute("SELECT now(), pg_current_wal_lsn()::text").fetchone() or ("", "")
+        taken = snapshot.taken()
         facts: dict[str, Any] = {
             "name": name,
             "public_url": config.instance.public_url,
-            "database_time": str(row[0]),
-            "lsn": row[1],
-            "revision": postgresql.revision(connection),
-            "rows": postgresql.tables(connection),
-            "postgresql": connection.info.server_version // 10000,
+            "database_time": taken.time,
+            "lsn": taken.position,
+            "revision": snapshot.revision(),
+            "rows": snapshot.rows(),
+            "postgresql": taken.version,
             "release": os.readlink(config.instance.root_path / "current").rsplit("/", 1)[-1],
             "store": str(source),
         }
         log(f"dumping the database, {count} references")
-        dump = postgresql.dump(config, snapshot, config.instance.stage / DUMP)
+        dump = snapshot.dump(config.instance.stage / DUMP)
     facts |= {"sha256": dump.sha256, "dump_bytes": dump.size}
     (config.instance.stage / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
     bundle.write(config, {"name": name})

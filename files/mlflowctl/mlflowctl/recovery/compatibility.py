@@ -1,4 +1,4 @@
-"""Checks before the large part of a point is fetched: free space, release, version of PostgreSQL."""
+"""Checks before the large part of a point is fetched: free space, release."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.recovery import preflight
 from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import postgresql
 
 SPARE_BYTES = 256 << 20
 
@@ -46,18 +45,4 @@ def refuse_other_release(config: Config, facts: dict[str, Any]) -> None:
         raise Refused(
             f"the point needs release {facts['release']} (schema revision {facts['revision']}), and this host has "
             f"revision {head}: install that MLflow version with the playbook first (mlflow_version), then restore"
-        )
-
-
-def refuse_older_postgresql(config: Config, facts: dict[str, Any]) -> None:
-    """Refuse a point of a newer major version of PostgreSQL than this host's: an older one cannot read its dump.
-
-    Raises:
-        Refused: names the versions, and what to do.
-    """
-    here = min(postgresql.server_major(config), postgresql.tool_major("pg_restore"))
-    if here < facts["postgresql"]:
-        raise Refused(
-            f"the point was taken with PostgreSQL {facts['postgresql']}, and this host has {here}, which cannot read "
-            f"it: restore it on a host with PostgreSQL {facts['postgresql']} or newer (Debian 13 has 17)"
         )

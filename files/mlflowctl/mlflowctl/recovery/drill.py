@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlflowctl import stores
 from mlflowctl.core import lock, service, state
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, Refused
@@ -26,8 +27,8 @@ from mlflowctl.core.process import run as run_program
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import backup, copies, host_files, inspection, restored
 from mlflowctl.recovery.repository import Restic
+from mlflowctl.stores import references
 from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import postgresql, references
 
 
 def run(config: Config, wanted: str, repository: str | None, log: Log) -> dict[str, Any]:
@@ -56,7 +57,8 @@ def _run(config: Config, wanted: str, repository: Restic, log: Log) -> dict[str,
     started = time.monotonic()
     point = repository.find(wanted)
     root = config.artifacts.path / "drill"
-    name = f"{config.database.name}_drill"
+    database = stores.database.of(config)
+    name = database.scratch("drill")
     log(f"testing the restore of point {point.name}")
     try:
         copy = restored.fetch(config, repository, copies.Place(point, root, name), log)
@@ -72,7 +74,7 @@ def _run(config: Config, wanted: str, repository: Restic, log: Log) -> dict[str,
     finally:
         with suppress(ControlError):
             trees.remove(root)
-        postgresql.drop(config, name)
+        database.drop(name)
     log(f"point {point.name} restores in {rto:.1f} s: {report.references} references, 0 lost")
     return {
         "point": point.name,
@@ -97,7 +99,7 @@ def _environment(config: Config, copy: copies.Copy, runtime: Path) -> dict[str, 
     """The service's environment, changed to use the copy."""
     return (
         service.environment(config.instance)
-        | service.pointed_at(config.instance, copy.place.database, runtime)
+        | stores.database.of(config).environment(copy.place.database, runtime)
         | {
             "HOME": str(runtime),
             "CREDENTIALS_DIRECTORY": str(runtime / "credentials"),
@@ -193,16 +195,13 @@ def _read_model(config: Config, copy: copies.Copy) -> str:
         for found in references.read(copy.stage / backup.MANIFEST)
         if found.kind == "model_version" and found.present and held.get(f"{found.path}/MLmodel")
     }
-    with postgresql.connect(config, copy.place.database) as connection:
-        rows = connection.execute(
-            "SELECT name, version FROM model_versions WHERE status = 'READY' AND current_stage <> 'Deleted_Internal'"
-            " ORDER BY creation_time DESC, name, version DESC"
-        ).fetchall()
+    with stores.database.of(config).reader(copy.place.database) as reader:
+        rows = reader.ready_versions()
     socket_path, refused = _runtime(config) / "wsgi.sock", ""
     for name, version in rows:
         if (path := paths.get(f"{name}/{version}")) is None:
             continue
-        query = service.query({"name": name, "version": str(version)})
+        query = service.query({"name": name, "version": version})
         artifact = f"/api/2.0/mlflow-artifacts/artifacts/{service.quote(path)}/MLmodel"
         try:
             service.get(config.instance, f"/api/2.0/mlflow/model-versions/get-download-uri?{query}", socket_path)

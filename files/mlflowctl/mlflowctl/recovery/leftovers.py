@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from mlflowctl import stores
 from mlflowctl.core import beneath, lock
 from mlflowctl.core.ages import age
 from mlflowctl.core.config import Config
@@ -15,7 +15,6 @@ from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import partial
 from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import postgresql
 
 
 def quarantine_path(config: Config, suffix: str) -> Path:
@@ -31,21 +30,12 @@ def _secrets_path(config: Config, suffix: str) -> Path:
     return config.instance.state_path / f"secrets.before-{suffix}"
 
 
-def _database(config: Config, suffix: str) -> str:
-    return f"{config.database.name}_before_{suffix}"
-
-
 def suffixes(config: Config) -> list[str]:
     """The suffix of each restore or quarantine whose data still exists."""
     found = {path.name.removeprefix("secrets.before-") for path in config.instance.state_path.glob("secrets.before-*")}
     found |= {path.name.rsplit(".before-", 1)[1] for path in config.artifacts.path.glob("store.before-*")}
     found |= {path.name.rsplit("-", 1)[1] for path in config.artifacts.path.glob("store.orphans-*")}
-    pattern = re.compile(re.escape(config.database.name) + r"_before_(\d+)")
-    with postgresql.connect(config, postgresql.ADMIN) as connection:
-        for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall():
-            if match := pattern.fullmatch(name):
-                found.add(match[1])
-    return sorted(found)
+    return sorted(found | stores.database.of(config).set_aside())
 
 
 def listing(config: Config, now: float) -> list[dict[str, Any]]:
@@ -59,12 +49,8 @@ def listing(config: Config, now: float) -> list[dict[str, Any]]:
 
 
 def _described(config: Config, suffix: str, now: float) -> dict[str, Any]:
-    with postgresql.connect(config, postgresql.ADMIN) as connection:
-        row = connection.execute(
-            "SELECT pg_database_size(oid) FROM pg_database WHERE datname = %s", (_database(config, suffix),)
-        ).fetchone()
     sizes = {
-        "database": None if row is None else int(row[0]),
+        "database": stores.database.of(config).size_aside(suffix),
         "artifacts": _size(_store_path(config, suffix)),
         "keys": _size(_secrets_path(config, suffix)),
         "orphans": _size(quarantine_path(config, suffix)),
@@ -146,6 +132,6 @@ def _require_suffix(config: Config, suffix: str) -> None:
 
 def remove(config: Config, suffix: str) -> None:
     """Delete it. The caller holds the lock."""
-    postgresql.drop(config, _database(config, suffix))
+    stores.database.of(config).drop_aside(suffix)
     for path in (_store_path(config, suffix), _secrets_path(config, suffix), quarantine_path(config, suffix)):
         trees.remove(path)

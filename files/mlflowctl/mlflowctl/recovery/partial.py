@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
+from mlflowctl import stores
 from mlflowctl.core import beneath, descent
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, Refused
@@ -21,8 +20,8 @@ from mlflowctl.core.progress import Log
 from mlflowctl.recovery import compatibility, copies, restored
 from mlflowctl.recovery.checker import Files
 from mlflowctl.recovery.repository import Restic
-from mlflowctl.stores.database import postgresql
-from mlflowctl.stores.database.references import Resolver
+from mlflowctl.stores.database.base import Reader
+from mlflowctl.stores.references import Resolver
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,8 @@ def restore_part(config: Config, repository: Restic, place: copies.Place, part: 
         ControlError: the point does not hold it, or the restored copy is not complete.
     """
     point, root = place.point, place.root
-    with postgresql.connect(config) as connection:
-        path = where(connection, config.artifacts.store, part)
+    with stores.database.of(config).reader() as reader:
+        path = where(reader, config.artifacts.store, part)
     live = f"{config.artifacts.store.name}/{path}"
     facts = restored.facts(config, repository, point, root)
     prefix = f"{path}/"
@@ -104,7 +103,7 @@ def restore_part(config: Config, repository: Restic, place: copies.Place, part: 
     }
 
 
-def where(connection: psycopg.Connection[Any], store: Path, part: Part) -> str:
+def where(reader: Reader, store: Path, part: Part) -> str:
     """The directory of a part below the store, according to the live database.
 
     Raises:
@@ -112,26 +111,20 @@ def where(connection: psycopg.Connection[Any], store: Path, part: Part) -> str:
     """
     name, _, version = part.name.rpartition("/")
     if part.kind == "run":
-        found = connection.execute("SELECT artifact_uri FROM runs WHERE run_uuid = %s", (part.name,)).fetchall()
+        found = reader.run_location(part.name)
     elif not name:
-        found = connection.execute(
-            "SELECT artifact_location FROM logged_models WHERE model_id = %s", (part.name,)
-        ).fetchall()
+        found = reader.model_location(part.name)
     else:
-        found = connection.execute(
-            "SELECT coalesce(storage_location, source) FROM model_versions WHERE name = %s AND version::text = %s",
-            (name, version),
-        ).fetchall()
+        found = reader.version_location(name, version)
     if not found:
         raise Refused(
             f"the live database has no {part.kind} {part.name}: only a restore of the whole point "
             "brings its row back (a deleted run's row stays until `mlflowctl gc`)"
         )
-    models = dict(connection.execute("SELECT model_id, artifact_location FROM logged_models").fetchall())
-    runs = dict(connection.execute("SELECT run_uuid, artifact_uri FROM runs WHERE artifact_uri IS NOT NULL").fetchall())
-    path = Resolver(store, models, runs, {}).path(found[0][0])
+    located = reader.locations()
+    path = Resolver(store, located.models, located.runs, {}).path(found[0])
     if not path:
-        raise Refused(f"the artifacts of {part.kind} {part.name} are at {shortened(found[0][0])}, which no point holds")
+        raise Refused(f"the artifacts of {part.kind} {part.name} are at {shortened(found[0])}, which no point holds")
     return path
 
 

@@ -6,10 +6,10 @@ import json
 import shutil
 import time
 
+from mlflowctl import stores
 from mlflowctl.core import beneath, state
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
-from mlflowctl.stores.database import postgresql
 
 # Kept free beside the dump, in bytes.
 SPARE_BYTES = 1 << 30
@@ -27,8 +27,8 @@ def check(config: Config) -> None:
     last = state.read(config.instance).get("backup", {}).get("success", {})
     if time.time() < last.get("time", 0):
         raise ControlError(f"the clock is before the last backup ({last['at']}): set it right, or points get mixed up")
-    with postgresql.connect(config) as connection:
-        found = postgresql.revision(connection)
+    with stores.database.of(config).reader() as reader:
+        found = reader.revision()
     head = release_head(config)
     if found != head:
         raise ControlError(
@@ -40,11 +40,9 @@ def check_dump(config: Config) -> None:
     """Refuse if the database cannot be dumped: the tools, the space.
 
     Raises:
-        ControlError: pg_dump is older than the server, or there is too little space.
+        ControlError: the programs are too old for the server, or there is too little space.
     """
-    server, client = postgresql.server_major(config), postgresql.tool_major("pg_dump")
-    if client < server:
-        raise ControlError(f"pg_dump has version {client} and PostgreSQL {server}: install postgresql-client-{server}")
+    stores.database.of(config).check_tools()
     last = state.read(config.instance).get("backup", {}).get("success", {})
     need = int(1.3 * last.get("dump_bytes", 0)) + SPARE_BYTES
     free = shutil.disk_usage(config.instance.state_path).free

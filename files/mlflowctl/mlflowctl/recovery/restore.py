@@ -10,15 +10,15 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mlflowctl import stores
 from mlflowctl.core import lock, service, state
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.progress import Log
-from mlflowctl.recovery import copies, host_files, inspection, leftovers, partial, preflight, restored, swap
+from mlflowctl.recovery import copies, host_files, inspection, leftovers, partial, preflight, restored, rewind, swap
 from mlflowctl.recovery.checker import Report
 from mlflowctl.recovery.repository import VERIFIED, Point, Restic, following
 from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import archive, postgresql
 
 WARNING = (
     "WARNING: only the database is restored. Runs and models of the point whose artifacts no longer exist will be "
@@ -85,15 +85,8 @@ class Request:
 def live_data(config: Config) -> str:
     """What a restore would set aside, as text; empty if there is nothing."""
     found = []
-    if postgresql.exists(config, config.database.name):
-        with postgresql.connect(config) as connection:
-            if postgresql.revision(connection):
-                row = connection.execute(
-                    "SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM registered_models)"
-                    " + (SELECT count(*) FROM trace_info) + (SELECT count(*) FROM experiments WHERE experiment_id <> 0)"
-                ).fetchone()
-                if row and row[0]:
-                    found.append(f"{row[0]} experiments, runs, models and traces")
+    if rows := stores.database.of(config).content():
+        found.append(f"{rows} experiments, runs, models and traces")
     files = sum(1 for _ in trees.walk(config.artifacts.store)) if config.artifacts.store.is_dir() else 0
     if files:
         found.append(f"{files} artifacts")
@@ -135,7 +128,9 @@ def _run(config: Config, request: Request, log: Log) -> dict[str, Any]:
         log(f"removing {old}, left by an interrupted restore")
         trees.remove(old)
     # On the volume, so that the swap is a rename.
-    place = copies.Place(point, config.artifacts.path / f"{COPY}{point.name}", f"{config.database.name}_restore")
+    place = copies.Place(
+        point, config.artifacts.path / f"{COPY}{point.name}", stores.database.of(config).scratch("restore")
+    )
     try:
         if request.part:
             return partial.restore_part(config, repository, place, request.part, log)
@@ -152,7 +147,7 @@ def _point(repository: Restic, request: Request) -> Point:
     """
     if request.point or not request.database_at:
         return repository.find(request.point or "latest")
-    return following(repository.points(), archive.moment(request.database_at), repository.name)
+    return following(repository.points(), rewind.moment(request.database_at), repository.name)
 
 
 def _clean(config: Config, place: copies.Place) -> None:
@@ -163,7 +158,7 @@ def _clean(config: Config, place: copies.Place) -> None:
     with suppress(ControlError):
         trees.remove(place.root)
     with suppress(ControlError):
-        postgresql.drop(config, place.database)
+        stores.database.of(config).drop(place.database)
 
 
 def _whole(config: Config, request: Request, repository: Restic, place: copies.Place, log: Log) -> dict[str, Any]:

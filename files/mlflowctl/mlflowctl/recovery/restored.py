@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from mlflowctl import stores
 from mlflowctl.core import descent
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
@@ -14,9 +15,9 @@ from mlflowctl.recovery import backup, compatibility, description
 from mlflowctl.recovery.checker import Files
 from mlflowctl.recovery.copies import WHOLE, Copy, Place, Selection
 from mlflowctl.recovery.repository import Point, Restic
-from mlflowctl.recovery.rewind import rewind, taken
+from mlflowctl.recovery.rewind import archive_of, rewind, taken, target
 from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import archive, postgresql
+from mlflowctl.stores.database.base import sha256
 
 
 def facts(config: Config, repository: Restic, point: Point, root: Path) -> dict[str, Any]:
@@ -38,15 +39,16 @@ def fetch(config: Config, repository: Restic, place: Place, log: Log, what: Sele
         what: which parts.
 
     Raises:
-        Refused: another release, an older PostgreSQL; the WAL archive does not reach that time.
+        Refused: another release, an older server; the WAL archive does not reach that time.
         ControlError: too little space, a damaged dump.
     """
     point, root, name = place.point, place.root, place.database
     # The small description first: it says whether the point can be restored here.
     described = facts(config, repository, point, root)
-    compatibility.refuse_older_postgresql(config, described)
+    database = stores.database.of(config)
+    database.check_version(described["postgresql"])
     compatibility.refuse_other_release(config, described)
-    postgresql.drop(config, name)
+    database.drop(name)
     # Dump, manifest and bundle; anything else in the directory is refused.
     repository.restore(point.snapshot, root, include=[literal(str(config.instance.stage))])
     copy = Copy(place, config, description.read(root, config.instance.stage, backup.FACTS), what.database_only)
@@ -56,8 +58,9 @@ def fetch(config: Config, repository: Restic, place: Place, log: Log, what: Sele
     )
     dump = copy.stage / backup.DUMP
     if what.database_at:
-        copy = rewind(copy, archive.target(config, what.database_at, point.name, taken(copy.facts)), log)
-    elif postgresql.sha256(dump) != copy.facts["sha256"]:
+        archive = archive_of(database)
+        copy = rewind(copy, archive, target(archive, what.database_at, point.name, taken(copy.facts)), log)
+    elif sha256(dump) != copy.facts["sha256"]:
         raise ControlError(f"the dump of point {point.name} is damaged: its SHA-256 differs. Use another point")
     if not what.database_only:
         log(f"restoring {len(files.sizes)} files, {files.size} bytes")
@@ -65,8 +68,7 @@ def fetch(config: Config, repository: Restic, place: Place, log: Log, what: Sele
         with descent.opened(root, str(copy.facts["store"]).lstrip("/"), make=True):
             pass
     log("restoring the database")
-    postgresql.create(config, name)
-    postgresql.restore(config, dump, name)
+    database.restore(dump, name)
     return copy
 
 

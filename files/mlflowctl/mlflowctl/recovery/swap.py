@@ -13,12 +13,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from mlflowctl import stores
 from mlflowctl.core import beneath, service
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import copies, host_files
-from mlflowctl.stores.database import postgresql
 
 
 def _journal(config: Config) -> Path:
@@ -46,7 +46,6 @@ def swap(copy: copies.Copy, suffix: str) -> None:
     """
     config = copy.config
     aside = config.artifacts.store.with_name(f"{config.artifacts.store.name}.before-{suffix}")
-    old = f"{config.database.name}_before_{suffix}"
     secrets = config.instance.config_path / "secrets"
     # Must be complete before the journal allows to restore them.
     shutil.copytree(secrets, config.instance.state_path / f"secrets.before-{suffix}", dirs_exist_ok=True)
@@ -54,8 +53,7 @@ def swap(copy: copies.Copy, suffix: str) -> None:
     _write_journal(config, journal)
     try:
         service.stop(config.instance)
-        postgresql.rename(config, config.database.name, old)
-        postgresql.rename(config, copy.place.database, config.database.name)
+        stores.database.of(config).swap(copy.place.database, suffix)
         if not copy.database_only:
             _drop_uploads(config)
             _move(config, config.artifacts.store, aside)
@@ -107,17 +105,13 @@ def undo(config: Config) -> None:
     """Undo the swap of the journal, at whatever stage it was; can be repeated."""
     data = json.loads(_journal(config).read_text())
     suffix = data["suffix"]
-    old = f"{config.database.name}_before_{suffix}"
     aside = config.artifacts.store.with_name(f"{config.artifacts.store.name}.before-{suffix}")
     kept = config.instance.state_path / f"secrets.before-{suffix}"
     if beneath.lstat(config.artifacts.path, aside.name):
         if beneath.lstat(config.artifacts.path, config.artifacts.store.name):
             _move(config, config.artifacts.store, Path(data["copy_store"]))
         _move(config, aside, config.artifacts.store)
-    if postgresql.exists(config, old):
-        if postgresql.exists(config, config.database.name):
-            postgresql.rename(config, config.database.name, data["copy_database"])
-        postgresql.rename(config, old, config.database.name)
+    stores.database.of(config).swap_back(data["copy_database"], suffix)
     for name in host_files.SECRETS:
         if (kept / name).is_file():
             shutil.copy2(kept / name, config.instance.config_path / "secrets" / name)

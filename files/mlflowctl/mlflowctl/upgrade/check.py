@@ -7,10 +7,10 @@ interpreter is not given the address of the live one.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflowctl import stores
 from mlflowctl.core import lock, service
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, ProblemFound, Refused
@@ -18,7 +18,6 @@ from mlflowctl.core.facts import Facts
 from mlflowctl.core.process import run as run_program
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import preflight
-from mlflowctl.stores.database import postgresql
 from mlflowctl.upgrade import patches
 
 
@@ -75,8 +74,8 @@ def run(config: Config, version: str, log: Log) -> Facts:
     release = find(config, version)
     with lock.exclusive(config.instance.state_path, "upgrade-check"):
         _remove(config)
-        with postgresql.connect(config) as connection:
-            found = postgresql.revision(connection)
+        with stores.database.of(config).reader() as reader:
+            found = reader.revision()
         facts: Facts = {"release": version, "from": found, "to": release.head, "migration": found != release.head}
         facts["patches_off"], refusal = patches.query(config, release.path)
         if facts["migration"]:
@@ -99,20 +98,18 @@ def refuse_without_space(config: Config) -> None:
     Raises:
         ControlError: there is less space.
     """
-    with postgresql.connect(config, postgresql.ADMIN) as connection:
-        (where, size), *_ = connection.execute(
-            "SELECT current_setting('data_directory'), pg_database_size(%s::name)", (config.database.name,)
-        ).fetchall()
-    free, need = shutil.disk_usage(where).free, 2 * size + preflight.SPARE_BYTES
-    if free < need:
+    space = stores.database.of(config).space()
+    need = 2 * space.size + preflight.SPARE_BYTES
+    if space.free is not None and space.free < need:
         raise ControlError(
-            f"{where} has {free >> 20} MiB free and a copy that is migrated may need {need >> 20} MiB: free some space"
+            f"{space.where} has {space.free >> 20} MiB free and a copy that is migrated may need {need >> 20} MiB: "
+            "free some space"
         )
 
 
 def _copy(config: Config) -> tuple[str, Path]:
     """Name of the scratch database, and the path of its dump."""
-    return f"{config.database.name}_upgrade_check", config.instance.state_path / "upgrade-check.dump"
+    return stores.database.of(config).scratch("upgrade_check"), config.instance.state_path / "upgrade-check.dump"
 
 
 def _remove(config: Config) -> None:
@@ -120,22 +117,21 @@ def _remove(config: Config) -> None:
     name, dump = _copy(config)
     for path in (dump, dump.with_suffix(".partial")):
         path.unlink(missing_ok=True)
-    postgresql.drop(config, name)
+    stores.database.of(config).drop(name)
 
 
 def _rehearse(config: Config, release: Release, log: Log) -> Facts:
-    name, dump = _copy(config)
+    database, (name, dump) = stores.database.of(config), _copy(config)
     try:
         log("copying the database")
-        with postgresql.snapshot(config) as (connection, snapshot):
-            before = postgresql.tables(connection)
-            postgresql.dump(config, snapshot, dump)
-        postgresql.create(config, name)
-        postgresql.restore(config, dump, name)
+        with database.snapshot() as snapshot:
+            before = snapshot.rows()
+            snapshot.dump(dump)
+        database.restore(dump, name)
         log(f"migrating the copy with MLflow {release.version}")
         facts = _migrate(config, release, name)
-        with postgresql.connect(config, name) as connection:
-            after = postgresql.tables(connection)
+        with database.reader(name) as reader:
+            after = reader.rows()
     finally:
         _remove(config)
     gone = [
@@ -157,7 +153,7 @@ def _migrate(config: Config, release: Release, name: str) -> Facts:
     runtime = Path(f"/run/{config.instance.unit}-upgrade-check")
     environment = (
         service.environment(config.instance)
-        | service.pointed_at(config.instance, name, runtime)
+        | stores.database.of(config).environment(name, runtime)
         | {"HOME": str(runtime)}
     )
     done = run_program(

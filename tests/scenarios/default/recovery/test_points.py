@@ -94,7 +94,7 @@ LOSES = """
 import json, shutil
 from mlflowctl.core import config, lock
 from mlflowctl.recovery import backup
-from mlflowctl.stores.database import postgresql, references
+from mlflowctl import stores
 from mlflowctl.recovery.checker import compare
 from mlflowctl.recovery.repository import INCOMPLETE, Restic
 c = config.load()
@@ -106,7 +106,7 @@ with lock.exclusive(c.instance.state_path, "negative control"):
 print(json.dumps({{"lost": report.lost, "broken": report.broken_at_source}}))
 """
 DELETED_DURING = """backup.stage(c, name, print)
-    with postgresql.connect(c) as connection:
+    with stores.database.of(c).server.connect() as connection:
         (model, uri), = connection.execute("SELECT model_id, artifact_location FROM logged_models WHERE status = 2"
                                            " ORDER BY creation_timestamp_ms DESC LIMIT 1").fetchall()
     folder = c.artifacts.store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
@@ -116,13 +116,13 @@ DELETED_DURING = """backup.stage(c, name, print)
     finally:
         (c.artifacts.path / "away").rename(folder)"""
 FILES_FIRST = """snapshot = repository.backup(name, [c.instance.stage, c.artifacts.store])
-    with postgresql.connect(c) as connection:
+    with stores.database.of(c).server.connect() as connection:
         (model, uri), = connection.execute("SELECT model_id, artifact_location FROM logged_models WHERE status = 2"
                                            " ORDER BY creation_timestamp_ms DESC LIMIT 1").fetchall()
     folder = c.artifacts.store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
     later = folder.with_name("later")
     shutil.copytree(folder, later)
-    with postgresql.connect(c) as connection:
+    with stores.database.of(c).server.connect() as connection:
         connection.execute("UPDATE logged_models SET artifact_location = %s WHERE model_id = %s",
                            (uri.rsplit("/", 1)[0] + "/later", model))
         backup.stage(c, name, print)

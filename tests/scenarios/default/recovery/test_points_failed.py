@@ -161,7 +161,7 @@ def test_a_damaged_dump_is_rejected(control: Any) -> None:
 import json
 from mlflowctl.core import config, lock
 from mlflowctl.recovery import backup
-from mlflowctl.stores.database import postgresql
+from mlflowctl.stores.database.postgresql import store as postgresql
 from mlflowctl.core.errors import ControlError
 from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Restic
 c = config.load()

@@ -8,7 +8,7 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from mlflowctl.operations import gc, orphans
 from mlflowctl.recovery import compatibility, copies, drill, leftovers, partial, preflight, restored, swap
 from mlflowctl.recovery.repository import VERIFIED, Point
 from mlflowctl.stores.artifacts import frozen
-from mlflowctl.stores.database import postgresql
+from mlflowctl.stores.database.postgresql.store import PostgreSQL
 
 from tests.unit.helpers import NOW, configured
 
@@ -147,12 +147,8 @@ def test_put_back_makes_directories_for_the_service(instance: config.Config) -> 
 def no_references(monkeypatch: pytest.MonkeyPatch, instance: config.Config) -> None:
     """No row refers to anything."""
 
-    @contextmanager
-    def snapshot(_: config.Config) -> Iterator[tuple[None, str]]:
-        yield None, ""
-
     monkeypatch.setattr(preflight, "check_volume", lambda _: None)
-    monkeypatch.setattr(postgresql, "snapshot", snapshot)
+    monkeypatch.setattr(PostgreSQL, "snapshot", lambda _: nullcontext())
     monkeypatch.setattr(orphans, "referenced", lambda *_: set())
     os.utime(instance.artifacts.store / "1/run/artifacts/file", (OLD, OLD))
 
@@ -203,7 +199,7 @@ def test_deleting_what_was_put_aside_deletes_nothing_else(
     instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, planted: str
 ) -> None:
     """Neither by a link in its place, nor by one in it."""
-    monkeypatch.setattr(postgresql, "drop", lambda *_: None)
+    monkeypatch.setattr(PostgreSQL, "drop", lambda *_: None)
     path = instance.artifacts.path / planted.format(NAME)
     path.mkdir()
     link(path / "in", outside)
@@ -231,11 +227,7 @@ def brought_back(instance: config.Config, monkeypatch: pytest.MonkeyPatch, part:
                 copy.mkdir()
                 (copy / "file").write_text("back")
 
-    @contextmanager
-    def connect(_: config.Config) -> Iterator[None]:
-        yield None
-
-    monkeypatch.setattr(postgresql, "connect", connect)
+    monkeypatch.setattr(PostgreSQL, "reader", lambda _: nullcontext())
     monkeypatch.setattr(partial, "where", lambda *_: "1/run/artifacts")
     root.mkdir(mode=0o700)
     monkeypatch.setattr(restored, "facts", lambda *_: {"store": str(instance.artifacts.store)})

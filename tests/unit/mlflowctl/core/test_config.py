@@ -28,6 +28,7 @@ reports_path = "/run/mlflow-service"
 state_path = "/var/lib/mlflow-backup"
 
 [database]
+kind = "postgresql"
 name = "mlflow"
 role = "mlflow"
 socket_path = "/run/postgresql"
@@ -129,7 +130,7 @@ def test_what_the_roles_write_can_be_read(tmp_path: Path) -> None:
     found = config.load(path)
     assert found.timers == ["mlflow-watch.timer", "mlflow-backup.timer"]
     assert found.instance.config_path == Path("/etc/mlflow")
-    assert found.database.name == "mlflow"
+    assert found.database.settings["name"] == "mlflow"
     assert found.artifacts.store == Path("/var/lib/mlflow/artifacts/store")
     assert [(one.append_only, one.environment_file) for one in found.recovery.repositories] == [
         (False, ""),

@@ -18,8 +18,10 @@ from mlflowctl.core import process
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.recovery import backup, copies, description, host_files, preflight, restore, restored
 from mlflowctl.recovery.repository import VERIFIED, Point
+from mlflowctl.stores import references
 from mlflowctl.stores.artifacts import frozen
-from mlflowctl.stores.database import postgresql, references
+from mlflowctl.stores.database.postgresql import store as postgresql
+from mlflowctl.stores.database.postgresql.server import Server
 
 from tests.unit.helpers import configured
 
@@ -73,7 +75,7 @@ def test_a_swap_that_is_still_to_be_undone_keeps_its_copy(
     root.mkdir()
     if pending:
         (tmp_path / "swap.json").touch()
-    monkeypatch.setattr(postgresql, "drop", lambda _, name: dropped.append(name))
+    monkeypatch.setattr(postgresql.PostgreSQL, "drop", lambda _, name: dropped.append(name))
     point = Point("x", "s", datetime.now(UTC), VERIFIED, ())
     restore._clean(instance, copies.Place(point, root, "mlflow_restore"))
     assert root.exists() == pending
@@ -329,8 +331,8 @@ def test_an_older_postgresql_is_refused_by_the_points_description(
     def drop(*_: object) -> None:
         raise reached
 
-    monkeypatch.setattr(postgresql, "drop", drop)
-    monkeypatch.setattr(postgresql, "server_major", lambda _: server)
+    monkeypatch.setattr(postgresql.PostgreSQL, "drop", drop)
+    monkeypatch.setattr(Server, "major", lambda _: server)
     monkeypatch.setattr(postgresql, "tool_major", lambda _: tool)
     monkeypatch.setattr(preflight, "release_head", lambda _: FACTS["revision"])
     with pytest.raises(

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflowctl.core.printable import SHOWN, printable
 from mlflowctl.recovery.checker import Files, compare, compare_rows
-from mlflowctl.stores.database import references
-from mlflowctl.stores.database.references import ANYTHING, Reference, Resolver, is_present
+from mlflowctl.stores import references
+from mlflowctl.stores.references import ANYTHING, Reference, Resolver, is_present
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflowctl.core import config, service
+from mlflowctl import stores
+from mlflowctl.core import config
 from mlflowctl.core.errors import ControlError, Refused
-from mlflowctl.stores.database import postgresql
+from mlflowctl.stores.database.postgresql.server import Server
 from mlflowctl.upgrade import check
 
 from tests.unit.helpers import configured
@@ -59,7 +60,7 @@ def test_a_disk_without_room_is_refused(
     def connect(*_: Any) -> Iterator[Connection]:
         yield Connection()
 
-    monkeypatch.setattr(postgresql, "connect", connect)
+    monkeypatch.setattr(Server, "connect", connect)
     with pytest.raises(ControlError, match=f"{tmp_path} has .* free .* may need 4398046512128 MiB"):
         check.refuse_without_space(instance)
 
@@ -68,5 +69,5 @@ def test_only_the_database_of_a_service_file_changes(instance: config.Config, tm
     """Host and user are those of the live one."""
     (tmp_path / "pg_service.conf").write_text("[mlflow]\nhost=/run\ndbname=mlflow\nuser=mlflow\n")
     (tmp_path / "there").mkdir()
-    found = service.pointed_at(instance.instance, "copy", tmp_path / "there")
+    found = stores.database.of(instance).environment("copy", tmp_path / "there")
     assert Path(found["PGSERVICEFILE"]).read_text() == "[mlflow]\nhost=/run\ndbname=copy\nuser=mlflow\n"

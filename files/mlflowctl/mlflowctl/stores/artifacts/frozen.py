@@ -18,7 +18,7 @@ from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.process import run
 from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database.references import UPLOADING
+from mlflowctl.stores.references import UPLOADING
 
 # btrfs takes a moment, whatever the size; the time of reflink grows with the number of files.
 KINDS = ("none", "btrfs", "reflink")

@@ -1,16 +1,12 @@
 """References of the database to files in the artifact store.
 
-MLflow writes a strong reference only after the files: READY logged models and
-model versions, archived traces. If such files are missing, data is lost. The
-row of a run, on the other hand, is written before its files, so a run without
-files is normal.
+A strong reference is one that MLflow writes only after the files, so if they are missing,
+data is lost. Each kind of database says which rows have them.
 
 Clients choose the content of many of these rows, so no content is an error here:
 a reference that leads nowhere is reported as broken at its source.
 
-Sources: ``mlflow/store/tracking/dbmodels/models.py``,
-``mlflow/store/model_registry/dbmodels/models.py``,
-``mlflow/tracing/constant.py`` (``TraceTagKey``) of MLflow 3.17.2; limits of names: path_resolution(7).
+Sources: limits of names: path_resolution(7).
 """
 
 from __future__ import annotations
@@ -20,14 +16,15 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
-
-import psycopg
 
 from mlflowctl.core import beneath
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.printable import shortened
+
+if TYPE_CHECKING:
+    from mlflowctl.stores.database.base import Reader
 
 # Prefix of the name of an upload in progress. Points leave out such files, and everything below such directories.
 UPLOADING = ".artifact.uploading."
@@ -132,62 +129,19 @@ def uploading(path: str) -> bool:
     return any(part.startswith(UPLOADING) for part in path.split("/"))
 
 
-def strong(connection: psycopg.Connection[Any], store: Path, copy: Path | None = None) -> Iterator[Reference]:
-    """Every strong reference of the database, in one pass of set queries.
+def strong(reader: Reader, store: Path, copy: Path | None = None) -> Iterator[Reference]:
+    """Every strong reference of the database.
 
     Args:
-        connection: in the snapshot that the dump shares.
+        reader: in the snapshot that the dump shares.
         store: the directory that ``mlflow-artifacts:/`` stands for.
         copy: where to check for files, if not in the store itself.
     """
-    place = copy or store
-    fetch = connection.execute
-    models = dict(fetch("SELECT model_id, artifact_location FROM logged_models").fetchall())
-    runs = dict(fetch("SELECT run_uuid, artifact_uri FROM runs WHERE artifact_uri IS NOT NULL").fetchall())
-    versions = {
-        (name, str(version)): location or source or ""
-        for name, version, location, source in fetch(
-            "SELECT name, version, storage_location, source FROM model_versions"
-        ).fetchall()
-    }
-    resolver = Resolver(store, models, runs, versions)
-
-    def reference(kind: str, name: str, uri: str | None, need: str) -> Reference:
+    place, found = copy or store, reader.locations()
+    resolver = Resolver(store, found.models, found.runs, found.versions)
+    for kind, name, uri, need in reader.needs():
         path = resolver.path(uri) or ""
-        return Reference(kind, name, path, need, uri or "", is_present(place, path, need))
-
-    # LoggedModelStatus.READY is 2 in the database.
-    for name, uri in fetch(
-        "SELECT model_id, artifact_location FROM logged_models m WHERE status = 2 AND lifecycle_stage = 'active'"
-        " AND NOT EXISTS (SELECT 1 FROM logged_model_tags t WHERE t.model_id = m.model_id"
-        "                 AND t.tag_key = 'mlflow.model.isExternal') ORDER BY 1"
-    ).fetchall():
-        yield reference("logged_model", name, uri, "MLmodel")
-
-    for name, version, location, source in fetch(
-        "SELECT name, version, storage_location, source FROM model_versions v"
-        " WHERE status = 'READY' AND current_stage <> 'Deleted_Internal'"
-        " AND coalesce(source, '') NOT IN ('dummy-source', 'prompt-template')"
-        " AND NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = v.workspace AND t.name = v.name"
-        "                 AND t.version = v.version AND t.key = 'mlflow.prompt.is_prompt') ORDER BY 1, 2"
-    ).fetchall():
-        yield reference("model_version", f"{name}/{version}", location or source, ANYTHING)
-
-    for name, uri in fetch(
-        "SELECT l.request_id, a.value FROM trace_tags l JOIN trace_tags a USING (request_id)"
-        " WHERE l.key = 'mlflow.trace.spansLocation' AND l.value = 'ARCHIVE_REPO'"
-        " AND a.key = 'mlflow.trace.archiveLocation' ORDER BY 1"
-    ).fetchall():
-        yield reference("trace", name, uri, "traces.pb")
-
-    # Traces of MLflow 2, whose spans were never in the database.
-    for name, uri in fetch(
-        "SELECT a.request_id, a.value FROM trace_tags a WHERE a.key = 'mlflow.artifactLocation'"
-        " AND NOT EXISTS (SELECT 1 FROM trace_tags l WHERE l.request_id = a.request_id"
-        "                 AND l.key = 'mlflow.trace.spansLocation' AND l.value <> 'ARTIFACT_REPO')"
-        " AND NOT EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = a.request_id) ORDER BY 1"
-    ).fetchall():
-        yield reference("trace", name, uri, "traces.json")
+        yield Reference(kind, name, path, need, uri or "", is_present(place, path, need))
 
 
 def is_present(store: Path, path: str, need: str) -> bool:
