@@ -37,7 +37,7 @@ def settings(tmp_path: Path, **changes: dict[str, Any]) -> dict[str, Any]:
             "socket_path": "/run",
             "wal_archive": False,
         },
-        "artifacts": {"path": str(tmp_path), "full_file": str(tmp_path / "full")},
+        "artifacts": {"kind": "local", "path": str(tmp_path), "full_file": str(tmp_path / "full")},
         "notify": {"command": [], "mail": "", "url": ""},
         "recovery": {
             "fence_file": str(tmp_path / "fence"),

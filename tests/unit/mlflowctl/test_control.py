@@ -12,6 +12,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
+from mlflowctl import stores
 from mlflowctl.access import declared
 from mlflowctl.cli import main
 from mlflowctl.core import checks, config, errors, lock, service
@@ -51,7 +52,7 @@ def test_the_fence_is_lowered_whatever_happens(tmp_path: Path, monkeypatch: pyte
 def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
     """A missing or unknown setting, or no repository: the message says which."""
     good = settings(tmp_path)
-    assert configured(tmp_path).artifacts.store == tmp_path / "store"
+    assert stores.artifacts.of(configured(tmp_path)).address == str(tmp_path / "store")
     for change, words in (
         ({"notify": None}, "missing .'notify'"),
         ({"more": 1}, "unknown .'more'"),

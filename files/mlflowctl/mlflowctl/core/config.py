@@ -70,24 +70,6 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class ArtifactEndpoint:
-    """The artifact store.
-
-    Attributes:
-        path: the artifact volume.
-        full_file: exists while uploads are refused because the volume is full.
-    """
-
-    path: Path
-    full_file: Path
-
-    @property
-    def store(self) -> Path:
-        """The directory of the artifacts."""
-        return self.path / "store"
-
-
-@dataclass(frozen=True)
 class Notify:
     """Where failures are reported; an empty value switches a channel off.
 
@@ -165,7 +147,7 @@ class Config:
 
     instance: Instance
     database: Endpoint
-    artifacts: ArtifactEndpoint
+    artifacts: Endpoint
     notify: Notify
     recovery: Recovery
     timers: list[str]
@@ -220,7 +202,7 @@ def parse(data: Mapping[str, Any], where: str) -> Config:
         tables,
         instance=part(Instance, data["instance"], f"{where}: instance"),
         database=_endpoint(data["database"], f"{where}: database"),
-        artifacts=part(ArtifactEndpoint, data["artifacts"], f"{where}: artifacts"),
+        artifacts=_endpoint(data["artifacts"], f"{where}: artifacts"),
         notify=part(Notify, data["notify"], f"{where}: notify"),
         recovery=replace(recovery, repositories=repositories),
     )

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from mlflowctl import stores
-from mlflowctl.core import beneath, descent, lock, service, state
+from mlflowctl.core import lock, service, state
 from mlflowctl.core.ages import parse_age
 from mlflowctl.core.config import Config
 from mlflowctl.core.process import run as run_program
 from mlflowctl.core.progress import Log
 from mlflowctl.operations import overlaps, removals
-from mlflowctl.recovery import preflight
 from mlflowctl.stores import references
 
 # How many of the kept entries the result names.
@@ -39,12 +38,13 @@ def run(config: Config, older_than: str, dry_run: bool, log: Log) -> dict[str, A
     """
     before = int((time.time() - parse_age(older_than, "--older-than")) * 1000)
     with lock.exclusive(config.instance.state_path, "gc"):
-        preflight.check_volume(config)
-        resolver = references.Resolver(config.artifacts.store, {}, {}, {})
+        artifacts = stores.artifacts.of(config)
+        artifacts.check()
+        resolver = references.Resolver(artifacts.own_path, {}, {}, {})
         with stores.database.of(config).snapshot() as rows:
             found = overlaps.deleted(rows, resolver, before)
             others = overlaps.others(rows, resolver, found)
-            kept = overlaps.needed_by_others(found, others, references.strong(rows, config.artifacts.store))
+            kept = overlaps.needed_by_others(found, others, references.strong(rows, artifacts))
             removable = [one for one in found if one not in kept]
             experiments = overlaps.experiments(rows, removable)
             removed = removals.facts(rows, removable, experiments)
@@ -57,7 +57,7 @@ def run(config: Config, older_than: str, dry_run: bool, log: Log) -> dict[str, A
         facts: dict[str, Any] = {
             "dry_run": dry_run,
             **removed,
-            "bytes": sum(_size(config, path) for path in {one.path for one in removable if one.path}),
+            "bytes": sum(artifacts.size(path) for path in {one.path for one in removable if one.path}),
             "left_alone": reasons[:NAMED],
             "left_alone_count": len(reasons),
         }
@@ -77,14 +77,6 @@ def run(config: Config, older_than: str, dry_run: bool, log: Log) -> dict[str, A
         # The state file has numbers only: the answer names what was removed.
         state.record(config.instance, "gc", True, **{name: fact for name, fact in facts.items() if name != "removes"})
     return facts
-
-
-def _size(config: Config, path: str) -> int:
-    """Bytes below a directory of the store; 0 if it is not one."""
-    try:
-        return sum(size for _, size in beneath.walk(config.artifacts.path, f"{config.artifacts.store.name}/{path}"))
-    except (OSError, descent.UnsafePath):
-        return 0
 
 
 def _gc(config: Config, older_than: str, names: dict[str, list[str]]) -> None:

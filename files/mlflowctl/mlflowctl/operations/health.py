@@ -20,7 +20,6 @@ from mlflowctl.core.checks import SECONDS, Check, Finding
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.process import run
-from mlflowctl.recovery import preflight
 
 DATABASE, VOLUME, SPACE, READY, PUBLIC = "postgresql", "volume", "room", "ready", "public-url"
 LEAST_BYTES = 64 << 20
@@ -84,7 +83,7 @@ def _database(config: Config) -> list[Finding]:
 
 
 def _volume(config: Config) -> list[Finding]:
-    preflight.check_volume(config)
+    stores.artifacts.of(config).check()
     return []
 
 
@@ -152,7 +151,8 @@ def _public(proxy: declared.Access) -> list[Finding]:
 def free_space(config: Config) -> dict[str, int]:
     """Free bytes by directory: the artifact volume, the staging area of dumps, the database."""
     free = {}
-    for path in (config.artifacts.path, config.instance.state_path, *stores.database.of(config).directories):
+    artifacts, database = stores.artifacts.of(config), stores.database.of(config)
+    for path in (*artifacts.directories, config.instance.state_path, *database.directories):
         try:
             free[str(path)] = shutil.disk_usage(path).free
         except OSError:
@@ -161,11 +161,7 @@ def free_space(config: Config) -> dict[str, int]:
 
 
 def _check_space(config: Config) -> list[Finding]:
-    if config.artifacts.full_file.exists():
-        problem = (
-            "uploads are refused: the artifact volume has less free space than mlflow_volume_reserve_mb."
-            " Free some space, for example with mlflowctl gc"
-        )
+    if problem := stores.artifacts.of(config).full():
         return [Finding(SPACE, problem)]
     short = [f"{path} has {free >> 20} MiB free" for path, free in free_space(config).items() if free < LEAST_BYTES]
     return [Finding(SPACE, f"{' and '.join(short)}: free some space")] if short else []

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from mlflowctl import stores
-from mlflowctl.core import beneath, descent, lock
+from mlflowctl.core import descent, lock
 from mlflowctl.core.ages import parse_age
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ProblemFound
 from mlflowctl.core.progress import Log
-from mlflowctl.recovery import leftovers, preflight
-from mlflowctl.stores.artifacts import trees
+from mlflowctl.stores.artifacts.base import ArtifactStore
 from mlflowctl.stores.database.base import Reader
 from mlflowctl.stores.references import UPLOADING, Resolver
 
 
-def referenced(reader: Reader, store: Path) -> set[str]:
+def referenced(reader: Reader, artifacts: ArtifactStore) -> set[str]:
     """The directories below the store that a row refers to, deleted rows included."""
-    resolver = Resolver(store, {}, {}, {})
+    resolver = Resolver(artifacts.own_path, {}, {}, {})
     return {path for uri in reader.uris() if (path := resolver.path(uri))}
 
 
@@ -47,11 +45,12 @@ def find(config: Config) -> list[tuple[str, int]]:
     Raises:
         ControlError: the volume or the database is not available.
     """
-    preflight.check_volume(config)
+    artifacts = stores.artifacts.of(config)
+    artifacts.check()
     # Files first: then a run that is created in between has its row.
-    files = list(trees.walk(config.artifacts.store))
+    files = list(artifacts.list())
     with stores.database.of(config).snapshot() as rows:
-        return unreferenced(files, referenced(rows, config.artifacts.store))
+        return unreferenced(files, referenced(rows, artifacts))
 
 
 def _facts(found: list[tuple[str, int]]) -> dict[str, Any]:
@@ -78,10 +77,10 @@ def quarantine(config: Config, older_than: str, log: Log) -> dict[str, Any]:
     before = time.time() - parse_age(older_than, "--older-than")
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     with lock.exclusive(config.instance.state_path, "quarantine"):
-        moved, refused = [], []
+        artifacts, moved, refused = stores.artifacts.of(config), [], []
         for path, size in find(config):
             try:
-                if _set_aside(config, path, before, suffix):
+                if artifacts.quarantine(path, before, suffix):
                     moved.append((path, size))
             except descent.UnsafePath as error:
                 refused.append(str(error))
@@ -91,20 +90,3 @@ def quarantine(config: Config, older_than: str, log: Log) -> dict[str, Any]:
             f"{len(refused)} files stay in the store, {len(moved)} were set aside as {suffix}; first: {refused[0]}"
         )
     return _facts(moved) | {"suffix": suffix if moved else ""}
-
-
-def _set_aside(config: Config, path: str, before: float, suffix: str) -> bool:
-    """Set one file aside if it has not changed since a time; returns whether it was moved.
-
-    Raises:
-        UnsafePath: a part of its path is no longer a directory.
-    """
-    source = f"{config.artifacts.store.name}/{path}"
-    found = beneath.lstat(config.artifacts.path, source)
-    if found is None or found.st_mtime >= before:
-        return False
-    target = f"{leftovers.quarantine_path(config, suffix).name}/{path}"
-    try:
-        return beneath.rename(config.artifacts.path, source, target)
-    except FileNotFoundError:
-        return False

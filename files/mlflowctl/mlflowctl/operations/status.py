@@ -121,8 +121,7 @@ def _warnings(config: Config, recorded: dict[str, Any]) -> list[Finding]:
         found.append(f"{broken} references were broken at source in the last recovery point, first: {first}")
     for repository in config.recovery.repositories:
         path = Path(repository.location)
-        same = path.is_absolute() and path.exists() and config.artifacts.path.exists()
-        if same and path.stat().st_dev == config.artifacts.path.stat().st_dev:
+        if path.is_absolute() and stores.artifacts.of(config).shares_disk(path):
             found.append(
                 f"repository {repository.name} is on the same disk as the artifacts: add one that is elsewhere"
             )

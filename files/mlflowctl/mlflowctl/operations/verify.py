@@ -12,11 +12,10 @@ from mlflowctl import stores
 from mlflowctl.core import lock, state
 from mlflowctl.core.config import Config
 from mlflowctl.core.progress import Log
-from mlflowctl.recovery import backup, description, preflight
+from mlflowctl.recovery import backup, description
 from mlflowctl.recovery.checker import Files, Report, compare
-from mlflowctl.recovery.repository import Restic
+from mlflowctl.recovery.repository import Contents, Restic
 from mlflowctl.stores import references
-from mlflowctl.stores.artifacts import trees
 
 DAYS = 7
 
@@ -28,17 +27,18 @@ def run(config: Config, wanted: str | None, repository: str | None) -> Report:
         ControlError: it cannot be read.
     """
     if wanted is None:
-        preflight.check_volume(config)
+        artifacts = stores.artifacts.of(config)
+        artifacts.check()
         with stores.database.of(config).snapshot() as rows:
-            found = list(references.strong(rows, config.artifacts.store))
-        return compare(found, Files(trees.walk(config.artifacts.store)))
+            found = list(references.strong(rows, artifacts))
+        return compare(found, Files(artifacts.list()))
     restic = Restic(config.recovery.repository(repository))
     point = restic.find(wanted)
     with TemporaryDirectory(dir=config.instance.state_path) as folder:
         manifest, facts = (f"{config.instance.stage}/{name}" for name in (backup.MANIFEST, backup.FACTS))
         restic.restore(point.snapshot, Path(folder), include=[manifest, facts])
         described = description.read(Path(folder), config.instance.stage, backup.FACTS)
-        listed = backup.listing(Path(described["store"]), restic, point.snapshot)
+        listed = backup.listing(config, Contents(restic, point.snapshot), described["store"])
         return compare(references.read(Path(folder + manifest)), listed)
 
 

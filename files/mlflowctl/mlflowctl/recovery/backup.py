@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from mlflowctl import stores
@@ -25,9 +24,9 @@ from mlflowctl.core.errors import ControlError
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import bundle, preflight
 from mlflowctl.recovery.checker import Files, Report, compare
-from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Restic
+from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Contents, Restic
 from mlflowctl.stores import references
-from mlflowctl.stores.artifacts import fence, frozen
+from mlflowctl.stores.artifacts import fence
 
 DUMP, MANIFEST, FACTS = "database.dump", "references.jsonl", "manifest.json"
 ATTEMPTS = 2
@@ -68,17 +67,18 @@ def _take(config: Config, log: Log, started: float) -> dict[str, Any]:
         raise ControlError("; ".join(errors))
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     log(f"taking point {name}; deletions are blocked from now on")
+    artifacts = stores.artifacts.of(config)
     with fence.raised(config.recovery.fence_file) as raised, ExitStack() as copy:
 
         def freeze() -> None:
-            copy.enter_context(frozen.frozen(config))
-            if config.recovery.snapshot != "none":
+            copy.enter_context(artifacts.freeze())
+            if not artifacts.deletions_wait:
                 raised.lower()
                 log(f"deletions resume after {raised.seconds:.1f} s; copying from the frozen store")
 
         facts = stage(config, name, log, freeze)
         reports = _each(available, lambda repository: _store(config, repository, name, log), errors)
-    if config.recovery.snapshot == "none":
+    if artifacts.deletions_wait:
         log(f"deletions resume after {raised.seconds:.1f} s")
     if archive := stores.database.of(config).archive:
         try:
@@ -154,10 +154,9 @@ def stage(config: Config, name: str, log: Log, freeze: Callable[[], None] = lamb
             # Before the artifacts are frozen, so that they include all that the log refers to by then.
             database.archive.name_point(name)
         freeze()
-        source = frozen.source(config)
-        count = references.write(
-            references.strong(snapshot, config.artifacts.store, source), config.instance.stage / MANIFEST
-        )
+        artifacts = stores.artifacts.of(config)
+        source = artifacts.source
+        count = references.write(references.strong(snapshot, artifacts, source), config.instance.stage / MANIFEST)
         taken = snapshot.taken()
         facts: dict[str, Any] = {
             "name": name,
@@ -168,7 +167,7 @@ def stage(config: Config, name: str, log: Log, freeze: Callable[[], None] = lamb
             "rows": snapshot.rows(),
             "postgresql": taken.version,
             "release": os.readlink(config.instance.root_path / "current").rsplit("/", 1)[-1],
-            "store": str(source),
+            "store": source.address,
         }
         log(f"dumping the database, {count} references")
         dump = snapshot.dump(config.instance.stage / DUMP)
@@ -186,8 +185,9 @@ def _store(config: Config, repository: Restic, name: str, log: Log) -> Report:
     for attempt in range(1, attempts + 1):
         log(f"copying to repository {repository.name}")
         report_share = progress.share_writer(config.instance, f"copying to {repository.name}")
-        paths = [config.instance.stage, frozen.source(config)]
-        snapshot = repository.backup(name, paths, report_share, renewed=config.recovery.snapshot == "reflink")
+        artifacts = stores.artifacts.of(config)
+        paths = [config.instance.stage, *artifacts.copied]
+        snapshot = repository.backup(name, paths, report_share, renewed=artifacts.renewed)
         progress.clear(config.instance)
         report = reconcile(config, repository, snapshot)
         if not report.lost:
@@ -204,15 +204,17 @@ def _store(config: Config, repository: Restic, name: str, log: Log) -> Report:
 
 def reconcile(config: Config, repository: Restic, snapshot: str) -> Report:
     """Compare a snapshot's listing with the manifest in the stage."""
-    found = listing(frozen.source(config), repository, snapshot)
+    address = stores.artifacts.of(config).source.address
+    found = listing(config, Contents(repository, snapshot), address)
     return compare(references.read(config.instance.stage / MANIFEST), found)
 
 
-def listing(store: Path, repository: Restic, snapshot: str) -> Files:
-    """The files of a store in a snapshot of restic's."""
-    prefix = f"{store}/"
-    return Files(
-        (entry.path.removeprefix(prefix), entry.size)
-        for entry in repository.entries(snapshot)
-        if entry.is_file and entry.path.startswith(prefix)
-    )
+def listing(config: Config, contents: Contents, address: str) -> Files:
+    """The artifacts of a point.
+
+    Args:
+        config: the instance.
+        contents: of the point.
+        address: of the artifacts, as the point's description records it.
+    """
+    return Files(stores.artifacts.of(config).listing(contents, address))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
+from mlflowctl import stores
+from mlflowctl.core import trees
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.recovery import preflight
-from mlflowctl.stores.artifacts import trees
 
 SPARE_BYTES = 256 << 20
 
@@ -19,18 +19,19 @@ def refuse_without_space(config: Config, root: Path, need: int) -> None:
 
     Args:
         config: the instance.
-        root: the scratch directory, on the volume.
+        root: the scratch directory.
         need: bytes.
 
     Raises:
         ControlError: there is less space.
     """
-    free = shutil.disk_usage(root).free
-    if free < need + SPARE_BYTES:
+    artifacts = stores.artifacts.of(config)
+    free = artifacts.free()
+    if free is not None and free < need + SPARE_BYTES:
         trees.remove(root)
         raise ControlError(
-            f"{config.artifacts.path} has {free >> 20} MiB free and the restore needs "
-            f"{(need + SPARE_BYTES) >> 20} MiB: free some space"
+            f"{artifacts.where} has {free >> 20} MiB free and the restore needs {(need + SPARE_BYTES) >> 20} MiB: "
+            "free some space"
         )
 
 

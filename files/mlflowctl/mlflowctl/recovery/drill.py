@@ -6,9 +6,6 @@ Unix socket that only root may use. It serves with the current release.
 
 from __future__ import annotations
 
-import grp
-import os
-import pwd
 import shutil
 import subprocess
 import time
@@ -19,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from mlflowctl import stores
-from mlflowctl.core import lock, service, state
+from mlflowctl.core import lock, service, state, trees
 from mlflowctl.core.config import Config
+from mlflowctl.core.descent import Owner, chown_itself
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.printable import printable
 from mlflowctl.core.process import run as run_program
@@ -28,7 +26,6 @@ from mlflowctl.core.progress import Log
 from mlflowctl.recovery import backup, copies, host_files, inspection, restored
 from mlflowctl.recovery.repository import Restic
 from mlflowctl.stores import references
-from mlflowctl.stores.artifacts import trees
 
 
 def run(config: Config, wanted: str, repository: str | None, log: Log) -> dict[str, Any]:
@@ -56,7 +53,7 @@ def run(config: Config, wanted: str, repository: str | None, log: Log) -> dict[s
 def _run(config: Config, wanted: str, repository: Restic, log: Log) -> dict[str, Any]:
     started = time.monotonic()
     point = repository.find(wanted)
-    root = config.artifacts.path / "drill"
+    root = stores.artifacts.of(config).scratch("drill")
     database = stores.database.of(config)
     name = database.scratch("drill")
     log(f"testing the restore of point {point.name}")
@@ -65,7 +62,7 @@ def _run(config: Config, wanted: str, repository: Restic, log: Log) -> dict[str,
         report = inspection.check(copy, repository, log)
         if report.lost:
             raise ControlError(f"point {point.name} lacks {len(report.lost)} items, first: {report.lost[0]}")
-        copy.chown()
+        copy.artifacts.own()
         log("serving the copy on a separate socket")
         with _server(config, copy) as socket_path:
             service.wait_ready(config.instance, socket_path)
@@ -96,17 +93,15 @@ def _runtime(config: Config) -> Path:
 
 
 def _environment(config: Config, copy: copies.Copy, runtime: Path) -> dict[str, str]:
-    """The service's environment, changed to use the copy."""
+    """The service's environment, changed to use the copy, which is prepared for that."""
     return (
         service.environment(config.instance)
         | stores.database.of(config).environment(copy.place.database, runtime)
         | {
             "HOME": str(runtime),
             "CREDENTIALS_DIRECTORY": str(runtime / "credentials"),
-            "MLFLOW_ARTIFACTS_DESTINATION": str(copy.store),
-            "MLFLOW_VOLUME_PATH": str(copy.store.parent),
-            "MLFLOW_VOLUME_ID_FILE": str(copy.store.parent / ".volume-id"),
         }
+        | copy.artifacts.serve()
     )
 
 
@@ -120,17 +115,10 @@ def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
     for name in host_files.SECRETS:
         (credentials / name).write_bytes(host_files.secret(copy, name))
     environment = _environment(config, copy, runtime)
-    sentinel = copy.store.parent / ".volume-id"
-    sentinel.write_text("drill\n")
-    _own(sentinel, config.instance.user, config.instance.user)
-    # The directories above the copy belong to root; the service needs to enter them.
-    for directory in [copy.store.parent, *copy.store.parent.parents]:
-        if directory == config.artifacts.path:
-            break
-        _own(directory, config.instance.user, config.instance.group)
+    own = Owner.named(config.instance.user, config.instance.user)
     # The deepest first: while its parent belongs to root, nobody can replace a directory by a link.
     for path in sorted([runtime, *runtime.rglob("*")], key=lambda path: len(path.parts), reverse=True):
-        _own(path, config.instance.user, config.instance.user)
+        chown_itself(path, own)
     _decrypt(config, environment)
     binary = config.instance.root_path / "current" / "bin"
     # Not in the server's directory, because root reads it again.
@@ -155,11 +143,6 @@ def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
                 server.kill()
                 server.wait()
             shutil.rmtree(runtime, ignore_errors=True)
-
-
-def _own(path: Path, user: str, group: str) -> None:
-    """Change the owner of a path, of a link itself."""
-    os.chown(path, pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid, follow_symlinks=False)
 
 
 def _decrypt(config: Config, environment: dict[str, str]) -> None:
@@ -189,7 +172,7 @@ def _read_model(config: Config, copy: copies.Copy) -> str:
     Raises:
         ControlError: there are such models, and the server serves none of them.
     """
-    held = dict(copy.walk())
+    held = dict(copy.artifacts.list())
     paths = {
         found.name: found.path
         for found in references.read(copy.stage / backup.MANIFEST)

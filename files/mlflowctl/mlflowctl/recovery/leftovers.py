@@ -8,22 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mlflowctl import stores
-from mlflowctl.core import beneath, lock
+from mlflowctl.core import lock, trees
 from mlflowctl.core.ages import age
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.progress import Log
-from mlflowctl.recovery import partial
-from mlflowctl.stores.artifacts import trees
-
-
-def quarantine_path(config: Config, suffix: str) -> Path:
-    """The directory of the orphans of one quarantine."""
-    return config.artifacts.path / f"store.orphans-{suffix}"
-
-
-def _store_path(config: Config, suffix: str) -> Path:
-    return config.artifacts.path / f"store.before-{suffix}"
 
 
 def _secrets_path(config: Config, suffix: str) -> Path:
@@ -33,9 +22,7 @@ def _secrets_path(config: Config, suffix: str) -> Path:
 def suffixes(config: Config) -> list[str]:
     """The suffix of each restore or quarantine whose data still exists."""
     found = {path.name.removeprefix("secrets.before-") for path in config.instance.state_path.glob("secrets.before-*")}
-    found |= {path.name.rsplit(".before-", 1)[1] for path in config.artifacts.path.glob("store.before-*")}
-    found |= {path.name.rsplit("-", 1)[1] for path in config.artifacts.path.glob("store.orphans-*")}
-    return sorted(found | stores.database.of(config).set_aside())
+    return sorted(found | stores.artifacts.of(config).set_aside() | stores.database.of(config).set_aside())
 
 
 def listing(config: Config, now: float) -> list[dict[str, Any]]:
@@ -49,11 +36,13 @@ def listing(config: Config, now: float) -> list[dict[str, Any]]:
 
 
 def _described(config: Config, suffix: str, now: float) -> dict[str, Any]:
+    artifacts = stores.artifacts.of(config)
+    orphans = artifacts.quarantined(suffix)
     sizes = {
         "database": stores.database.of(config).size_aside(suffix),
-        "artifacts": _size(_store_path(config, suffix)),
-        "keys": _size(_secrets_path(config, suffix)),
-        "orphans": _size(quarantine_path(config, suffix)),
+        "artifacts": artifacts.size_aside(suffix),
+        "keys": trees.size(_secrets_path(config, suffix)),
+        "orphans": None if orphans is None else sum(size for _, size in orphans.list()),
     }
     held = {name: size for name, size in sizes.items() if size is not None}
     kinds = ["restore"] * bool(held.keys() - {"orphans"}) + ["quarantine"] * ("orphans" in held)
@@ -71,13 +60,6 @@ def _described(config: Config, suffix: str, now: float) -> dict[str, Any]:
         "since": since.isoformat() if since else "",
         "age": age(now - since.timestamp()) if since else "unknown",
     }
-
-
-def _size(path: Path) -> int | None:
-    """Bytes of the files below a directory; ``None`` if there is no such directory."""
-    if not path.is_dir() or path.is_symlink():
-        return None
-    return sum(size for _, size in trees.walk(path))
 
 
 def delete(config: Config, suffix: str, log: Log) -> dict[str, Any]:
@@ -107,20 +89,22 @@ def put_back(config: Config, suffix: str, log: Log) -> dict[str, Any]:
     """
     with lock.exclusive(config.instance.state_path, "return of leftovers"):
         _require_suffix(config, suffix)
-        source = quarantine_path(config, suffix)
-        if not beneath.is_directory(config.artifacts.path, source.name):
+        artifacts = stores.artifacts.of(config)
+        source = artifacts.quarantined(suffix)
+        if source is None:
             raise Refused(f"{suffix} belongs to a restore: use `mlflowctl restore` with an older point to go back")
-        done = partial.merge(config, source.name, config.artifacts.store.name)
+        done = artifacts.merge(source, "")
         log(
             f"{done.moved} files were moved back"
-            + f", {done.existing} exist in the store and stay in {source}" * bool(done.existing)
+            + f", {done.existing} exist in the store and stay in {source.address}" * bool(done.existing)
         )
         if done.refused:
             raise ControlError(
-                f"{len(done.refused)} files stay in {source}, {done.moved} were moved back; first: {done.refused[0]}"
+                f"{len(done.refused)} files stay in {source.address}, {done.moved} were moved back; "
+                f"first: {done.refused[0]}"
             )
         if not done.existing:
-            trees.remove(source)
+            artifacts.drop_quarantine(suffix)
     return {"came_back": done.moved}
 
 
@@ -133,5 +117,7 @@ def _require_suffix(config: Config, suffix: str) -> None:
 def remove(config: Config, suffix: str) -> None:
     """Delete it. The caller holds the lock."""
     stores.database.of(config).drop_aside(suffix)
-    for path in (_store_path(config, suffix), _secrets_path(config, suffix), quarantine_path(config, suffix)):
-        trees.remove(path)
+    artifacts = stores.artifacts.of(config)
+    artifacts.drop_aside(suffix)
+    trees.remove(_secrets_path(config, suffix))
+    artifacts.drop_quarantine(suffix)

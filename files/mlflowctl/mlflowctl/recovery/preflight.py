@@ -7,7 +7,7 @@ import shutil
 import time
 
 from mlflowctl import stores
-from mlflowctl.core import beneath, state
+from mlflowctl.core import state
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
 
@@ -22,7 +22,7 @@ def check(config: Config) -> None:
         ControlError: the volume, the tools, the space, the clock or the
             release do not allow a point.
     """
-    check_volume(config)
+    stores.artifacts.of(config).check()
     check_dump(config)
     last = state.read(config.instance).get("backup", {}).get("success", {})
     if time.time() < last.get("time", 0):
@@ -51,28 +51,6 @@ def check_dump(config: Config) -> None:
             f"{config.instance.state_path} has {free >> 20} MiB free and the dump may need {need >> 20} MiB: "
             "free some space"
         )
-
-
-def check_volume(config: Config) -> None:
-    """Refuse a missing or wrong volume.
-
-    Raises:
-        ControlError: the message says what is wrong.
-    """
-    sentinel = config.artifacts.path / ".volume-id"
-    try:
-        found = sentinel.read_text().strip()
-        expected = (config.instance.config_path / "volume-id").read_text().strip()
-    except OSError as error:
-        raise ControlError(
-            f"{error.filename} cannot be read ({error.strerror}): is the artifact volume mounted?"
-        ) from error
-    if found != expected:
-        raise ControlError(
-            f"{config.artifacts.path} is volume {found}, but this host serves {expected}: mount the right one"
-        )
-    if not beneath.is_directory(config.artifacts.path, config.artifacts.store.name):
-        raise ControlError(f"{config.artifacts.store} is missing, or not a directory: run the playbook again")
 
 
 def release_head(config: Config) -> str:

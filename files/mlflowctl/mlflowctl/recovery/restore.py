@@ -11,14 +11,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mlflowctl import stores
-from mlflowctl.core import lock, service, state
+from mlflowctl.core import lock, service, state, trees
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.progress import Log
-from mlflowctl.recovery import copies, host_files, inspection, leftovers, partial, preflight, restored, rewind, swap
+from mlflowctl.recovery import copies, host_files, inspection, leftovers, partial, restored, rewind, swap
 from mlflowctl.recovery.checker import Report
 from mlflowctl.recovery.repository import VERIFIED, Point, Restic, following
-from mlflowctl.stores.artifacts import trees
 
 WARNING = (
     "WARNING: only the database is restored. Runs and models of the point whose artifacts no longer exist will be "
@@ -87,7 +86,8 @@ def live_data(config: Config) -> str:
     found = []
     if rows := stores.database.of(config).content():
         found.append(f"{rows} experiments, runs, models and traces")
-    files = sum(1 for _ in trees.walk(config.artifacts.store)) if config.artifacts.store.is_dir() else 0
+    artifacts = stores.artifacts.of(config)
+    files = sum(1 for _ in artifacts.list()) if artifacts.exists() else 0
     if files:
         found.append(f"{files} artifacts")
     return " and ".join(found)
@@ -116,7 +116,8 @@ def run(config: Config, request: Request, log: Log) -> dict[str, Any]:
 
 
 def _run(config: Config, request: Request, log: Log) -> dict[str, Any]:
-    preflight.check_volume(config)
+    artifacts = stores.artifacts.of(config)
+    artifacts.check()
     repository = Restic(config.recovery.repository(request.repository))
     point = _point(repository, request)
     if point.state != VERIFIED and not request.unverified:
@@ -124,13 +125,10 @@ def _run(config: Config, request: Request, log: Log) -> dict[str, Any]:
             f"recovery point {point.name} is {point.state}: use a verified one, "
             "or accept what may be missing with --unverified"
         )
-    for old in config.artifacts.path.glob(f"{COPY}*"):
+    for old in artifacts.scratches(COPY):
         log(f"removing {old}, left by an interrupted restore")
         trees.remove(old)
-    # On the volume, so that the swap is a rename.
-    place = copies.Place(
-        point, config.artifacts.path / f"{COPY}{point.name}", stores.database.of(config).scratch("restore")
-    )
+    place = copies.Place(point, artifacts.scratch(f"{COPY}{point.name}"), stores.database.of(config).scratch("restore"))
     try:
         if request.part:
             return partial.restore_part(config, repository, place, request.part, log)
@@ -176,7 +174,7 @@ def _whole(config: Config, request: Request, repository: Restic, place: copies.P
     report = inspection.check(copy, repository, log)
     _refuse_losses(copy, report, request)
     if not request.database_only:
-        copy.chown()
+        copy.artifacts.own()
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     log("swapping it in; clients wait")
     swap_started = time.monotonic()

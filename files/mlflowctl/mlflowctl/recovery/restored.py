@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from mlflowctl import stores
-from mlflowctl.core import descent
+from mlflowctl.core import trees
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import backup, compatibility, description
 from mlflowctl.recovery.checker import Files
 from mlflowctl.recovery.copies import WHOLE, Copy, Place, Selection
-from mlflowctl.recovery.repository import Point, Restic
+from mlflowctl.recovery.repository import Contents, Point, Restic, literal
 from mlflowctl.recovery.rewind import archive_of, rewind, taken, target
-from mlflowctl.stores.artifacts import trees
 from mlflowctl.stores.database.base import sha256
 
 
@@ -52,7 +50,7 @@ def fetch(config: Config, repository: Restic, place: Place, log: Log, what: Sele
     # Dump, manifest and bundle; anything else in the directory is refused.
     repository.restore(point.snapshot, root, include=[literal(str(config.instance.stage))])
     copy = Copy(place, config, description.read(root, config.instance.stage, backup.FACTS), what.database_only)
-    files = listing(repository, point, copy.facts)
+    files = listing(config, repository, point, copy.facts)
     compatibility.refuse_without_space(
         config, root, copy.facts["dump_bytes"] + (0 if what.database_only else files.size)
     )
@@ -64,19 +62,13 @@ def fetch(config: Config, repository: Restic, place: Place, log: Log, what: Sele
         raise ControlError(f"the dump of point {point.name} is damaged: its SHA-256 differs. Use another point")
     if not what.database_only:
         log(f"restoring {len(files.sizes)} files, {files.size} bytes")
-        repository.restore(point.snapshot, root, include=[literal(copy.facts["store"])])
-        with descent.opened(root, str(copy.facts["store"]).lstrip("/"), make=True):
-            pass
+        contents = Contents(repository, point.snapshot)
+        stores.artifacts.of(config).fetch(contents, copy.facts["store"], root)
     log("restoring the database")
     database.restore(dump, name)
     return copy
 
 
-def literal(path: str) -> str:
-    """A path as restic's ``--include`` takes it: its patterns are Go's ``filepath.Match``."""
-    return re.sub(r"([\\*?\[])", r"\\\1", path)
-
-
-def listing(repository: Restic, point: Point, facts: dict[str, Any]) -> Files:
-    """The files of a point's store, wherever the volume was mounted then."""
-    return backup.listing(Path(facts["store"]), repository, point.snapshot)
+def listing(config: Config, repository: Restic, point: Point, facts: dict[str, Any]) -> Files:
+    """The artifacts of a point, wherever the store was then."""
+    return backup.listing(config, Contents(repository, point.snapshot), facts["store"])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from mlflowctl import stores
 from mlflowctl.core.errors import Refused
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import backup
@@ -73,7 +74,7 @@ def rewind(copy: Copy, archive: Archive, wanted: Target, log: Log) -> Copy:
         archive.replayed(wanted, log) as there,
         there.snapshot() as snapshot,
     ):
-        found = references.strong(snapshot, copy.config.artifacts.store)
+        found = references.strong(snapshot, stores.artifacts.of(copy.config))
         references.write((replace(new, present=_required(new, broken)) for new in found), manifest)
         dump = snapshot.dump(copy.stage / backup.DUMP)
         facts = copy.facts | {

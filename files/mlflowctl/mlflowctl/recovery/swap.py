@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mlflowctl import stores
-from mlflowctl.core import beneath, service
+from mlflowctl.core import service
 from mlflowctl.core.config import Config
-from mlflowctl.core.errors import ControlError
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import copies, host_files
 
@@ -45,19 +44,21 @@ def swap(copy: copies.Copy, suffix: str) -> None:
     With a copy of the database only, the live artifacts stay.
     """
     config = copy.config
-    aside = config.artifacts.store.with_name(f"{config.artifacts.store.name}.before-{suffix}")
     secrets = config.instance.config_path / "secrets"
     # Must be complete before the journal allows to restore them.
     shutil.copytree(secrets, config.instance.state_path / f"secrets.before-{suffix}", dirs_exist_ok=True)
-    journal = {"suffix": suffix, "copy_store": str(copy.store), "copy_database": copy.place.database, "done": False}
+    journal = {
+        "suffix": suffix,
+        "copy_store": copy.artifacts.address,
+        "copy_database": copy.place.database,
+        "done": False,
+    }
     _write_journal(config, journal)
     try:
         service.stop(config.instance)
         stores.database.of(config).swap(copy.place.database, suffix)
         if not copy.database_only:
-            _drop_uploads(config)
-            _move(config, config.artifacts.store, aside)
-            _move(config, copy.store, config.artifacts.store)
+            stores.artifacts.of(config).swap(copy.artifacts, suffix)
         for name in host_files.SECRETS:
             partial = secrets / f"{name}.partial"
             partial.write_bytes(host_files.secret(copy, name))
@@ -69,28 +70,6 @@ def swap(copy: copies.Copy, suffix: str) -> None:
     _write_journal(config, journal | {"done": True})
     service.start(config.instance)
     _journal(config).unlink()
-
-
-def _drop_uploads(config: Config) -> None:
-    """Remove the uploads that nginx is still receiving, so that none gets into the restored store.
-
-    nginx renames a complete upload into the store; with nothing to rename it
-    answers 500, and the client starts again.
-    """
-    if beneath.is_directory(config.artifacts.path, "incoming"):
-        for name, _ in list(beneath.walk(config.artifacts.path, "incoming")):
-            beneath.remove(config.artifacts.path, f"incoming/{name}")
-
-
-def _move(config: Config, source: Path, target: Path) -> None:
-    """Rename a directory on the volume.
-
-    Raises:
-        ControlError: the target exists, or a component of a path is a link.
-    """
-    volume = config.artifacts.path
-    if not beneath.rename(volume, source.relative_to(volume), target.relative_to(volume)):
-        raise ControlError(f"{target} exists already, so {source} cannot be renamed to it")
 
 
 def _put_back(config: Config) -> None:
@@ -105,12 +84,8 @@ def undo(config: Config) -> None:
     """Undo the swap of the journal, at whatever stage it was; can be repeated."""
     data = json.loads(_journal(config).read_text())
     suffix = data["suffix"]
-    aside = config.artifacts.store.with_name(f"{config.artifacts.store.name}.before-{suffix}")
     kept = config.instance.state_path / f"secrets.before-{suffix}"
-    if beneath.lstat(config.artifacts.path, aside.name):
-        if beneath.lstat(config.artifacts.path, config.artifacts.store.name):
-            _move(config, config.artifacts.store, Path(data["copy_store"]))
-        _move(config, aside, config.artifacts.store)
+    stores.artifacts.of(config).swap_back(data["copy_store"], suffix)
     stores.database.of(config).swap_back(data["copy_database"], suffix)
     for name in host_files.SECRETS:
         if (kept / name).is_file():

@@ -1,5 +1,5 @@
-"""Where MLflow keeps its rows and its artifacts: ``stores.database.of(config)``."""
+"""Where MLflow keeps its rows and its artifacts: ``stores.database.of(config)``, ``stores.artifacts.of(config)``."""
 
-from mlflowctl.stores import database
+from mlflowctl.stores import artifacts, database
 
-__all__ = ["database"]
+__all__ = ["artifacts", "database"]

@@ -12,18 +12,17 @@ Sources: limits of names: path_resolution(7).
 from __future__ import annotations
 
 import json
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from mlflowctl.core import beneath
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.printable import shortened
 
 if TYPE_CHECKING:
+    from mlflowctl.stores.artifacts.base import ArtifactStore, Tree
     from mlflowctl.stores.database.base import Reader
 
 # Prefix of the name of an upload in progress. Points leave out such files, and everything below such directories.
@@ -61,10 +60,23 @@ class Reference:
 
 
 class Resolver:
-    """Resolves URIs of the database to paths below the store."""
+    """Resolves URIs of the database to paths below the store.
 
-    def __init__(self, store: Path, models: dict[str, str], runs: dict[str, str], versions: dict[tuple[str, str], str]):
-        self._store = str(store).rstrip("/") + "/"
+    Args:
+        own_path: resolves the store's own forms, as :meth:`mlflowctl.stores.artifacts.base.ArtifactStore.own_path`.
+        models: the locations of logged models, by ID.
+        runs: the locations of runs, by ID.
+        versions: the locations of model versions, by name and version.
+    """
+
+    def __init__(
+        self,
+        own_path: Callable[[str, str, str], str | None],
+        models: dict[str, str],
+        runs: dict[str, str],
+        versions: dict[tuple[str, str], str],
+    ) -> None:
+        self._own_path = own_path
         self._models = models
         self._runs = runs
         self._versions = versions
@@ -84,8 +96,6 @@ class Resolver:
         match parts.scheme:
             case "mlflow-artifacts":
                 return _inside(rest)
-            case "file" | "":
-                return _inside(rest[len(self._store) :]) if rest.startswith(self._store) else None
             case "models":
                 return self._model(rest.strip("/"), depth)
             case "runs":
@@ -93,7 +103,8 @@ class Resolver:
                 root = self._runs.get(run)
                 found = self.path(root, depth + 1) if root else None
                 return None if found is None else _inside(f"{found}/{below}")
-        return None
+        own = self._own_path(parts.scheme, parts.netloc, rest)
+        return None if own is None else _inside(own)
 
     def _model(self, name: str, depth: int) -> str | None:
         identifier, _, below = name.partition("/")
@@ -129,39 +140,19 @@ def uploading(path: str) -> bool:
     return any(part.startswith(UPLOADING) for part in path.split("/"))
 
 
-def strong(reader: Reader, store: Path, copy: Path | None = None) -> Iterator[Reference]:
+def strong(reader: Reader, artifacts: ArtifactStore, source: Tree | None = None) -> Iterator[Reference]:
     """Every strong reference of the database.
 
     Args:
         reader: in the snapshot that the dump shares.
-        store: the directory that ``mlflow-artifacts:/`` stands for.
-        copy: where to check for files, if not in the store itself.
+        artifacts: the store that ``mlflow-artifacts:/`` stands for.
+        source: where to check for files, if not in the store itself.
     """
-    place, found = copy or store, reader.locations()
-    resolver = Resolver(store, found.models, found.runs, found.versions)
+    place, found = source or artifacts, reader.locations()
+    resolver = Resolver(artifacts.own_path, found.models, found.runs, found.versions)
     for kind, name, uri, need in reader.needs():
         path = resolver.path(uri) or ""
-        yield Reference(kind, name, path, need, uri or "", is_present(place, path, need))
-
-
-def is_present(store: Path, path: str, need: str) -> bool:
-    """Whether the store holds the needed files now, as regular files that a point includes, without links.
-
-    Args:
-        store: the directory.
-        path: below it; empty if the reference leads nowhere.
-        need: as of :class:`Reference`.
-    """
-    if not path or uploading(path):
-        return False
-    root, place = store.parent, f"{store.name}/{path}"
-    try:
-        found = beneath.lstat(root, place if need == ANYTHING else f"{place}/{need}")
-        if found is None or need != ANYTHING or not stat.S_ISDIR(found.st_mode):
-            return found is not None and stat.S_ISREG(found.st_mode)
-        return any(not uploading(name) for name, _ in beneath.walk(root, place))
-    except (OSError, ValueError, ControlError):
-        return False
+        yield Reference(kind, name, path, need, uri or "", place.holds(path, need))
 
 
 def write(references: Iterable[Reference], path: Path) -> int:

@@ -92,12 +92,14 @@ def moment(control: Any) -> float:
 
 LOSES = """
 import json, shutil
+from pathlib import Path
 from mlflowctl.core import config, lock
 from mlflowctl.recovery import backup
 from mlflowctl import stores
 from mlflowctl.recovery.checker import compare
 from mlflowctl.recovery.repository import INCOMPLETE, Restic
 c = config.load()
+store = Path(stores.artifacts.of(c).address)
 repository, name = Restic(c.recovery.repository()), "{name}"
 with lock.exclusive(c.instance.state_path, "negative control"):
     {order}
@@ -109,17 +111,17 @@ DELETED_DURING = """backup.stage(c, name, print)
     with stores.database.of(c).server.connect() as connection:
         (model, uri), = connection.execute("SELECT model_id, artifact_location FROM logged_models WHERE status = 2"
                                            " ORDER BY creation_timestamp_ms DESC LIMIT 1").fetchall()
-    folder = c.artifacts.store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
-    folder.rename(c.artifacts.path / "away")
+    folder = store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
+    folder.rename(store.parent / "away")
     try:
-        snapshot = repository.backup(name, [c.instance.stage, c.artifacts.store])
+        snapshot = repository.backup(name, [c.instance.stage, store])
     finally:
-        (c.artifacts.path / "away").rename(folder)"""
-FILES_FIRST = """snapshot = repository.backup(name, [c.instance.stage, c.artifacts.store])
+        (store.parent / "away").rename(folder)"""
+FILES_FIRST = """snapshot = repository.backup(name, [c.instance.stage, store])
     with stores.database.of(c).server.connect() as connection:
         (model, uri), = connection.execute("SELECT model_id, artifact_location FROM logged_models WHERE status = 2"
                                            " ORDER BY creation_timestamp_ms DESC LIMIT 1").fetchall()
-    folder = c.artifacts.store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
+    folder = store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
     later = folder.with_name("later")
     shutil.copytree(folder, later)
     with stores.database.of(c).server.connect() as connection:

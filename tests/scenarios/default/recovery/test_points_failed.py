@@ -159,6 +159,7 @@ def test_a_damaged_dump_is_rejected(control: Any) -> None:
     output = control.python(
         f"""
 import json
+from mlflowctl import stores
 from mlflowctl.core import config, lock
 from mlflowctl.recovery import backup
 from mlflowctl.stores.database.postgresql import store as postgresql
@@ -179,7 +180,7 @@ with lock.exclusive(c.instance.state_path, "negative control"):
     flipped = bytearray(good)
     flipped[len(good) // 2] ^= 255
     dump.write_bytes(bytes(flipped))
-    Restic(c.recovery.repository()).backup("{point}", [c.instance.stage, c.artifacts.store])
+    Restic(c.recovery.repository()).backup("{point}", [c.instance.stage, *stores.artifacts.of(c).copied])
     Restic(c.recovery.repository()).mark("{point}", VERIFIED)
 print(json.dumps(verdict))
 """

@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from mlflowctl import stores
 from mlflowctl.core import config
 from mlflowctl.core.errors import ControlError
 
@@ -35,6 +36,7 @@ socket_path = "/run/postgresql"
 wal_archive = false
 
 [artifacts]
+kind = "local"
 path = "/var/lib/mlflow/artifacts"
 full_file = "/run/full"
 
@@ -130,8 +132,8 @@ def test_what_the_roles_write_can_be_read(tmp_path: Path) -> None:
     found = config.load(path)
     assert found.timers == ["mlflow-watch.timer", "mlflow-backup.timer"]
     assert found.instance.config_path == Path("/etc/mlflow")
-    assert found.database.settings["name"] == "mlflow"
-    assert found.artifacts.store == Path("/var/lib/mlflow/artifacts/store")
+    assert stores.database.of(found).name == "mlflow"
+    assert stores.artifacts.of(found).where == "/var/lib/mlflow/artifacts"
     assert [(one.append_only, one.environment_file) for one in found.recovery.repositories] == [
         (False, ""),
         (True, "/etc/mlflow/secrets/repository_offsite.env"),

@@ -13,13 +13,16 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mlflowctl import stores
 from mlflowctl.access.declared import User
 from mlflowctl.core import process
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.recovery import backup, copies, description, host_files, preflight, restore, restored
+from mlflowctl.recovery import repository as repositories
 from mlflowctl.recovery.repository import VERIFIED, Point
 from mlflowctl.stores import references
-from mlflowctl.stores.artifacts import frozen
+from mlflowctl.stores.artifacts.local import frozen
+from mlflowctl.stores.artifacts.local.store import LocalVolume
 from mlflowctl.stores.database.postgresql import store as postgresql
 from mlflowctl.stores.database.postgresql.server import Server
 
@@ -31,7 +34,7 @@ ROOT = Path(__file__).parents[4]
 @pytest.mark.parametrize("path", ["/plain/path", "/with [brackets]/x", "/star*/q?", "/back\\slash"])
 def test_a_path_is_no_pattern(path: str) -> None:
     """restic's patterns are Go's, which escape as fnmatch's brackets do not: so compare what Go would match."""
-    escaped = restored.literal(path)
+    escaped = repositories.literal(path)
     assert re.sub(r"\\(.)", r"\1", escaped) == path
     assert not re.search(r"(?<!\\)[*?\[]", escaped)
 
@@ -60,9 +63,10 @@ def test_only_an_upload_may_vanish(
     """While the store is cloned, uploads are completed; anything else that cannot be cloned is an error."""
     instance = configured(tmp_path, recovery={"snapshot": "reflink"})
     monkeypatch.setattr(frozen, "run", lambda *_, **__: subprocess.CompletedProcess([], code, "", message))
-    with nullcontext() if fine else pytest.raises(ControlError, match="Set it to none"), frozen.frozen(instance):
+    volume = LocalVolume.of(instance)
+    with nullcontext() if fine else pytest.raises(ControlError, match="Set it to none"), volume.freeze():
         pass
-    assert not frozen.place(instance).exists()
+    assert not volume.frozen.place.exists()
 
 
 @pytest.mark.parametrize("pending", [False, True])
@@ -376,6 +380,6 @@ def test_a_point_does_not_lie_beside_its_copy(tmp_path: Path, monkeypatch: pytes
     repository = Repository()
     with pytest.raises(ControlError, match=r"which is not a valid path|store is not a text"):
         restored.facts(instance, repository, point, tmp_path / "copy")  # type: ignore[arg-type]
-    for right in ("/srv/mlflow/store", "/mnt/old volume/store", str(instance.artifacts.store)):
+    for right in ("/srv/mlflow/store", "/mnt/old volume/store", stores.artifacts.of(instance).address):
         repository.wanted = right
         assert restored.facts(instance, repository, point, tmp_path / "copy")["store"] == right  # type: ignore[arg-type]
