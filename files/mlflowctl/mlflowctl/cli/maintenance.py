@@ -45,13 +45,13 @@ def acknowledge(config: Config, output: Output, operation: str) -> None:
 
     Use it when you know of a failure and do not repeat the operation: `status` and notifications then leave it out.
     """
-    unit = states.subject(config, operation)
+    unit = states.subject(config.instance, operation)
     known = state.acknowledge(config.instance, operation.replace("-", "_"))
     if health.states([unit])[unit].get("ActiveState") == "failed":
         known = run_program(["systemctl", "reset-failed", unit]).returncode == 0
     if not known:
         raise Refused(f"{operation!r} has no failure to acknowledge: see mlflowctl status")
-    watching.acknowledge(config, unit)
+    watching.acknowledge(config.instance, unit)
     output.facts({"acknowledged": operation})
 
 

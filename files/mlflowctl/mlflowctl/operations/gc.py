@@ -15,7 +15,7 @@ from typing import Any
 from mlflowctl import stores
 from mlflowctl.core import lock, service, state
 from mlflowctl.core.ages import parse_age
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.process import run as run_program
 from mlflowctl.core.progress import Log
 from mlflowctl.operations import overlaps, removals
@@ -70,7 +70,7 @@ def run(config: Config, older_than: str, dry_run: bool, log: Log) -> dict[str, A
             f"with {facts['traces']} traces, {facts['bytes']} bytes"
         )
         try:
-            _gc(config, older_than, names)
+            _gc(config.instance, older_than, names)
         except BaseException as error:
             state.record(config.instance, "gc", False, error=str(error) or type(error).__name__)
             raise
@@ -79,13 +79,13 @@ def run(config: Config, older_than: str, dry_run: bool, log: Log) -> dict[str, A
     return facts
 
 
-def _gc(config: Config, older_than: str, names: dict[str, list[str]]) -> None:
+def _gc(instance: Instance, older_than: str, names: dict[str, list[str]]) -> None:
     """Run `mlflow gc`, limited to these names."""
-    interpreter = config.instance.root_path / "current" / "bin" / "python"
+    interpreter = instance.root_path / "current" / "bin" / "python"
     run_program(
         [str(interpreter), "-m", "mlflow_host.artifacts.gc", "--older-than", older_than],
-        service.environment(config.instance),
+        service.environment(instance),
         stdin=json.dumps(names),
         cwd=str(Path("/")),
-        **service.user(config.instance),
+        **service.user(instance),
     )

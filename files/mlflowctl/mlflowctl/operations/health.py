@@ -17,7 +17,7 @@ from mlflowctl import stores
 from mlflowctl.access import declared
 from mlflowctl.core import service
 from mlflowctl.core.checks import SECONDS, Check, Finding
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.process import run
 
@@ -25,14 +25,15 @@ DATABASE, VOLUME, SPACE, READY, PUBLIC = "postgresql", "volume", "room", "ready"
 LEAST_BYTES = 64 << 20
 
 
-def mlflow_services(config: Config) -> tuple[str, ...]:
+def mlflow_services(instance: Instance) -> tuple[str, ...]:
     """The two units of MLflow: REST and ASGI."""
-    return f"{config.instance.unit}.service", f"{config.instance.unit}-asgi.service"
+    return f"{instance.unit}.service", f"{instance.unit}-asgi.service"
 
 
 def checks(config: Config) -> list[Check]:
     """All of them, causes first."""
     storage = (DATABASE, VOLUME)
+    served = (*mlflow_services(config.instance), *storage)
     found = [
         Check(DATABASE, lambda: _database(config)),
         Check(VOLUME, lambda: _volume(config)),
@@ -41,10 +42,8 @@ def checks(config: Config) -> list[Check]:
     ]
     if declared.settings().exists():
         found.append(Check("nginx.service", lambda: _nginx(declared.load().units)))
-        found.append(
-            Check(PUBLIC, lambda: _public(declared.load()), ("nginx.service", *mlflow_services(config), *storage))
-        )
-    return [*found, Check(READY, lambda: _ready(config), (*mlflow_services(config), *storage))]
+        found.append(Check(PUBLIC, lambda: _public(declared.load()), ("nginx.service", *served)))
+    return [*found, Check(READY, lambda: _ready(config), served)]
 
 
 def states(units: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -91,7 +90,7 @@ def _mlflow(config: Config) -> list[Finding]:
     # A restore stops and starts them.
     if config.recovery.closed_file.exists():
         return []
-    main, asgi = mlflow_services(config)
+    main, asgi = mlflow_services(config.instance)
     sockets = [name.replace(".service", ".socket") for name in (main, asgi)]
     found = states([main, asgi, *sockets])
     causes = (DATABASE, VOLUME)

@@ -11,7 +11,7 @@ from mlflowctl import __version__, stores
 from mlflowctl.access import certificates, declared
 from mlflowctl.core import checks
 from mlflowctl.core.checks import Check, Finding
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.operations import health
 from mlflowctl.upgrade import patches
 
@@ -37,7 +37,7 @@ def facts(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
         "problems": [finding.problem for finding in find(config, recorded) if finding.problem],
         "warnings": [finding.problem for finding in warned],
         "free_bytes": health.free_space(config),
-        "patches_off": patches.disabled(config),
+        "patches_off": patches.disabled(config.instance),
         "version": __version__,
         **recorded,
     }
@@ -51,9 +51,9 @@ def services(config: Config) -> list[str]:
     return [*started, f"{config.instance.unit}-restore.service", f"{config.instance.unit}-db-init.service"]
 
 
-def subject(config: Config, operation: str) -> str:
+def subject(instance: Instance, operation: str) -> str:
     """The unit of an operation in the state file."""
-    return f"{config.instance.unit}-{operation.replace('_', '-')}.service"
+    return f"{instance.unit}-{operation.replace('_', '-')}.service"
 
 
 def overdue(config: Config, recorded: dict[str, Any]) -> list[Finding]:
@@ -70,7 +70,7 @@ def overdue(config: Config, recorded: dict[str, Any]) -> list[Finding]:
         failure = entry.get("failure", {})
         if not entry.get("ok", True) and "acknowledged" not in failure:
             problem = f"the last {operation} failed at {failure.get('at')}: {failure.get('error')}"
-            found.append(Finding(subject(config, operation), problem))
+            found.append(Finding(subject(config.instance, operation), problem))
     if stores.database.of(config).archive and "base_backup" not in recorded:
         problem = "no base backup was ever taken, so nothing can be replayed: run mlflowctl base-backup"
         found.append(Finding("base-backups", problem))

@@ -38,7 +38,7 @@ def run(config: Config, wanted: str | None, repository: str | None) -> Report:
         manifest, facts = (f"{config.instance.stage}/{name}" for name in (backup.MANIFEST, backup.FACTS))
         restic.restore(point.snapshot, Path(folder), include=[manifest, facts])
         described = description.read(Path(folder), config.instance.stage, backup.FACTS)
-        listed = backup.listing(config, Contents(restic, point.snapshot), described["store"])
+        listed = backup.listing(stores.artifacts.of(config), Contents(restic, point.snapshot), described["store"])
         return compare(references.read(Path(folder + manifest)), listed)
 
 

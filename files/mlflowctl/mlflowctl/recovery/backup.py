@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from mlflowctl import stores
 from mlflowctl.core import lock, progress, state
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import bundle, preflight
@@ -27,6 +27,7 @@ from mlflowctl.recovery.checker import Files, Report, compare
 from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Contents, Restic
 from mlflowctl.stores import references
 from mlflowctl.stores.artifacts import fence
+from mlflowctl.stores.artifacts.base import ArtifactStore
 
 DUMP, MANIFEST, FACTS = "database.dump", "references.jsonl", "manifest.json"
 ATTEMPTS = 2
@@ -62,7 +63,7 @@ def _take(config: Config, log: Log, started: float) -> dict[str, Any]:
     preflight.check(config)
     # An unavailable repository must not prevent the point in the others.
     errors: list[str] = []
-    available = _each(map(Restic, config.recovery.repositories), partial(_prepare, config), errors)
+    available = _each(map(Restic, config.recovery.repositories), partial(_prepare, config.instance), errors)
     if not available:
         raise ControlError("; ".join(errors))
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
@@ -119,7 +120,7 @@ def _each(
     return done
 
 
-def _prepare(config: Config, repository: Restic) -> None:
+def _prepare(instance: Instance, repository: Restic) -> None:
     """Create a repository the first time only: an unmounted disk looks like a missing repository.
 
     Raises:
@@ -128,7 +129,7 @@ def _prepare(config: Config, repository: Restic) -> None:
     why = repository.absent()
     if not why:
         return
-    if repository.name in state.read(config.instance).get("backup", {}).get("success", {}).get("repositories", []):
+    if repository.name in state.read(instance).get("backup", {}).get("success", {}).get("repositories", []):
         raise ControlError(
             f"repository {repository.name} is missing at {repository.location}: is its disk mounted, its server up? "
             f"If it is lost permanently: mlflowctl create-repository {repository.name}. {why}"
@@ -204,17 +205,17 @@ def _store(config: Config, repository: Restic, name: str, log: Log) -> Report:
 
 def reconcile(config: Config, repository: Restic, snapshot: str) -> Report:
     """Compare a snapshot's listing with the manifest in the stage."""
-    address = stores.artifacts.of(config).source.address
-    found = listing(config, Contents(repository, snapshot), address)
+    artifacts = stores.artifacts.of(config)
+    found = listing(artifacts, Contents(repository, snapshot), artifacts.source.address)
     return compare(references.read(config.instance.stage / MANIFEST), found)
 
 
-def listing(config: Config, contents: Contents, address: str) -> Files:
+def listing(artifacts: ArtifactStore, contents: Contents, address: str) -> Files:
     """The artifacts of a point.
 
     Args:
-        config: the instance.
+        artifacts: the live store.
         contents: of the point.
         address: of the artifacts, as the point's description records it.
     """
-    return Files(stores.artifacts.of(config).listing(contents, address))
+    return Files(artifacts.listing(contents, address))

@@ -17,7 +17,7 @@ from typing import Any
 
 from mlflowctl import stores
 from mlflowctl.core import lock, service, state, trees
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.descent import Owner, chown_itself
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.printable import printable
@@ -87,9 +87,9 @@ def _run(config: Config, wanted: str, repository: Restic, log: Log) -> dict[str,
     }
 
 
-def _runtime(config: Config) -> Path:
+def _runtime(instance: Instance) -> Path:
     """Below the unit's RuntimeDirectory, which is removed with the unit."""
-    return Path(f"/run/{config.instance.unit}-drill/server")
+    return Path(f"/run/{instance.unit}-drill/server")
 
 
 def _environment(config: Config, copy: copies.Copy, runtime: Path) -> dict[str, str]:
@@ -108,7 +108,7 @@ def _environment(config: Config, copy: copies.Copy, runtime: Path) -> dict[str, 
 @contextmanager
 def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
     """Serve the copy with the current release; yields the socket."""
-    runtime = _runtime(config)
+    runtime = _runtime(config.instance)
     shutil.rmtree(runtime, ignore_errors=True)
     credentials = runtime / "credentials"
     credentials.mkdir(parents=True, mode=0o700)
@@ -119,7 +119,7 @@ def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
     # The deepest first: while its parent belongs to root, nobody can replace a directory by a link.
     for path in sorted([runtime, *runtime.rglob("*")], key=lambda path: len(path.parts), reverse=True):
         chown_itself(path, own)
-    _decrypt(config, environment)
+    _decrypt(config.instance, environment)
     binary = config.instance.root_path / "current" / "bin"
     # Not in the server's directory, because root reads it again.
     log_file = runtime.with_name("log")
@@ -145,17 +145,17 @@ def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
             shutil.rmtree(runtime, ignore_errors=True)
 
 
-def _decrypt(config: Config, environment: dict[str, str]) -> None:
+def _decrypt(instance: Instance, environment: dict[str, str]) -> None:
     """Check that every secret in the copy can be decrypted with the keys of the copy.
 
     Raises:
         ControlError: the passphrase is wrong.
     """
     run_program(
-        [str(config.instance.root_path / "current/bin/python"), "-m", "mlflow_host.database.decrypt"],
+        [str(instance.root_path / "current/bin/python"), "-m", "mlflow_host.database.decrypt"],
         environment,
         cwd="/",
-        **service.user(config.instance),
+        **service.user(instance),
     )
 
 
@@ -180,7 +180,7 @@ def _read_model(config: Config, copy: copies.Copy) -> str:
     }
     with stores.database.of(config).reader(copy.place.database) as reader:
         rows = reader.ready_versions()
-    socket_path, refused = _runtime(config) / "wsgi.sock", ""
+    socket_path, refused = _runtime(config.instance) / "wsgi.sock", ""
     for name, version in rows:
         if (path := paths.get(f"{name}/{version}")) is None:
             continue

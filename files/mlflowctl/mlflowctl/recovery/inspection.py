@@ -15,7 +15,8 @@ from mlflowctl.stores import references
 def check(copy: Copy, repository: Restic, log: Log) -> Report:
     """Check the whole copy: references, files, rows, revision."""
     log("checking the copy")
-    expected = None if copy.database_only else restored.listing(copy.config, repository, copy.place.point, copy.facts)
+    live = stores.artifacts.of(copy.config)
+    expected = None if copy.database_only else restored.listing(live, repository, copy.place.point, copy.facts)
     report = compare(references.read(copy.stage / backup.MANIFEST), Files(copy.artifacts.list()), expected)
     report.lost += check_database(copy)
     return report

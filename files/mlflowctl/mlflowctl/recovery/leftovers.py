@@ -10,13 +10,13 @@ from typing import Any
 from mlflowctl import stores
 from mlflowctl.core import lock, trees
 from mlflowctl.core.ages import age
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.progress import Log
 
 
-def _secrets_path(config: Config, suffix: str) -> Path:
-    return config.instance.state_path / f"secrets.before-{suffix}"
+def _secrets_path(instance: Instance, suffix: str) -> Path:
+    return instance.state_path / f"secrets.before-{suffix}"
 
 
 def suffixes(config: Config) -> list[str]:
@@ -36,12 +36,12 @@ def listing(config: Config, now: float) -> list[dict[str, Any]]:
 
 
 def _described(config: Config, suffix: str, now: float) -> dict[str, Any]:
-    artifacts = stores.artifacts.of(config)
+    artifacts, database = stores.artifacts.of(config), stores.database.of(config)
     orphans = artifacts.quarantined(suffix)
     sizes = {
-        "database": stores.database.of(config).size_aside(suffix),
+        "database": database.size_aside(suffix),
         "artifacts": artifacts.size_aside(suffix),
-        "keys": trees.size(_secrets_path(config, suffix)),
+        "keys": trees.size(_secrets_path(config.instance, suffix)),
         "orphans": None if orphans is None else sum(size for _, size in orphans.list()),
     }
     held = {name: size for name, size in sizes.items() if size is not None}
@@ -119,5 +119,5 @@ def remove(config: Config, suffix: str) -> None:
     stores.database.of(config).drop_aside(suffix)
     artifacts = stores.artifacts.of(config)
     artifacts.drop_aside(suffix)
-    trees.remove(_secrets_path(config, suffix))
+    trees.remove(_secrets_path(config.instance, suffix))
     artifacts.drop_quarantine(suffix)

@@ -50,13 +50,13 @@ def restore_part(config: Config, repository: Restic, place: copies.Place, part: 
     artifacts = stores.artifacts.of(config)
     with stores.database.of(config).reader() as reader:
         path = where(reader, artifacts, part)
-    facts = restored.facts(config, repository, point, root)
+    facts = restored.facts(config.instance, repository, point, root)
     prefix = f"{path}/"
-    held = restored.listing(config, repository, point, facts).sizes
+    held = restored.listing(artifacts, repository, point, facts).sizes
     wanted = {name: size for name, size in held.items() if name.startswith(prefix)}
     if not wanted:
         raise Refused(f"point {point.name} holds no artifacts of {part.kind} {part.name}: use another point")
-    compatibility.refuse_without_space(config, root, sum(wanted.values()))
+    compatibility.refuse_without_space(artifacts, root, sum(wanted.values()))
     log(f"restoring {len(wanted)} files of {part.kind} {part.name}")
     copy = artifacts.fetch(Contents(repository, point.snapshot), facts["store"], root, path)
     arrived = Files((prefix + name, size) for name, size in copy.list()).sizes

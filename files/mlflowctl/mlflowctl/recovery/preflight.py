@@ -8,7 +8,7 @@ import time
 
 from mlflowctl import stores
 from mlflowctl.core import state
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError
 
 # Kept free beside the dump, in bytes.
@@ -29,7 +29,7 @@ def check(config: Config) -> None:
         raise ControlError(f"the clock is before the last backup ({last['at']}): set it right, or points get mixed up")
     with stores.database.of(config).reader() as reader:
         found = reader.revision()
-    head = release_head(config)
+    head = release_head(config.instance)
     if found != head:
         raise ControlError(
             f"the database has schema revision {found or 'none'} and the release {head}: is an upgrade unfinished?"
@@ -53,9 +53,9 @@ def check_dump(config: Config) -> None:
         )
 
 
-def release_head(config: Config) -> str:
+def release_head(instance: Instance) -> str:
     """The schema revision of the installed release."""
-    path = config.instance.root_path / "current" / "release.json"
+    path = instance.root_path / "current" / "release.json"
     try:
         return str(json.loads(path.read_text())["schema_head"])
     except (OSError, ValueError, KeyError) as error:

@@ -150,7 +150,7 @@ def _point(repository: Restic, request: Request) -> Point:
 
 def _clean(config: Config, place: copies.Place) -> None:
     """Remove the rest of the copy, unless a swap has still to be undone, which needs it."""
-    if swap.pending(config):
+    if swap.pending(config.instance):
         return
     # An error here must not hide the one before.
     with suppress(ControlError):

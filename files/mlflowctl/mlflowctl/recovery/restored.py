@@ -7,7 +7,7 @@ from typing import Any
 
 from mlflowctl import stores
 from mlflowctl.core import trees
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import backup, compatibility, description
@@ -15,15 +15,16 @@ from mlflowctl.recovery.checker import Files
 from mlflowctl.recovery.copies import WHOLE, Copy, Place, Selection
 from mlflowctl.recovery.repository import Contents, Point, Restic, literal
 from mlflowctl.recovery.rewind import archive_of, rewind, taken, target
+from mlflowctl.stores.artifacts.base import ArtifactStore
 from mlflowctl.stores.database.base import sha256
 
 
-def facts(config: Config, repository: Restic, point: Point, root: Path) -> dict[str, Any]:
+def facts(instance: Instance, repository: Restic, point: Point, root: Path) -> dict[str, Any]:
     """Restore and read the description of a point, a few kilobytes."""
     trees.remove(root)
     root.mkdir(mode=0o700)
-    repository.restore(point.snapshot, root, include=[literal(str(config.instance.stage / backup.FACTS))])
-    return description.read(root, config.instance.stage, backup.FACTS)
+    repository.restore(point.snapshot, root, include=[literal(str(instance.stage / backup.FACTS))])
+    return description.read(root, instance.stage, backup.FACTS)
 
 
 def fetch(config: Config, repository: Restic, place: Place, log: Log, what: Selection = WHOLE) -> Copy:
@@ -42,17 +43,17 @@ def fetch(config: Config, repository: Restic, place: Place, log: Log, what: Sele
     """
     point, root, name = place.point, place.root, place.database
     # The small description first: it says whether the point can be restored here.
-    described = facts(config, repository, point, root)
-    database = stores.database.of(config)
+    described = facts(config.instance, repository, point, root)
+    database, artifacts = stores.database.of(config), stores.artifacts.of(config)
     database.check_version(described["postgresql"])
-    compatibility.refuse_other_release(config, described)
+    compatibility.refuse_other_release(config.instance, described)
     database.drop(name)
     # Dump, manifest and bundle; anything else in the directory is refused.
     repository.restore(point.snapshot, root, include=[literal(str(config.instance.stage))])
     copy = Copy(place, config, description.read(root, config.instance.stage, backup.FACTS), what.database_only)
-    files = listing(config, repository, point, copy.facts)
+    files = listing(artifacts, repository, point, copy.facts)
     compatibility.refuse_without_space(
-        config, root, copy.facts["dump_bytes"] + (0 if what.database_only else files.size)
+        artifacts, root, copy.facts["dump_bytes"] + (0 if what.database_only else files.size)
     )
     dump = copy.stage / backup.DUMP
     if what.database_at:
@@ -63,12 +64,12 @@ def fetch(config: Config, repository: Restic, place: Place, log: Log, what: Sele
     if not what.database_only:
         log(f"restoring {len(files.sizes)} files, {files.size} bytes")
         contents = Contents(repository, point.snapshot)
-        stores.artifacts.of(config).fetch(contents, copy.facts["store"], root)
+        artifacts.fetch(contents, copy.facts["store"], root)
     log("restoring the database")
     database.restore(dump, name)
     return copy
 
 
-def listing(config: Config, repository: Restic, point: Point, facts: dict[str, Any]) -> Files:
+def listing(artifacts: ArtifactStore, repository: Restic, point: Point, facts: dict[str, Any]) -> Files:
     """The artifacts of a point, wherever the store was then."""
-    return backup.listing(config, Contents(repository, point.snapshot), facts["store"])
+    return backup.listing(artifacts, Contents(repository, point.snapshot), facts["store"])

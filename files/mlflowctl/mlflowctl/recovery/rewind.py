@@ -83,7 +83,7 @@ def rewind(copy: Copy, archive: Archive, wanted: Target, log: Log) -> Copy:
             "sha256": dump.sha256,
             "dump_bytes": dump.size,
         }
-    refuse_other_release(copy.config, facts)
+    refuse_other_release(copy.config.instance, facts)
     return replace(copy, facts=facts)
 
 

@@ -15,27 +15,27 @@ from typing import Any
 
 from mlflowctl import stores
 from mlflowctl.core import service
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import copies, host_files
 
 
-def _journal(config: Config) -> Path:
-    return config.instance.state_path / "swap.json"
+def _journal(instance: Instance) -> Path:
+    return instance.state_path / "swap.json"
 
 
-def pending(config: Config) -> bool:
+def pending(instance: Instance) -> bool:
     """Whether a swap is neither finished nor undone."""
-    return _journal(config).exists()
+    return _journal(instance).exists()
 
 
-def _write_journal(config: Config, data: dict[str, Any]) -> None:
-    partial = _journal(config).with_suffix(".partial")
+def _write_journal(instance: Instance, data: dict[str, Any]) -> None:
+    partial = _journal(instance).with_suffix(".partial")
     with partial.open("w") as file:
         json.dump(data, file)
         file.flush()
         os.fsync(file.fileno())
-    partial.rename(_journal(config))
+    partial.rename(_journal(instance))
 
 
 def swap(copy: copies.Copy, suffix: str) -> None:
@@ -53,7 +53,7 @@ def swap(copy: copies.Copy, suffix: str) -> None:
         "copy_database": copy.place.database,
         "done": False,
     }
-    _write_journal(config, journal)
+    _write_journal(config.instance, journal)
     try:
         service.stop(config.instance)
         stores.database.of(config).swap(copy.place.database, suffix)
@@ -67,9 +67,9 @@ def swap(copy: copies.Copy, suffix: str) -> None:
     except BaseException:
         _put_back(config)
         raise
-    _write_journal(config, journal | {"done": True})
+    _write_journal(config.instance, journal | {"done": True})
     service.start(config.instance)
-    _journal(config).unlink()
+    _journal(config.instance).unlink()
 
 
 def _put_back(config: Config) -> None:
@@ -77,12 +77,12 @@ def _put_back(config: Config) -> None:
     service.stop(config.instance)
     undo(config)
     service.start(config.instance)
-    _journal(config).unlink()
+    _journal(config.instance).unlink()
 
 
 def undo(config: Config) -> None:
     """Undo the swap of the journal, at whatever stage it was; can be repeated."""
-    data = json.loads(_journal(config).read_text())
+    data = json.loads(_journal(config.instance).read_text())
     suffix = data["suffix"]
     kept = config.instance.state_path / f"secrets.before-{suffix}"
     stores.artifacts.of(config).swap_back(data["copy_store"], suffix)
@@ -94,12 +94,12 @@ def undo(config: Config) -> None:
 
 def recover(config: Config, log: Log) -> bool:
     """Finish or undo an interrupted swap; returns whether there was one."""
-    if not pending(config):
+    if not pending(config.instance):
         return False
-    if json.loads(_journal(config).read_text())["done"]:
+    if json.loads(_journal(config.instance).read_text())["done"]:
         log("a restore was interrupted after its swap: starting MLflow on the restored data")
         service.start(config.instance)
-        _journal(config).unlink()
+        _journal(config.instance).unlink()
     else:
         log("a swap was interrupted: putting the old data back")
         _put_back(config)

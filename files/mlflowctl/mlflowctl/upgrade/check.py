@@ -12,12 +12,13 @@ from pathlib import Path
 
 from mlflowctl import stores
 from mlflowctl.core import lock, service
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError, ProblemFound, Refused
 from mlflowctl.core.facts import Facts
 from mlflowctl.core.process import run as run_program
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import preflight
+from mlflowctl.stores.database.base import Database
 from mlflowctl.upgrade import patches
 
 
@@ -36,20 +37,20 @@ class Release:
     head: str
 
 
-def installed(config: Config) -> list[Release]:
+def installed(instance: Instance) -> list[Release]:
     """The releases on this host whose installation is complete, the newest installation last."""
-    described = sorted(config.instance.root_path.glob("releases/*/release.json"), key=lambda path: path.stat().st_mtime)
+    described = sorted(instance.root_path.glob("releases/*/release.json"), key=lambda path: path.stat().st_mtime)
     facts = [(path.parent, json.loads(path.read_text())) for path in described]
     return [Release(path, fact["version"], fact["schema_head"]) for path, fact in facts]
 
 
-def find(config: Config, version: str) -> Release:
+def find(instance: Instance, version: str) -> Release:
     """The release of a version.
 
     Raises:
         Refused: it is not installed; the message says which are, and how to install it.
     """
-    releases = installed(config)
+    releases = installed(instance)
     for release in reversed(releases):
         if release.version == version:
             return release
@@ -71,16 +72,16 @@ def run(config: Config, version: str, log: Log) -> Facts:
         ProblemFound: the migration fails or loses rows, or a safety patch does not fit the release.
         ControlError: the test cannot run.
     """
-    release = find(config, version)
+    release = find(config.instance, version)
     with lock.exclusive(config.instance.state_path, "upgrade-check"):
         _remove(config)
         with stores.database.of(config).reader() as reader:
             found = reader.revision()
         facts: Facts = {"release": version, "from": found, "to": release.head, "migration": found != release.head}
-        facts["patches_off"], refusal = patches.query(config, release.path)
+        facts["patches_off"], refusal = patches.query(config.instance, release.path)
         if facts["migration"]:
             preflight.check_dump(config)
-            refuse_without_space(config)
+            refuse_without_space(stores.database.of(config))
             try:
                 facts |= _rehearse(config, release, log)
             except ProblemFound as error:
@@ -92,13 +93,13 @@ def run(config: Config, version: str, log: Log) -> Facts:
         return facts
 
 
-def refuse_without_space(config: Config) -> None:
+def refuse_without_space(database: Database) -> None:
     """Refuse if the database's disk has no space for a copy that is written twice.
 
     Raises:
         ControlError: there is less space.
     """
-    space = stores.database.of(config).space()
+    space = database.space()
     need = 2 * space.size + preflight.SPARE_BYTES
     if space.free is not None and space.free < need:
         raise ControlError(

@@ -298,7 +298,7 @@ def test_the_artifacts_of_a_point_are_inside_of_the_copy(instance: config.Config
 
     repository: Any = Repository()
     with pytest.raises(ControlError, match="refused"):
-        restored.facts(instance, repository, Point("p", "s", NOW, VERIFIED, ()), root)
+        restored.facts(instance.instance, repository, Point("p", "s", NOW, VERIFIED, ()), root)
 
 
 @pytest.mark.usefixtures("way")

@@ -379,7 +379,7 @@ def test_a_point_does_not_lie_beside_its_copy(tmp_path: Path, monkeypatch: pytes
 
     repository = Repository()
     with pytest.raises(ControlError, match=r"which is not a valid path|store is not a text"):
-        restored.facts(instance, repository, point, tmp_path / "copy")  # type: ignore[arg-type]
+        restored.facts(instance.instance, repository, point, tmp_path / "copy")  # type: ignore[arg-type]
     for right in ("/srv/mlflow/store", "/mnt/old volume/store", stores.artifacts.of(instance).address):
         repository.wanted = right
-        assert restored.facts(instance, repository, point, tmp_path / "copy")["store"] == right  # type: ignore[arg-type]
+        assert restored.facts(instance.instance, repository, point, tmp_path / "copy")["store"] == right  # type: ignore[arg-type]

@@ -69,7 +69,9 @@ def test_inside_mlflows_database_we_are_its_role(
     assert "-c row_security=off" in asked["options"]
 
 
-@pytest.mark.parametrize("operation", [leftovers.suffixes, check.refuse_without_space, restore.live_data])
+@pytest.mark.parametrize(
+    "operation", [leftovers.suffixes, lambda i: check.refuse_without_space(PostgreSQL.of(i)), restore.live_data]
+)
 def test_operations_leave_whole_databases_to_the_superuser(
     instance: config.Config, sessions: list[dict[str, Any]], operation: Any
 ) -> None:

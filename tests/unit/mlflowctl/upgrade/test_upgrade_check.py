@@ -33,11 +33,11 @@ def instance(tmp_path: Path) -> config.Config:
 
 def test_the_newest_installation_of_a_release_is_tried(instance: config.Config) -> None:
     """And one that is not there, or not whole, is refused with words about those that are."""
-    assert check.find(instance, "3.17.2").head == "3.17.2-new"
+    assert check.find(instance.instance, "3.17.2").head == "3.17.2-new"
     with pytest.raises(
         Refused, match=r"3\.18\.0 is not installed on this host, which has 3\.16\.1, 3\.17\.2: run playbooks"
     ):
-        check.find(instance, "3.18.0")
+        check.find(instance.instance, "3.18.0")
 
 
 def test_a_disk_without_room_is_refused(
@@ -62,7 +62,7 @@ def test_a_disk_without_room_is_refused(
 
     monkeypatch.setattr(Server, "connect", connect)
     with pytest.raises(ControlError, match=f"{tmp_path} has .* free .* may need 4398046512128 MiB"):
-        check.refuse_without_space(instance)
+        check.refuse_without_space(stores.database.of(instance))
 
 
 def test_only_the_database_of_a_service_file_changes(instance: config.Config, tmp_path: Path) -> None:
