@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import stat
 import subprocess
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,6 +39,16 @@ def test_a_path_is_no_pattern(path: str) -> None:
     escaped = repositories.literal(path)
     assert re.sub(r"\\(.)", r"\1", escaped) == path
     assert not re.search(r"(?<!\\)[*?\[]", escaped)
+
+
+def test_every_step_at_which_a_restore_is_killed_exists() -> None:
+    """A scenario replaces them by name; one that is gone would never be reached."""
+    source = (ROOT / "tests/scenarios/default/recovery/test_restore.py").read_text()
+    steps = re.findall(r'"([a-z_.]+):([\w.]+)"', source)
+    assert ("core.service", "stop") in steps
+    for module, name in steps:
+        found = importlib.import_module("os" if module == "os" else f"mlflowctl.{module}")
+        assert callable(attrgetter(name)(found)), f"{module}:{name}"
 
 
 def test_options_that_exclude_each_other_are_refused() -> None:

@@ -38,7 +38,7 @@ REMOVALS = """
 
 
 class Tables(Reader):
-    """Questions over one connection."""
+    """Questions over one connection; :class:`Reader` explains each."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
