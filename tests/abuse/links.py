@@ -24,7 +24,7 @@ def through_http(attack: Attack) -> None:
     """Links to files and directories outside, read and written by plain and odd names."""
     target, found, dice = attack.target, attack.found, attack.dice
     settings = target.settings
-    user, store = settings["user"], f"{settings['volume_path']}/store"
+    user, store = settings["instance"]["user"], f"{settings['artifacts']['path']}/store"
     while attack.goes_on():
         root = f"abuse-links/{attack.word()}"
         file, folder = dice.choice(FILES), dice.choice(FOLDERS)
@@ -62,7 +62,7 @@ def through_operations(attack: Attack) -> None:
     """Orphans that are put aside, and put back when a link stands where they lay."""
     target, found = attack.target, attack.found
     settings = target.settings
-    user, volume = settings["user"], settings["volume_path"]
+    user, volume = settings["instance"]["user"], settings["artifacts"]["path"]
     while attack.goes_on():
         word = attack.word()
         outside = attack.dice.choice(["/etc/profile.d", "/etc/cron.d", "/usr/local/bin"])

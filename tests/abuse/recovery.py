@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from tests.abuse.found import Found
 from tests.abuse.names import ROOT
@@ -37,10 +38,10 @@ def look(target: Target) -> tuple[Found, str]:
     return found, name
 
 
-def _compare(target: Target, settings: dict[str, object], found: Found) -> None:
+def _compare(target: Target, settings: dict[str, Any], found: Found) -> None:
     """Every file of the store is in the point. Links are not followed, and no artifacts."""
-    store = f"{settings['volume_path']}/store"
-    repository = settings["repositories"][0]  # type: ignore[index]
+    store = f"{settings['artifacts']['path']}/store"
+    repository = settings["recovery"]["repositories"][0]
     listing = target.on_host(
         "env", f"RESTIC_REPOSITORY={repository['location']}", f"RESTIC_PASSWORD_FILE={repository['password_file']}",
         *("restic", "--no-cache", "--no-lock", "--quiet", "ls", "--json", "--tag", "mlflow", "latest"),
@@ -70,7 +71,7 @@ def _last(message: str) -> str:
 
 def clean(target: Target) -> None:
     """Take away odd names and rows: what comes next on this server is about something else."""
-    store = f"{target.settings['volume_path']}/store"
+    store = f"{target.settings['artifacts']['path']}/store"
     target.shell(
         f"rm -rf {store}/{ROOT} {store}/abuse-links {store}/abuse {store}/.artifact.uploading* {store}/abuse-origin"
     )

@@ -87,8 +87,8 @@ def abuse(
     """
     dice = Random(seed)
     run = target.run()
-    places = [str(target.settings["volume_path"]), str(target.settings["state_path"])]
-    places += [str(repository["location"]) for repository in target.settings["repositories"]]
+    places = [str(target.settings["artifacts"]["path"]), str(target.settings["instance"]["state_path"])]
+    places += [str(repository["location"]) for repository in target.settings["recovery"]["repositories"]]
     before = watch.files(target, *places)
     say(f"seed {seed}")
 

@@ -72,7 +72,7 @@ class Watch:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        unit = target.settings["unit"]
+        unit = target.settings["instance"]["unit"]
         self._units = [f"{unit}.service", f"{unit}-asgi.service", f"{unit}-uploads.service", "nginx.service"]
         self.most: dict[str, Any] = {}
         self.lost: list[str] = []

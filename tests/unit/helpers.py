@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from mlflowctl.core import config
 from mlflowctl.recovery.repository import VERIFIED, Point
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -18,27 +19,41 @@ def point(hours: float, state: str = VERIFIED, name: str = "") -> Point:
     return Point(name or f"p{hours:g}{state}", f"s{hours:g}", time, state, ())
 
 
-def settings(tmp_path: Path) -> dict[str, Any]:
-    """A complete configuration."""
-    paths = ("config_path", "root_path", "runtime_path", "volume_path", "state_path")
-    return {name: str(tmp_path) for name in paths} | {
-        "unit": "mlflow",
-        "user": "mlflow",
-        "group": "mlflow-artifacts",
-        "public_url": "https://mlflow.example.com",
-        "database": "mlflow",
-        "database_role": "mlflow",
-        "database_socket_path": "/run",
-        "full_file": str(tmp_path / "full"),
-        "fence_file": str(tmp_path / "fence"),
-        "closed_file": str(tmp_path / "closed"),
-        "files": [],
-        "keep": KEEP,
-        "stale_hours": 26,
-        "wal_archive": False,
-        "timers": [],
-        "snapshot": "none",
-        "gc_older_than": "90d",
+def settings(tmp_path: Path, **changes: dict[str, Any]) -> dict[str, Any]:
+    """A complete configuration, with these changes by table."""
+    paths = ("config_path", "root_path", "runtime_path", "reports_path", "state_path")
+    data: dict[str, Any] = {
+        "instance": {name: str(tmp_path) for name in paths}
+        | {
+            "unit": "mlflow",
+            "user": "mlflow",
+            "group": "mlflow-artifacts",
+            "public_url": "https://mlflow.example.com",
+        },
+        "database": {
+            "kind": "postgresql",
+            "name": "mlflow",
+            "role": "mlflow",
+            "socket_path": "/run",
+            "wal_archive": False,
+        },
+        "artifacts": {"kind": "local", "path": str(tmp_path), "full_file": str(tmp_path / "full")},
         "notify": {"command": [], "mail": "", "url": ""},
-        "repositories": [{"name": "local", "location": "/r", "password_file": "/p"}],
+        "recovery": {
+            "fence_file": str(tmp_path / "fence"),
+            "closed_file": str(tmp_path / "closed"),
+            "files": [],
+            "snapshot": "none",
+            "keep": KEEP,
+            "stale_hours": 26,
+            "gc_older_than": "90d",
+            "repositories": [{"name": "local", "location": "/r", "password_file": "/p"}],
+        },
+        "timers": [],
     }
+    return {name: value | changes[name] if name in changes else value for name, value in data.items()}
+
+
+def configured(tmp_path: Path, **changes: dict[str, Any]) -> config.Config:
+    """The same, read."""
+    return config.parse(settings(tmp_path, **changes), "x")

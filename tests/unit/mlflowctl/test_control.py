@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
+from mlflowctl import stores
 from mlflowctl.access import declared
 from mlflowctl.cli import main
 from mlflowctl.core import checks, config, errors, lock, service
@@ -20,7 +20,7 @@ from mlflowctl.core.errors import Busy, ControlError
 from mlflowctl.operations import status, watch
 from mlflowctl.stores.artifacts import fence
 
-from tests.unit.helpers import settings
+from tests.unit.helpers import configured, settings
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,22 +52,25 @@ def test_the_fence_is_lowered_whatever_happens(tmp_path: Path, monkeypatch: pyte
 def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
     """A missing or unknown setting, or no repository: the message says which."""
     good = settings(tmp_path)
-    assert config.parse(good, "x").store == tmp_path / "store"
+    assert stores.artifacts.of(configured(tmp_path)).address == str(tmp_path / "store")
     for change, words in (
-        ({"unit": None}, "missing .'unit'"),
+        ({"notify": None}, "missing .'notify'"),
         ({"more": 1}, "unknown .'more'"),
-        ({"repositories": []}, "no repository"),
+        ({"instance": {"unit": "x"}}, "instance: missing .*'user'"),
+        ({"notify": good["notify"] | {"more": 1}}, "notify: .* unknown .'more'"),
+        ({"recovery": good["recovery"] | {"repositories": []}}, "no repository"),
+        ({"recovery": good["recovery"] | {"repositories": [{"name": "x"}]}}, "repositories: missing .'location'"),
     ):
         data = {name: value for name, value in (good | change).items() if value is not None}
         with pytest.raises(ControlError, match=words):
             config.parse(data, "x")
     with pytest.raises(ControlError, match="use one of local"):
-        config.parse(good, "x").repository("remote")
+        config.parse(good, "x").recovery.repository("remote")
 
 
 def test_status_names_what_is_overdue(tmp_path: Path) -> None:
     """Never run, too long ago, or failed since; acknowledged failures are left out."""
-    instance = config.parse(settings(tmp_path), "x")
+    instance = configured(tmp_path)
 
     def problems(recorded: dict[str, Any]) -> list[str]:
         return [finding.problem for finding in status.overdue(instance, recorded)]
@@ -88,7 +91,7 @@ def test_status_names_what_is_overdue(tmp_path: Path) -> None:
 def test_status_reports_all_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No database, no volume, no server, no systemd: one line for each, and never an exception."""
     monkeypatch.setattr(declared, "settings", lambda: tmp_path / "none")
-    data = settings(tmp_path) | {"volume_path": str(tmp_path / "gone"), "timers": ["mlflow-backup.timer"]}
+    data = settings(tmp_path, artifacts={"path": str(tmp_path / "gone")}) | {"timers": ["mlflow-backup.timer"]}
     facts = status.facts(config.parse(data, "x"), {})
     printed = " ".join(facts["problems"])
     for words in ("cannot connect to PostgreSQL", "is the artifact volume mounted", "wsgi.sock", "was ever taken"):
@@ -141,7 +144,7 @@ def test_a_change_is_reported_once() -> None:
 def test_the_services_environment_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
     """Quotes are not part of a value; comments and empty lines are none."""
     (tmp_path / "mlflow.env").write_text('# a comment\n\nPLAIN=a=b\nQUOTED="WARNING"\nSPACES="a \\"b\\" c"\n')
-    found = service.environment(replace(config.parse(settings(tmp_path), "x"), config_path=tmp_path))
+    found = service.environment(configured(tmp_path).instance)
     assert found == {"PLAIN": "a=b", "QUOTED": "WARNING", "SPACES": 'a "b" c', "PATH": "/usr/bin:/bin"}
 
 

@@ -179,7 +179,7 @@ def test_a_stage_that_fails_says_why(
 @pytest.mark.parametrize(
     ("path", "some", "others"),
     [
-        ("files/mlflowctl/mlflowctl/stores/database/archive.py", "test_archive.py", "test_abuse.py"),
+        ("files/mlflowctl/mlflowctl/stores/database/postgresql/archive.py", "test_archive.py", "test_abuse.py"),
         ("files/mlflow_host/service/spans.py", "test_bounds.py", "test_archive.py"),
         ("tests/abuse/slow.py", "test_abuse.py", "test_bounds.py"),
         ("tests/unit/tests/test_runner.py", "test_runner.py", "test_bounds.py"),

@@ -65,4 +65,4 @@ for _topic in TOPICS.values():
 @click.argument("operation")
 def in_unit(operation: str) -> None:
     """What the operation's unit runs: the operation, with the arguments that were left for it."""
-    main([operation, *units.arguments(configuration.load(), operation)])
+    main([operation, *units.arguments(configuration.load().instance, operation)])

@@ -26,7 +26,7 @@ def status(config: Config, output: Output) -> int:
 
     Start here when something is wrong. The exit code is 1 if there is a problem, so monitoring can use it.
     """
-    recorded = state.read(config)
+    recorded = state.read(config.instance)
     facts = states.facts(config, recorded)
     output.facts(facts)
     if not output.json:
@@ -45,13 +45,13 @@ def acknowledge(config: Config, output: Output, operation: str) -> None:
 
     Use it when you know of a failure and do not repeat the operation: `status` and notifications then leave it out.
     """
-    unit = states.subject(config, operation)
-    known = state.acknowledge(config, operation.replace("-", "_"))
+    unit = states.subject(config.instance, operation)
+    known = state.acknowledge(config.instance, operation.replace("-", "_"))
     if health.states([unit])[unit].get("ActiveState") == "failed":
         known = run_program(["systemctl", "reset-failed", unit]).returncode == 0
     if not known:
         raise Refused(f"{operation!r} has no failure to acknowledge: see mlflowctl status")
-    watching.acknowledge(config, unit)
+    watching.acknowledge(config.instance, unit)
     output.facts({"acknowledged": operation})
 
 
@@ -68,7 +68,7 @@ def gc(config: Config, output: Output, older_than: str | None, dry_run: bool) ->
     MLflow only marks them as deleted. Use it to free space; look with --dry-run first. Afterwards only an older
     recovery point has them.
     """
-    age = older_than or config.gc_older_than
+    age = older_than or config.recovery.gc_older_than
     arguments = ["--older-than", age, *["--dry-run"] * dry_run]
     return operation.run(config, output, "gc", arguments, lambda: garbage.run(config, age, dry_run, output.log))
 

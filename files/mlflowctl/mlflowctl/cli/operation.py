@@ -24,8 +24,8 @@ def run(config: Config, output: Output, name: str, arguments: list[str], perform
     Returns:
         The exit code.
     """
-    if not units.inside(config, name):
-        return units.start(config, name, arguments, output)
+    if not units.inside(config.instance, name):
+        return units.start(config.instance, name, arguments, output)
     try:
         facts, code = perform(), 0
     except Refused as error:
@@ -33,11 +33,11 @@ def run(config: Config, output: Output, name: str, arguments: list[str], perform
         if not units.requested():
             # Started by a timer: nobody reads the answer, so it must not look like a success.
             code = ControlError.exit_code
-            state.record(config, name.replace("-", "_"), False, error=str(error))
+            state.record(config.instance, name.replace("-", "_"), False, error=str(error))
     except ControlError as error:
         facts, code = {"error": str(error)}, error.exit_code
     except Exception as error:
         facts, code = {"error": unexpected(error)}, ControlError.exit_code
-    units.leave_result(config, name, facts, code)
+    units.leave_result(config.instance, name, facts, code)
     output.facts({"error": facts["error"]} if "error" in facts else {})
     return code

@@ -13,12 +13,12 @@ from mlflowctl.core import lock, state
 from mlflowctl.core.config import Config
 from mlflowctl.operations import verify as verification
 from mlflowctl.recovery import backup as backups
+from mlflowctl.recovery import base_backup as base_backups
 from mlflowctl.recovery import drill as drills
 from mlflowctl.recovery import leftovers as leftover_data
 from mlflowctl.recovery import restore as restores
 from mlflowctl.recovery import retention, swap
 from mlflowctl.recovery.repository import Restic
-from mlflowctl.stores.database import archive
 
 # Its commands become commands of mlflowctl.
 topic = click.Group()
@@ -36,7 +36,7 @@ def backup(config: Config, output: Output, if_none: bool = False) -> int:
     A timer does this regularly. Run it yourself before a risky change, such as an upgrade. The server stays
     available; only deletions wait.
     """
-    if if_none and "success" in state.read(config).get("backup", {}):
+    if if_none and "success" in state.read(config.instance).get("backup", {}):
         return 0
     return operation.run(config, output, "backup", [], lambda: backups.take(config, output.log))
 
@@ -48,7 +48,7 @@ def points(config: Config, output: Output, repository: str | None) -> None:
 
     Use it to choose the point for `restore`, `drill` or `verify`. Only verified points are complete for certain.
     """
-    found = Restic(config.repository(repository)).points()
+    found = Restic(config.recovery.repository(repository)).points()
     listed = [{"point": p.name, "time": p.time.isoformat(), "state": p.state, "snapshot": p.snapshot} for p in found]
     output.table(listed, ("point", "time", "state"))
 
@@ -133,7 +133,7 @@ def base_backup(config: Config, output: Output) -> int:
     A timer does this regularly if mlflow_postgres_wal_archive is true. Run it yourself once after you have switched the
     archive on: `restore --database-at` reaches back to the oldest base backup.
     """
-    return operation.run(config, output, "base-backup", [], lambda: archive.base_backup(config, output.log))
+    return operation.run(config, output, "base-backup", [], lambda: base_backups.take(config, output.log))
 
 
 @command(topic, example="mlflowctl create-repository offsite", name="create-repository")
@@ -144,8 +144,8 @@ def create_repository(config: Config, output: Output, name: str) -> None:
     The first backup creates a repository by itself. One that has vanished is never replaced silently, because its
     disk may only be unmounted. Use this when it is lost for good.
     """
-    repository = Restic(config.repository(name))
-    with lock.exclusive(config.state_path, "creation of a repository"):
+    repository = Restic(config.recovery.repository(name))
+    with lock.exclusive(config.instance.state_path, "creation of a repository"):
         missing = bool(repository.absent())
         if missing:
             repository.create()
@@ -159,7 +159,7 @@ def recover(config: Config, output: Output) -> None:
     The restore's unit calls it when it ends. Run it yourself if the host lost power during a restore. It does
     nothing otherwise.
     """
-    with lock.exclusive(config.state_path, "recovery of a restore"):
+    with lock.exclusive(config.instance.state_path, "recovery of a restore"):
         swap.recover(config, output.log)
 
 

@@ -140,6 +140,11 @@ def chown(directory: int, owner: Owner) -> None:
     os.fchown(directory, owner.user, owner.group)
 
 
+def chown_itself(path: Path, owner: Owner) -> None:
+    """Change the owner of a path, of a link itself."""
+    os.chown(path, owner.user, owner.group, follow_symlinks=False)
+
+
 @contextmanager
 def opened(root: Path, below: str | Path = "", make: bool = False, owner: Owner | None = None) -> Iterator[int]:
     """A descriptor of a directory below a root.

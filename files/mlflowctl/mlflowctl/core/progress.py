@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Instance
 
 # Writes one line of progress.
 Log = Callable[[str], None]
@@ -13,14 +13,14 @@ Log = Callable[[str], None]
 ShareCallback = Callable[[float], None]
 
 
-def share_writer(config: Config, description: str) -> ShareCallback:
+def share_writer(instance: Instance, description: str) -> ShareCallback:
     """A function that records the share of the work that is done, from 0 to 1.
 
     Args:
-        config: the instance.
+        instance: which one.
         description: of the work.
     """
-    path = config.state_path / "progress"
+    path = instance.state_path / "progress"
     partial = path.with_suffix(".partial")
 
     def write(share: float) -> None:
@@ -30,15 +30,15 @@ def share_writer(config: Config, description: str) -> ShareCallback:
     return write
 
 
-def read(config: Config) -> tuple[str, float | None]:
+def read(instance: Instance) -> tuple[str, float | None]:
     """The last recorded description and share; an empty text and ``None`` if there is none."""
     try:
-        description, share = json.loads((config.state_path / "progress").read_text())
+        description, share = json.loads((instance.state_path / "progress").read_text())
     except FileNotFoundError:
         return "", None
     return str(description), float(share)
 
 
-def clear(config: Config) -> None:
+def clear(instance: Instance) -> None:
     """Forget the progress of the last work."""
-    (config.state_path / "progress").unlink(missing_ok=True)
+    (instance.state_path / "progress").unlink(missing_ok=True)

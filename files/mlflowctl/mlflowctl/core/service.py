@@ -12,63 +12,47 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Instance
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.process import run
 
 READY_SECONDS = 90
 
-__all__ = ["closed", "environment", "get", "pointed_at", "query", "quote", "start", "stop", "user", "wait_ready"]
+__all__ = ["closed", "environment", "get", "query", "quote", "start", "stop", "user", "wait_ready"]
 query = urlencode
 
 
-def user(config: Config) -> dict[str, Any]:
+def user(instance: Instance) -> dict[str, Any]:
     """Arguments of subprocess that run a program as the service's user."""
-    return {"user": config.user, "group": config.user, "extra_groups": [config.group]}
+    return {"user": instance.user, "group": instance.user, "extra_groups": [instance.group]}
 
 
-def environment(config: Config) -> dict[str, str]:
+def environment(instance: Instance) -> dict[str, str]:
     """The environment file of the service, as a program of the release needs it.
 
     Values may be quoted, as in a shell (systemd.exec(5), ``EnvironmentFile=``).
     """
-    lines = [line.strip() for line in (config.config_path / "mlflow.env").read_text().splitlines()]
+    lines = [line.strip() for line in (instance.config_path / "mlflow.env").read_text().splitlines()]
     pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
     return {name: " ".join(shlex.split(value)) for name, value in pairs} | {"PATH": "/usr/bin:/bin"}
 
 
-def pointed_at(config: Config, database: str, directory: Path) -> dict[str, str]:
-    """The environment that makes a program of a release use another database: a service file like the live one.
-
-    Args:
-        config: the instance.
-        database: name of the other one.
-        directory: where the file is written.
-    """
-    live = (config.config_path / "pg_service.conf").read_text().splitlines()
-    lines = [f"dbname={database}" if line.startswith("dbname=") else line for line in live]
-    path = directory / "pg_service.conf"
-    path.write_text("\n".join(lines) + "\n")
-    path.chmod(0o644)  # it holds no secret
-    return {"PGSERVICEFILE": str(path)}
+def _services(instance: Instance) -> list[str]:
+    return [f"{instance.unit}.service", f"{instance.unit}-asgi.service", f"{instance.unit}-db-init.service"]
 
 
-def _services(config: Config) -> list[str]:
-    return [f"{config.unit}.service", f"{config.unit}-asgi.service", f"{config.unit}-db-init.service"]
-
-
-def stop(config: Config) -> None:
+def stop(instance: Instance) -> None:
     """Stop MLflow; its sockets keep accepting, so clients wait."""
     # The sockets would start it again at the next request.
-    sockets = [f"{config.unit}.socket", f"{config.unit}-asgi.socket"]
-    run(["systemctl", "stop", f"{config.unit}.target", *sockets, *_services(config)], accept=(0, 5))
+    sockets = [f"{instance.unit}.socket", f"{instance.unit}-asgi.socket"]
+    run(["systemctl", "stop", f"{instance.unit}.target", *sockets, *_services(instance)], accept=(0, 5))
 
 
-def start(config: Config) -> None:
+def start(instance: Instance) -> None:
     """Start MLflow with its sockets."""
-    run(["systemctl", "start", f"{config.unit}.socket", f"{config.unit}.target"])
-    run(["systemctl", "start", f"{config.unit}-asgi.socket"], accept=(0, 5))
-    run(["systemctl", "start", f"{config.unit}.service"])
+    run(["systemctl", "start", f"{instance.unit}.socket", f"{instance.unit}.target"])
+    run(["systemctl", "start", f"{instance.unit}-asgi.socket"], accept=(0, 5))
+    run(["systemctl", "start", f"{instance.unit}.service"])
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -85,25 +69,26 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 @contextmanager
-def closed(config: Config) -> Iterator[None]:
+def closed(file: Path) -> Iterator[None]:
     """Make nginx answer every request with 429 and Retry-After, so that clients wait instead of failing.
 
-    The file lies in the unit's RuntimeDirectory and goes with the unit.
+    Args:
+        file: in the unit's RuntimeDirectory, with which it goes.
     """
-    if config.closed_file.parent.is_dir():
-        config.closed_file.touch(mode=0o644)
+    if file.parent.is_dir():
+        file.touch(mode=0o644)
     try:
         yield
     finally:
-        config.closed_file.unlink(missing_ok=True)
+        file.unlink(missing_ok=True)
 
 
-def socket_path(config: Config) -> Path:
+def socket_path(instance: Instance) -> Path:
     """The socket of the live REST service."""
-    return Path(config.runtime_path) / "wsgi.sock"
+    return Path(instance.runtime_path) / "wsgi.sock"
 
 
-def get(config: Config, url: str, path: Path | str, seconds: float = 10) -> bytes:
+def get(instance: Instance, url: str, path: Path | str, seconds: float = 10) -> bytes:
     """GET over a Unix socket.
 
     Raises:
@@ -111,7 +96,7 @@ def get(config: Config, url: str, path: Path | str, seconds: float = 10) -> byte
     """
     connection = _UnixConnection(str(path), seconds)
     try:
-        connection.request("GET", url, headers={"Host": urlsplit(config.public_url).netloc})
+        connection.request("GET", url, headers={"Host": urlsplit(instance.public_url).netloc})
         answer = connection.getresponse()
         body = answer.read()
     except OSError as error:
@@ -123,7 +108,7 @@ def get(config: Config, url: str, path: Path | str, seconds: float = 10) -> byte
     return body
 
 
-def wait_ready(config: Config, path: Path | None = None) -> None:
+def wait_ready(instance: Instance, path: Path | None = None) -> None:
     """Wait until ``/ready`` answers 200.
 
     Raises:
@@ -132,11 +117,11 @@ def wait_ready(config: Config, path: Path | None = None) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:
-            get(config, "/ready", path or socket_path(config))
+            get(instance, "/ready", path or socket_path(instance))
             return
         except ControlError as error:
             if time.monotonic() > deadline:
                 raise ControlError(
-                    f"MLflow is not ready after {READY_SECONDS} s: {error}. See: journalctl -u {config.unit}.service"
+                    f"MLflow is not ready after {READY_SECONDS} s: {error}. See: journalctl -u {instance.unit}.service"
                 ) from error
         time.sleep(0.5)

@@ -15,7 +15,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Instance
 
 METRICS = {
     "time": ("mlflow_{operation}_last_success_timestamp_seconds", "When it last succeeded, seconds since 1970"),
@@ -31,43 +31,43 @@ METRICS = {
 }
 
 
-def path(config: Config) -> Path:
+def path(instance: Instance) -> Path:
     """The state file."""
-    return config.state_path / "state.json"
+    return instance.state_path / "state.json"
 
 
-def read(config: Config) -> dict[str, Any]:
+def read(instance: Instance) -> dict[str, Any]:
     """The last result of each operation; empty if there is none yet."""
     try:
-        data: dict[str, Any] = json.loads(path(config).read_text())
+        data: dict[str, Any] = json.loads(path(instance).read_text())
     except (OSError, ValueError):
         return {}
     return data
 
 
-def record(config: Config, operation: str, ok: bool, **facts: Any) -> None:
+def record(instance: Instance, operation: str, ok: bool, **facts: Any) -> None:
     """Record the result of an operation atomically, and write the metrics.
 
     A failure is recorded beside the last success, never instead of it.
     """
     now = datetime.now(UTC)
-    data = read(config)
+    data = read(instance)
     entry = data.setdefault(operation, {})
     entry["success" if ok else "failure"] = {"time": now.timestamp(), "at": now.isoformat(timespec="seconds"), **facts}
     entry["ok"] = ok
-    write(path(config), json.dumps(data, indent=2) + "\n", 0o600)
-    _metrics(config, data)
+    write(path(instance), json.dumps(data, indent=2) + "\n", 0o600)
+    _metrics(instance, data)
 
 
-def acknowledge(config: Config, operation: str) -> bool:
+def acknowledge(instance: Instance, operation: str) -> bool:
     """Mark the last failure as acknowledged; returns whether there was one."""
-    data = read(config)
+    data = read(instance)
     entry = data.get(operation, {})
     if entry.get("ok", True) or "acknowledged" in entry["failure"]:
         return False
     entry["failure"]["acknowledged"] = datetime.now(UTC).isoformat(timespec="seconds")
-    write(path(config), json.dumps(data, indent=2) + "\n", 0o600)
-    _metrics(config, data)
+    write(path(instance), json.dumps(data, indent=2) + "\n", 0o600)
+    _metrics(instance, data)
     return True
 
 
@@ -81,7 +81,7 @@ def write(target: Path, text: str, mode: int) -> None:
     os.replace(name, target)
 
 
-def _metrics(config: Config, data: dict[str, Any]) -> None:
+def _metrics(instance: Instance, data: dict[str, Any]) -> None:
     registry = CollectorRegistry()
     for operation, entry in sorted(data.items()):
         Gauge(f"mlflow_{operation}_ok", f"Whether the last {operation} succeeded", registry=registry).set(
@@ -91,6 +91,6 @@ def _metrics(config: Config, data: dict[str, Any]) -> None:
             value = entry.get("success", {}).get(fact)
             if value is not None:
                 Gauge(name.format(operation=operation), text, registry=registry).set(value)
-    target = config.state_path / "metrics" / "mlflow.prom"
+    target = instance.state_path / "metrics" / "mlflow.prom"
     write_to_textfile(str(target), registry)
     target.chmod(0o644)

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from mlflowctl.core import progress
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Instance
 from mlflowctl.core.errors import Busy, ControlError
 from mlflowctl.core.facts import FactsPrinter
 from mlflowctl.core.process import run
@@ -29,27 +29,27 @@ JOURNAL_SECONDS = 0.5
 SHOW_SECONDS = 0.2
 
 
-def name(config: Config, operation: str) -> str:
+def name(instance: Instance, operation: str) -> str:
     """The unit of an operation."""
-    return f"{config.unit}-{operation}.service"
+    return f"{instance.unit}-{operation}.service"
 
 
-def inside(config: Config, operation: str) -> bool:
+def inside(instance: Instance, operation: str) -> bool:
     """Whether this process is the operation's own unit."""
-    return os.environ.get("MLFLOWCTL_UNIT") == name(config, operation)
+    return os.environ.get("MLFLOWCTL_UNIT") == name(instance, operation)
 
 
-def _request(config: Config, operation: str) -> Path:
-    return config.state_path / f"{operation}.arguments"
+def _request(instance: Instance, operation: str) -> Path:
+    return instance.state_path / f"{operation}.arguments"
 
 
-def _result(config: Config, operation: str) -> Path:
-    return config.state_path / f"{operation}.result"
+def _result(instance: Instance, operation: str) -> Path:
+    return instance.state_path / f"{operation}.result"
 
 
-def arguments(config: Config, operation: str) -> list[str]:
+def arguments(instance: Instance, operation: str) -> list[str]:
     """The arguments of the command that started the unit, once; empty if a timer started it."""
-    path = _request(config, operation)
+    path = _request(instance, operation)
     try:
         found: list[str] = json.loads(path.read_text())
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def requested() -> bool:
     return "MLFLOWCTL_REQUESTED" in os.environ
 
 
-def start(config: Config, operation: str, arguments: list[str], output: FactsPrinter) -> int:
+def start(instance: Instance, operation: str, arguments: list[str], output: FactsPrinter) -> int:
     """Start the unit, show its journal until it ends, print the facts it recorded.
 
     Returns:
@@ -73,13 +73,13 @@ def start(config: Config, operation: str, arguments: list[str], output: FactsPri
     Raises:
         Busy: the unit is already running.
     """
-    unit = name(config, operation)
+    unit = name(instance, operation)
     active = run(["systemctl", "show", "--property=ActiveState", "--value", unit]).stdout.strip()
     if active in ("active", "activating", "deactivating"):
         raise Busy(f"{unit} is running: wait for it, then repeat")
-    _request(config, operation).write_text(json.dumps(arguments))
-    _result(config, operation).unlink(missing_ok=True)
-    progress.clear(config)
+    _request(instance, operation).write_text(json.dumps(arguments))
+    _result(instance, operation).unlink(missing_ok=True)
+    progress.clear(instance)
     terminal = sys.stderr.isatty()
     journal = subprocess.Popen(
         ["journalctl", "--follow", "--lines=0", "--output=cat", f"--unit={unit}"],
@@ -88,7 +88,7 @@ def start(config: Config, operation: str, arguments: list[str], output: FactsPri
     try:
         starting = subprocess.Popen(["systemctl", "start", unit], stderr=subprocess.DEVNULL)
         if terminal and journal.stdout:
-            _show(config, unit, journal.stdout, starting)
+            _show(instance, unit, journal.stdout, starting)
         starting.wait()
         time.sleep(JOURNAL_SECONDS)
     finally:
@@ -96,7 +96,7 @@ def start(config: Config, operation: str, arguments: list[str], output: FactsPri
         journal.wait()
     result = run(["systemctl", "show", "--property=Result", "--value", unit]).stdout.strip()
     try:
-        result_file = json.loads(_result(config, operation).read_text())
+        result_file = json.loads(_result(instance, operation).read_text())
     except FileNotFoundError:
         output.facts({"error": f"{unit} was killed ({result}): see journalctl -u {unit}"})
         return ControlError.exit_code
@@ -104,7 +104,7 @@ def start(config: Config, operation: str, arguments: list[str], output: FactsPri
     return int(result_file["code"])
 
 
-def _show(config: Config, unit: str, journal: IO[str], starting: subprocess.Popen[bytes]) -> None:
+def _show(instance: Instance, unit: str, journal: IO[str], starting: subprocess.Popen[bytes]) -> None:
     """Show the unit's journal and a progress bar until it ends."""
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
     with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
@@ -116,11 +116,11 @@ def _show(config: Config, unit: str, journal: IO[str], starting: subprocess.Pope
         Thread(target=follow, daemon=True).start()
         bar = shown.add_task(unit, total=None)
         while starting.poll() is None:
-            description, share = progress.read(config)
+            description, share = progress.read(instance)
             shown.update(bar, description=description or unit, total=None if share is None else 1, completed=share or 0)
             time.sleep(SHOW_SECONDS)
 
 
-def leave_result(config: Config, operation: str, facts: object, code: int) -> None:
+def leave_result(instance: Instance, operation: str, facts: object, code: int) -> None:
     """Store facts and exit code for :func:`start`: systemd does not keep them for a unit that succeeds."""
-    _result(config, operation).write_text(json.dumps({"facts": facts, "code": code}, default=str))
+    _result(instance, operation).write_text(json.dumps({"facts": facts, "code": code}, default=str))

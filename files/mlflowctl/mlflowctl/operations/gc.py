@@ -12,14 +12,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mlflowctl.core import beneath, descent, lock, service, state
+from mlflowctl import stores
+from mlflowctl.core import lock, service, state
 from mlflowctl.core.ages import parse_age
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.process import run as run_program
 from mlflowctl.core.progress import Log
 from mlflowctl.operations import overlaps, removals
-from mlflowctl.recovery import preflight
-from mlflowctl.stores.database import postgresql, references
+from mlflowctl.stores import references
 
 # How many of the kept entries the result names.
 NAMED = 20
@@ -37,16 +37,17 @@ def run(config: Config, older_than: str, dry_run: bool, log: Log) -> dict[str, A
         ControlError: it cannot run.
     """
     before = int((time.time() - parse_age(older_than, "--older-than")) * 1000)
-    with lock.exclusive(config.state_path, "gc"):
-        preflight.check_volume(config)
-        resolver = references.Resolver(config.store, {}, {}, {})
-        with postgresql.snapshot(config) as (connection, _):
-            found = overlaps.deleted(connection, resolver, before)
-            others = overlaps.others(connection, resolver, found)
-            kept = overlaps.needed_by_others(found, others, references.strong(connection, config.store))
+    with lock.exclusive(config.instance.state_path, "gc"):
+        artifacts = stores.artifacts.of(config)
+        artifacts.check()
+        resolver = references.Resolver(artifacts.own_path, {}, {}, {})
+        with stores.database.of(config).snapshot() as rows:
+            found = overlaps.deleted(rows, resolver, before)
+            others = overlaps.others(rows, resolver, found)
+            kept = overlaps.needed_by_others(found, others, references.strong(rows, artifacts))
             removable = [one for one in found if one not in kept]
-            experiments = overlaps.experiments(connection, removable)
-            removed = removals.facts(connection, removable, experiments)
+            experiments = overlaps.experiments(rows, removable)
+            removed = removals.facts(rows, removable, experiments)
         names = {kind: [one.name for one in removable if one.kind == kind] for kind in ("run", "logged_model")} | {
             "experiment": experiments
         }
@@ -56,7 +57,7 @@ def run(config: Config, older_than: str, dry_run: bool, log: Log) -> dict[str, A
         facts: dict[str, Any] = {
             "dry_run": dry_run,
             **removed,
-            "bytes": sum(_size(config, path) for path in {one.path for one in removable if one.path}),
+            "bytes": sum(artifacts.size(path) for path in {one.path for one in removable if one.path}),
             "left_alone": reasons[:NAMED],
             "left_alone_count": len(reasons),
         }
@@ -69,30 +70,22 @@ def run(config: Config, older_than: str, dry_run: bool, log: Log) -> dict[str, A
             f"with {facts['traces']} traces, {facts['bytes']} bytes"
         )
         try:
-            _gc(config, older_than, names)
+            _gc(config.instance, older_than, names)
         except BaseException as error:
-            state.record(config, "gc", False, error=str(error) or type(error).__name__)
+            state.record(config.instance, "gc", False, error=str(error) or type(error).__name__)
             raise
         # The state file has numbers only: the answer names what was removed.
-        state.record(config, "gc", True, **{name: fact for name, fact in facts.items() if name != "removes"})
+        state.record(config.instance, "gc", True, **{name: fact for name, fact in facts.items() if name != "removes"})
     return facts
 
 
-def _size(config: Config, path: str) -> int:
-    """Bytes below a directory of the store; 0 if it is not one."""
-    try:
-        return sum(size for _, size in beneath.walk(config.volume_path, f"{config.store.name}/{path}"))
-    except (OSError, descent.UnsafePath):
-        return 0
-
-
-def _gc(config: Config, older_than: str, names: dict[str, list[str]]) -> None:
+def _gc(instance: Instance, older_than: str, names: dict[str, list[str]]) -> None:
     """Run `mlflow gc`, limited to these names."""
-    interpreter = config.root_path / "current" / "bin" / "python"
+    interpreter = instance.root_path / "current" / "bin" / "python"
     run_program(
         [str(interpreter), "-m", "mlflow_host.artifacts.gc", "--older-than", older_than],
-        service.environment(config),
+        service.environment(instance),
         stdin=json.dumps(names),
         cwd=str(Path("/")),
-        **service.user(config),
+        **service.user(instance),
     )

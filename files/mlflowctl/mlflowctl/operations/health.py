@@ -11,44 +11,39 @@ import json
 import shutil
 import ssl
 from collections.abc import Sequence
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from mlflowctl import stores
 from mlflowctl.access import declared
 from mlflowctl.core import service
 from mlflowctl.core.checks import SECONDS, Check, Finding
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.process import run
-from mlflowctl.recovery import preflight
-from mlflowctl.stores.database import postgresql
 
 DATABASE, VOLUME, SPACE, READY, PUBLIC = "postgresql", "volume", "room", "ready", "public-url"
-# Where Debian keeps all clusters.
-CLUSTERS = Path("/var/lib/postgresql")
 LEAST_BYTES = 64 << 20
 
 
-def mlflow_services(config: Config) -> tuple[str, ...]:
+def mlflow_services(instance: Instance) -> tuple[str, ...]:
     """The two units of MLflow: REST and ASGI."""
-    return f"{config.unit}.service", f"{config.unit}-asgi.service"
+    return f"{instance.unit}.service", f"{instance.unit}-asgi.service"
 
 
 def checks(config: Config) -> list[Check]:
     """All of them, causes first."""
     storage = (DATABASE, VOLUME)
+    served = (*mlflow_services(config.instance), *storage)
     found = [
         Check(DATABASE, lambda: _database(config)),
         Check(VOLUME, lambda: _volume(config)),
         Check(SPACE, lambda: _check_space(config)),
-        Check(f"{config.unit}.service", lambda: _mlflow(config), storage),
+        Check(f"{config.instance.unit}.service", lambda: _mlflow(config), storage),
     ]
     if declared.settings().exists():
         found.append(Check("nginx.service", lambda: _nginx(declared.load().units)))
-        found.append(
-            Check(PUBLIC, lambda: _public(declared.load()), ("nginx.service", *mlflow_services(config), *storage))
-        )
-    return [*found, Check(READY, lambda: _ready(config), (*mlflow_services(config), *storage))]
+        found.append(Check(PUBLIC, lambda: _public(declared.load()), ("nginx.service", *served)))
+    return [*found, Check(READY, lambda: _ready(config), served)]
 
 
 def states(units: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -82,21 +77,20 @@ def _unit(name: str, state: dict[str, str], idle: bool = False, causes: tuple[st
 
 
 def _database(config: Config) -> list[Finding]:
-    with postgresql.connect(config) as connection:
-        connection.execute("SELECT 1")
+    stores.database.of(config).check()
     return []
 
 
 def _volume(config: Config) -> list[Finding]:
-    preflight.check_volume(config)
+    stores.artifacts.of(config).check()
     return []
 
 
 def _mlflow(config: Config) -> list[Finding]:
     # A restore stops and starts them.
-    if config.closed_file.exists():
+    if config.recovery.closed_file.exists():
         return []
-    main, asgi = mlflow_services(config)
+    main, asgi = mlflow_services(config.instance)
     sockets = [name.replace(".service", ".socket") for name in (main, asgi)]
     found = states([main, asgi, *sockets])
     causes = (DATABASE, VOLUME)
@@ -117,10 +111,10 @@ def _nginx(units: Sequence[str]) -> list[Finding]:
 
 
 def _ready(config: Config) -> list[Finding]:
-    if config.closed_file.exists():
+    if config.recovery.closed_file.exists():
         return []
     try:
-        service.get(config, "/ready", service.socket_path(config), seconds=SECONDS / 2)
+        service.get(config.instance, "/ready", service.socket_path(config.instance), seconds=SECONDS / 2)
     except ControlError as error:
         _, _, body = str(error).partition("503: ")
         try:
@@ -156,7 +150,8 @@ def _public(proxy: declared.Access) -> list[Finding]:
 def free_space(config: Config) -> dict[str, int]:
     """Free bytes by directory: the artifact volume, the staging area of dumps, the database."""
     free = {}
-    for path in (config.volume_path, config.state_path, CLUSTERS):
+    artifacts, database = stores.artifacts.of(config), stores.database.of(config)
+    for path in (*artifacts.directories, config.instance.state_path, *database.directories):
         try:
             free[str(path)] = shutil.disk_usage(path).free
         except OSError:
@@ -165,11 +160,7 @@ def free_space(config: Config) -> dict[str, int]:
 
 
 def _check_space(config: Config) -> list[Finding]:
-    if config.full_file.exists():
-        problem = (
-            "uploads are refused: the artifact volume has less free space than mlflow_volume_reserve_mb."
-            " Free some space, for example with mlflowctl gc"
-        )
+    if problem := stores.artifacts.of(config).full():
         return [Finding(SPACE, problem)]
     short = [f"{path} has {free >> 20} MiB free" for path, free in free_space(config).items() if free < LEAST_BYTES]
     return [Finding(SPACE, f"{' and '.join(short)}: free some space")] if short else []

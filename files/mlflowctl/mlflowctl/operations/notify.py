@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from subprocess import run
 
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Notify
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.printable import printable
 from mlflowctl.core.progress import Log
@@ -33,12 +33,12 @@ class Message:
     over: bool = False
 
 
-def channels(config: Config) -> list[str]:
+def channels(notify: Notify) -> list[str]:
     """The channels that are configured; the journal always is one."""
-    return [JOURNAL, *(channel for channel in ("command", "mail", "url") if config.notify[channel])]
+    return [JOURNAL, *(channel for channel in ("command", "mail", "url") if getattr(notify, channel))]
 
 
-def send(config: Config, channel: str, message: Message, log: Log) -> None:
+def send(notify: Notify, channel: str, message: Message, log: Log) -> None:
     """Send a notification by one channel.
 
     Raises:
@@ -48,15 +48,15 @@ def send(config: Config, channel: str, message: Message, log: Log) -> None:
     if channel == JOURNAL:
         log(f"{message.unit}: {text}")
     elif channel == "command":
-        program = [*config.notify["command"], message.unit, text]
+        program = [*notify.command, message.unit, text]
         if code := run(program, timeout=SECONDS, check=False).returncode:
             raise ControlError(f"{program[0]} ended with {code}")
     elif channel == "mail":
-        _mail(config.notify["mail"], message, text)
+        _mail(notify.mail, message, text)
     else:
         state = "over" if message.over else "failed"
         body = json.dumps({"unit": message.unit, "host": socket.getfqdn(), "error": text, "state": state}).encode()
-        request = urllib.request.Request(config.notify["url"], body, {"Content-Type": "application/json"})  # noqa: S310
+        request = urllib.request.Request(notify.url, body, {"Content-Type": "application/json"})  # noqa: S310
         urllib.request.urlopen(request, timeout=SECONDS).close()  # noqa: S310
 
 

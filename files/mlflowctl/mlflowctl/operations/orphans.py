@@ -8,33 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-import psycopg
-
-from mlflowctl.core import beneath, descent, lock
+from mlflowctl import stores
+from mlflowctl.core import descent, lock
 from mlflowctl.core.ages import parse_age
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ProblemFound
 from mlflowctl.core.progress import Log
-from mlflowctl.recovery import leftovers, preflight
-from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import postgresql
-from mlflowctl.stores.database.references import UPLOADING, Resolver
-
-ROOTS = """
-    SELECT artifact_uri FROM runs UNION SELECT artifact_location FROM logged_models
-    UNION SELECT coalesce(storage_location, source) FROM model_versions
-    UNION SELECT value FROM trace_tags WHERE key IN ('mlflow.artifactLocation', 'mlflow.trace.archiveLocation')
-"""
+from mlflowctl.stores.artifacts.base import ArtifactStore
+from mlflowctl.stores.database.base import Reader
+from mlflowctl.stores.references import UPLOADING, Resolver
 
 
-def referenced(connection: psycopg.Connection[Any], store: Path) -> set[str]:
+def referenced(reader: Reader, artifacts: ArtifactStore) -> set[str]:
     """The directories below the store that a row refers to, deleted rows included."""
-    resolver = Resolver(store, {}, {}, {})
-    rows = connection.execute(ROOTS).fetchall()
-    return {path for (uri,) in rows if (path := resolver.path(uri))}
+    resolver = Resolver(artifacts.own_path, {}, {}, {})
+    return {path for uri in reader.uris() if (path := resolver.path(uri))}
 
 
 def unreferenced(files: Iterable[tuple[str, int]], roots: set[str]) -> list[tuple[str, int]]:
@@ -55,11 +45,12 @@ def find(config: Config) -> list[tuple[str, int]]:
     Raises:
         ControlError: the volume or the database is not available.
     """
-    preflight.check_volume(config)
+    artifacts = stores.artifacts.of(config)
+    artifacts.check()
     # Files first: then a run that is created in between has its row.
-    files = list(trees.walk(config.store))
-    with postgresql.snapshot(config) as (connection, _):
-        return unreferenced(files, referenced(connection, config.store))
+    files = list(artifacts.list())
+    with stores.database.of(config).snapshot() as rows:
+        return unreferenced(files, referenced(rows, artifacts))
 
 
 def _facts(found: list[tuple[str, int]]) -> dict[str, Any]:
@@ -85,11 +76,11 @@ def quarantine(config: Config, older_than: str, log: Log) -> dict[str, Any]:
     """
     before = time.time() - parse_age(older_than, "--older-than")
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
-    with lock.exclusive(config.state_path, "quarantine"):
-        moved, refused = [], []
+    with lock.exclusive(config.instance.state_path, "quarantine"):
+        artifacts, moved, refused = stores.artifacts.of(config), [], []
         for path, size in find(config):
             try:
-                if _set_aside(config, path, before, suffix):
+                if artifacts.quarantine(path, before, suffix):
                     moved.append((path, size))
             except descent.UnsafePath as error:
                 refused.append(str(error))
@@ -99,20 +90,3 @@ def quarantine(config: Config, older_than: str, log: Log) -> dict[str, Any]:
             f"{len(refused)} files stay in the store, {len(moved)} were set aside as {suffix}; first: {refused[0]}"
         )
     return _facts(moved) | {"suffix": suffix if moved else ""}
-
-
-def _set_aside(config: Config, path: str, before: float, suffix: str) -> bool:
-    """Set one file aside if it has not changed since a time; returns whether it was moved.
-
-    Raises:
-        UnsafePath: a part of its path is no longer a directory.
-    """
-    source = f"{config.store.name}/{path}"
-    found = beneath.lstat(config.volume_path, source)
-    if found is None or found.st_mtime >= before:
-        return False
-    target = f"{leftovers.quarantine_path(config, suffix).name}/{path}"
-    try:
-        return beneath.rename(config.volume_path, source, target)
-    except FileNotFoundError:
-        return False

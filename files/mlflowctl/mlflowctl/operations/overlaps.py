@@ -12,12 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
-
-import psycopg
 
 from mlflowctl.core.printable import printable
-from mlflowctl.stores.database.references import Reference, Resolver
+from mlflowctl.stores.database.base import Reader
+from mlflowctl.stores.references import Reference, Resolver
 
 # Kinds whose directory is exclusive: nothing in it may be removed. An experiment's directory contains its runs.
 EXCLUSIVE = ("run", "logged_model")
@@ -41,53 +39,28 @@ class Directory:
         return f"{self.kind} {printable(self.name)}"
 
 
-def deleted(connection: psycopg.Connection[Any], resolver: Resolver, before_ms: int) -> list[Directory]:
+def deleted(reader: Reader, resolver: Resolver, before_ms: int) -> list[Directory]:
     """The runs and logged models that were deleted before a time (milliseconds since 1970)."""
-    rows = connection.execute(
-        "SELECT 'run', run_uuid, artifact_uri FROM runs WHERE lifecycle_stage = 'deleted' AND deleted_time < %(before)s"
-        " UNION ALL SELECT 'logged_model', model_id, artifact_location FROM logged_models"
-        " WHERE lifecycle_stage = 'deleted' AND last_updated_timestamp_ms < %(before)s ORDER BY 1, 2",
-        {"before": before_ms},
-    )
-    return [Directory(kind, name, resolver.path(uri) or "") for kind, name, uri in rows.fetchall()]
+    return [Directory(kind, name, resolver.path(uri) or "") for kind, name, uri in reader.deleted(before_ms)]
 
 
-def others(
-    connection: psycopg.Connection[Any], resolver: Resolver, candidates: Iterable[Directory]
-) -> Iterator[Directory]:
+def others(reader: Reader, resolver: Resolver, candidates: Iterable[Directory]) -> Iterator[Directory]:
     """All other directories that rows refer to, including those of recently deleted runs, which may be restored.
 
     Deleted experiments are left out: their runs, models and traces count. Otherwise they would keep each other.
     """
     excluded = {(found.kind, found.name) for found in candidates}
-    # There may be millions of traces: a server-side cursor fetches them in portions.
-    with connection.cursor("others") as cursor:
-        cursor.execute(
-            "SELECT 'run', run_uuid, artifact_uri FROM runs UNION ALL"
-            " SELECT 'logged_model', model_id, artifact_location FROM logged_models UNION ALL"
-            " SELECT 'experiment', experiment_id::text, artifact_location FROM experiments"
-            " WHERE lifecycle_stage = 'active' UNION ALL"
-            " SELECT 'trace', request_id, value FROM trace_tags WHERE key = 'mlflow.artifactLocation'"
-        )
-        for kind, name, uri in cursor:
-            if (kind, name) not in excluded and (path := resolver.path(uri)):
-                yield Directory(kind, name, path)
+    for kind, name, uri in reader.owners():
+        if (kind, name) not in excluded and (path := resolver.path(uri)):
+            yield Directory(kind, name, path)
 
 
-def experiments(connection: psycopg.Connection[Any], removable: Iterable[Directory]) -> list[str]:
+def experiments(reader: Reader, removable: Iterable[Directory]) -> list[str]:
     """The deleted experiments whose runs and models are all removed: MLflow removes an experiment with its rows."""
     names: dict[str, list[str]] = defaultdict(list)
     for found in removable:
         names[found.kind].append(found.name)
-    rows = connection.execute(
-        "SELECT experiment_id::text FROM experiments e WHERE lifecycle_stage = 'deleted'"
-        " AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.experiment_id = e.experiment_id"
-        "                 AND NOT r.run_uuid = ANY(%s::text[]))"
-        " AND NOT EXISTS (SELECT 1 FROM logged_models m WHERE m.experiment_id = e.experiment_id"
-        "                 AND NOT m.model_id = ANY(%s::text[])) ORDER BY 1",
-        (names["run"], names["logged_model"]),
-    )
-    return [name for (name,) in rows.fetchall()]
+    return reader.emptied(names["run"], names["logged_model"])
 
 
 def needed_by_others(

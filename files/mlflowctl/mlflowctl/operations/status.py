@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl import __version__
+from mlflowctl import __version__, stores
 from mlflowctl.access import certificates, declared
 from mlflowctl.core import checks
 from mlflowctl.core.checks import Check, Finding
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.operations import health
-from mlflowctl.stores.database import archive
 from mlflowctl.upgrade import patches
 
 
@@ -38,7 +37,7 @@ def facts(config: Config, recorded: dict[str, Any]) -> dict[str, Any]:
         "problems": [finding.problem for finding in find(config, recorded) if finding.problem],
         "warnings": [finding.problem for finding in warned],
         "free_bytes": health.free_space(config),
-        "patches_off": patches.disabled(config),
+        "patches_off": patches.disabled(config.instance),
         "version": __version__,
         **recorded,
     }
@@ -49,12 +48,12 @@ def services(config: Config) -> list[str]:
     started = [timer.replace(".timer", ".service") for timer in config.timers]
     if declared.settings().exists():
         started += [timer.replace(".timer", ".service") for timer in declared.load().timers]
-    return [*started, f"{config.unit}-restore.service", f"{config.unit}-db-init.service"]
+    return [*started, f"{config.instance.unit}-restore.service", f"{config.instance.unit}-db-init.service"]
 
 
-def subject(config: Config, operation: str) -> str:
+def subject(instance: Instance, operation: str) -> str:
     """The unit of an operation in the state file."""
-    return f"{config.unit}-{operation.replace('_', '-')}.service"
+    return f"{instance.unit}-{operation.replace('_', '-')}.service"
 
 
 def overdue(config: Config, recorded: dict[str, Any]) -> list[Finding]:
@@ -64,15 +63,15 @@ def overdue(config: Config, recorded: dict[str, Any]) -> list[Finding]:
     last = recorded.get("backup", {}).get("success")
     if last is None:
         found.append(Finding("recovery-points", "no recovery point was ever taken on this host: run mlflowctl backup"))
-    elif now - last["time"] > config.stale_hours * 3600:
-        old = f"{(now - last['time']) / 3600:.0f} h old (limit {config.stale_hours:g} h)"
+    elif now - last["time"] > config.recovery.stale_hours * 3600:
+        old = f"{(now - last['time']) / 3600:.0f} h old (limit {config.recovery.stale_hours:g} h)"
         found.append(Finding("recovery-points", f"the last recovery point is {old}"))
     for operation, entry in recorded.items():
         failure = entry.get("failure", {})
         if not entry.get("ok", True) and "acknowledged" not in failure:
             problem = f"the last {operation} failed at {failure.get('at')}: {failure.get('error')}"
-            found.append(Finding(subject(config, operation), problem))
-    if config.wal_archive and "base_backup" not in recorded:
+            found.append(Finding(subject(config.instance, operation), problem))
+    if stores.database.of(config).archive and "base_backup" not in recorded:
         problem = "no base backup was ever taken, so nothing can be replayed: run mlflowctl base-backup"
         found.append(Finding("base-backups", problem))
     return found
@@ -101,7 +100,8 @@ def _failed(units: list[str], recorded: dict[str, Any], config: Config) -> list[
 
 
 def _archive(config: Config) -> list[Finding]:
-    problem = archive.problem(config)
+    archive = stores.database.of(config).archive
+    problem = archive.problem() if archive else ""
     return [Finding("wal-archive", problem, (health.DATABASE,))] if problem else []
 
 
@@ -119,13 +119,12 @@ def _warnings(config: Config, recorded: dict[str, Any]) -> list[Finding]:
     if broken := last.get("broken_at_source"):
         first = next(iter(last.get("broken", [])), "see mlflowctl verify")
         found.append(f"{broken} references were broken at source in the last recovery point, first: {first}")
-    for repository in config.repositories:
+    for repository in config.recovery.repositories:
         path = Path(repository.location)
-        same = path.is_absolute() and path.exists() and config.volume_path.exists()
-        if same and path.stat().st_dev == config.volume_path.stat().st_dev:
+        if path.is_absolute() and stores.artifacts.of(config).shares_disk(path):
             found.append(
                 f"repository {repository.name} is on the same disk as the artifacts: add one that is elsewhere"
             )
-    if all(repository.location.startswith("/") for repository in config.repositories):
+    if all(repository.location.startswith("/") for repository in config.recovery.repositories):
         found.append("every repository is on this host and would be lost with it")
     return [Finding("warnings", words) for words in found]

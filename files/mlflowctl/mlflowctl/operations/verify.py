@@ -8,14 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from mlflowctl import stores
 from mlflowctl.core import lock, state
 from mlflowctl.core.config import Config
 from mlflowctl.core.progress import Log
-from mlflowctl.recovery import backup, description, preflight
+from mlflowctl.recovery import backup, description
 from mlflowctl.recovery.checker import Files, Report, compare
-from mlflowctl.recovery.repository import Restic
-from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import postgresql, references
+from mlflowctl.recovery.repository import Contents, Restic
+from mlflowctl.stores import references
 
 DAYS = 7
 
@@ -27,17 +27,18 @@ def run(config: Config, wanted: str | None, repository: str | None) -> Report:
         ControlError: it cannot be read.
     """
     if wanted is None:
-        preflight.check_volume(config)
-        with postgresql.snapshot(config) as (connection, _):
-            found = list(references.strong(connection, config.store))
-        return compare(found, Files(trees.walk(config.store)))
-    restic = Restic(config.repository(repository))
+        artifacts = stores.artifacts.of(config)
+        artifacts.check()
+        with stores.database.of(config).snapshot() as rows:
+            found = list(references.strong(rows, artifacts))
+        return compare(found, Files(artifacts.list()))
+    restic = Restic(config.recovery.repository(repository))
     point = restic.find(wanted)
-    with TemporaryDirectory(dir=config.state_path) as folder:
-        manifest, facts = (f"{config.stage}/{name}" for name in (backup.MANIFEST, backup.FACTS))
+    with TemporaryDirectory(dir=config.instance.state_path) as folder:
+        manifest, facts = (f"{config.instance.stage}/{name}" for name in (backup.MANIFEST, backup.FACTS))
         restic.restore(point.snapshot, Path(folder), include=[manifest, facts])
-        described = description.read(Path(folder), config.stage, backup.FACTS)
-        listed = backup.listing(Path(described["store"]), restic, point.snapshot)
+        described = description.read(Path(folder), config.instance.stage, backup.FACTS)
+        listed = backup.listing(stores.artifacts.of(config), Contents(restic, point.snapshot), described["store"])
         return compare(references.read(Path(folder + manifest)), listed)
 
 
@@ -50,15 +51,15 @@ def check_repositories(config: Config, full: bool, log: Log) -> dict[str, Any]:
     """
     started = time.monotonic()
     subset = "100%" if full else f"{datetime.now(UTC).toordinal() % DAYS + 1}/{DAYS}"
-    with lock.exclusive(config.state_path, "check"):
+    with lock.exclusive(config.instance.state_path, "check"):
         try:
-            for repository in map(Restic, config.repositories):
+            for repository in map(Restic, config.recovery.repositories):
                 log(f"checking repository {repository.name}, reading {subset} of its data")
                 repository.unlock()
                 repository.check(subset)
         except BaseException as error:
-            state.record(config, "check", False, error=str(error) or type(error).__name__)
+            state.record(config.instance, "check", False, error=str(error) or type(error).__name__)
             raise
         facts = {"seconds": round(time.monotonic() - started, 3), "subset": subset}
-        state.record(config, "check", True, **facts)
+        state.record(config.instance, "check", True, **facts)
     return facts

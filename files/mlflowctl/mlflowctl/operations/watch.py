@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 
 from mlflowctl.core import state
 from mlflowctl.core.checks import Finding
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.progress import Log
 from mlflowctl.operations import health, notify, status
@@ -32,10 +32,10 @@ Reported = dict[str, dict[str, str]]
 
 
 @contextmanager
-def reported(config: Config) -> Iterator[Reported]:
+def reported(instance: Instance) -> Iterator[Reported]:
     """What was reported, to be changed in place; written at the end, also after an error."""
-    main, fallback = config.state_path / "told.json", Path(f"/run/{config.unit}-told.json")
-    with _locked(config):
+    main, fallback = instance.state_path / "told.json", Path(f"/run/{instance.unit}-told.json")
+    with _locked(instance):
         stored: Reported = {}
         for path in (fallback, main):
             try:
@@ -56,8 +56,8 @@ def reported(config: Config) -> Iterator[Reported]:
 
 
 @contextmanager
-def _locked(config: Config) -> Iterator[None]:
-    descriptor = os.open(f"/run/{config.unit}-told.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _locked(instance: Instance) -> Iterator[None]:
+    descriptor = os.open(f"/run/{instance.unit}-told.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -93,16 +93,16 @@ def run(config: Config, log: Log) -> None:
     Raises:
         ControlError: a channel does not work; it is tried again the next time.
     """
-    recorded = state.read(config)
+    recorded = state.read(config.instance)
     first = status.find(config, recorded)
-    channels = notify.channels(config)
-    with reported(config) as stored:
+    channels = notify.channels(config.notify)
+    with reported(config.instance) as stored:
         known = {name for channel in channels for name in stored.get(channel, {})}
         second = first
         if {finding.subject for finding in first if not finding.transient} != known:
             time.sleep(SECOND_CHECK_SECONDS)
-            second = status.find(config, state.read(config))
-        metrics(config, second)
+            second = status.find(config, state.read(config.instance))
+        metrics(config.instance, second)
         problems, uncertain = confirmed(first, second)
         errors = []
         for channel in channels:
@@ -119,7 +119,7 @@ def run(config: Config, log: Log) -> None:
 
 def _send(config: Config, channel: str, already: dict[str, str], message: notify.Message, log: Log) -> list[str]:
     try:
-        notify.send(config, channel, message, log)
+        notify.send(config.notify, channel, message, log)
     except Exception as error:
         return [f"{channel}: {error}"]
     if message.over:
@@ -136,39 +136,39 @@ def failed(config: Config, unit: str, log: Log) -> None:
         ControlError: a channel does not work.
     """
     name = unit if unit.endswith(".service") else f"{unit}.service"
-    operation = name.removeprefix(f"{config.unit}-").removesuffix(".service").replace("-", "_")
-    entry: dict[str, Any] = state.read(config).get(operation, {})
+    operation = name.removeprefix(f"{config.instance.unit}-").removesuffix(".service").replace("-", "_")
+    entry: dict[str, Any] = state.read(config.instance).get(operation, {})
     text = str(entry.get("failure", {}).get("error", "see its journal"))
     errors = []
-    with reported(config) as stored:
-        for channel in notify.channels(config):
+    with reported(config.instance) as stored:
+        for channel in notify.channels(config.notify):
             if name not in stored.setdefault(channel, {}):
                 errors += _send(config, channel, stored[channel], notify.Message(name, text), log)
     if errors:
         raise ControlError(f"a notification that {unit} failed was not delivered: {'; '.join(errors)}")
 
 
-def acknowledge(config: Config, name: str) -> None:
+def acknowledge(instance: Instance, name: str) -> None:
     """Forget a reported failure: its end is not reported either."""
-    with reported(config) as stored:
+    with reported(instance) as stored:
         for already in stored.values():
             already.pop(name, None)
 
 
-def metrics(config: Config, found: Sequence[Finding]) -> None:
+def metrics(instance: Instance, found: Sequence[Finding]) -> None:
     """Write for Prometheus whether the server serves, beside the metrics of recovery points."""
     down = {finding.subject for finding in found if not finding.transient}
     registry = CollectorRegistry()
     serving = Gauge("mlflow_part_up", "Whether a part of the server works", ["part"], registry=registry)
     parts = (
-        health.DATABASE, health.VOLUME, health.READY, health.PUBLIC, *health.mlflow_services(config), "nginx.service",
+        health.DATABASE, health.VOLUME, health.READY, health.PUBLIC, *health.mlflow_services(instance), "nginx.service",
     )  # fmt: skip
     for part in parts:
         serving.labels(part).set(part not in down)
     Gauge("mlflow_up", "Whether the server serves", registry=registry).set(not down & {*parts})
     Gauge("mlflow_problems", "Problems that mlflowctl status names", registry=registry).set(len(down))
     Gauge("mlflow_watch_timestamp_seconds", "When it was last checked", registry=registry).set_to_current_time()
-    target = config.state_path / "metrics" / "mlflow-up.prom"
+    target = instance.state_path / "metrics" / "mlflow-up.prom"
     try:
         write_to_textfile(str(target), registry)
         target.chmod(0o644)

@@ -15,18 +15,19 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
+from mlflowctl import stores
 from mlflowctl.core import lock, progress, state
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import bundle, preflight
 from mlflowctl.recovery.checker import Files, Report, compare
-from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Restic
-from mlflowctl.stores.artifacts import fence, frozen
-from mlflowctl.stores.database import archive, postgresql, references
+from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Contents, Restic
+from mlflowctl.stores import references
+from mlflowctl.stores.artifacts import fence
+from mlflowctl.stores.artifacts.base import ArtifactStore
 
 DUMP, MANIFEST, FACTS = "database.dump", "references.jsonl", "manifest.json"
 ATTEMPTS = 2
@@ -47,13 +48,13 @@ def take(config: Config, log: Log) -> dict[str, Any]:
         ControlError: it failed; nothing is marked verified.
     """
     started = time.monotonic()
-    with lock.exclusive(config.state_path, "backup"):
+    with lock.exclusive(config.instance.state_path, "backup"):
         try:
             facts = _take(config, log, started)
         except BaseException as error:
-            state.record(config, "backup", False, error=str(error) or type(error).__name__)
+            state.record(config.instance, "backup", False, error=str(error) or type(error).__name__)
             raise
-        state.record(config, "backup", True, **facts)
+        state.record(config.instance, "backup", True, **facts)
     return facts
 
 
@@ -62,26 +63,27 @@ def _take(config: Config, log: Log, started: float) -> dict[str, Any]:
     preflight.check(config)
     # An unavailable repository must not prevent the point in the others.
     errors: list[str] = []
-    available = _each(map(Restic, config.repositories), partial(_prepare, config), errors)
+    available = _each(map(Restic, config.recovery.repositories), partial(_prepare, config.instance), errors)
     if not available:
         raise ControlError("; ".join(errors))
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     log(f"taking point {name}; deletions are blocked from now on")
-    with fence.raised(config.fence_file) as raised, ExitStack() as copy:
+    artifacts = stores.artifacts.of(config)
+    with fence.raised(config.recovery.fence_file) as raised, ExitStack() as copy:
 
         def freeze() -> None:
-            copy.enter_context(frozen.frozen(config))
-            if config.snapshot != "none":
+            copy.enter_context(artifacts.freeze())
+            if not artifacts.deletions_wait:
                 raised.lower()
                 log(f"deletions resume after {raised.seconds:.1f} s; copying from the frozen store")
 
         facts = stage(config, name, log, freeze)
         reports = _each(available, lambda repository: _store(config, repository, name, log), errors)
-    if config.snapshot == "none":
+    if artifacts.deletions_wait:
         log(f"deletions resume after {raised.seconds:.1f} s")
-    if config.wal_archive:
+    if archive := stores.database.of(config).archive:
         try:
-            archive.flush(config)
+            archive.flush()
         except ControlError as error:
             errors.append(str(error))
     verified = [done.name for done in _each(reports, lambda repository: repository.mark(name, VERIFIED), errors)]
@@ -118,7 +120,7 @@ def _each(
     return done
 
 
-def _prepare(config: Config, repository: Restic) -> None:
+def _prepare(instance: Instance, repository: Restic) -> None:
     """Create a repository the first time only: an unmounted disk looks like a missing repository.
 
     Raises:
@@ -127,7 +129,7 @@ def _prepare(config: Config, repository: Restic) -> None:
     why = repository.absent()
     if not why:
         return
-    if repository.name in state.read(config).get("backup", {}).get("success", {}).get("repositories", []):
+    if repository.name in state.read(instance).get("backup", {}).get("success", {}).get("repositories", []):
         raise ControlError(
             f"repository {repository.name} is missing at {repository.location}: is its disk mounted, its server up? "
             f"If it is lost permanently: mlflowctl create-repository {repository.name}. {why}"
@@ -144,32 +146,34 @@ def stage(config: Config, name: str, log: Log, freeze: Callable[[], None] = lamb
         log: writes a line of progress.
         freeze: called right after the database's snapshot is taken.
     """
-    config.stage.mkdir(mode=0o700, exist_ok=True)
-    for old in config.stage.glob("*.partial"):
+    config.instance.stage.mkdir(mode=0o700, exist_ok=True)
+    for old in config.instance.stage.glob("*.partial"):
         old.unlink()
-    with postgresql.snapshot(config) as (connection, snapshot):
-        if config.wal_archive:
+    database = stores.database.of(config)
+    with database.snapshot() as snapshot:
+        if database.archive:
             # Before the artifacts are frozen, so that they include all that the log refers to by then.
-            archive.name_point(config, name)
+            database.archive.name_point(name)
         freeze()
-        source = frozen.source(config)
-        count = references.write(references.strong(connection, config.store, source), config.stage / MANIFEST)
-        row = connection.execute("SELECT now(), pg_current_wal_lsn()::text").fetchone() or ("", "")
+        artifacts = stores.artifacts.of(config)
+        source = artifacts.source
+        count = references.write(references.strong(snapshot, artifacts, source), config.instance.stage / MANIFEST)
+        taken = snapshot.taken()
         facts: dict[str, Any] = {
             "name": name,
-            "public_url": config.public_url,
-            "database_time": str(row[0]),
-            "lsn": row[1],
-            "revision": postgresql.revision(connection),
-            "rows": postgresql.tables(connection),
-            "postgresql": connection.info.server_version // 10000,
-            "release": os.readlink(config.root_path / "current").rsplit("/", 1)[-1],
-            "store": str(source),
+            "public_url": config.instance.public_url,
+            "database_time": taken.time,
+            "lsn": taken.position,
+            "revision": snapshot.revision(),
+            "rows": snapshot.rows(),
+            "postgresql": taken.version,
+            "release": os.readlink(config.instance.root_path / "current").rsplit("/", 1)[-1],
+            "store": source.address,
         }
         log(f"dumping the database, {count} references")
-        dump = postgresql.dump(config, snapshot, config.stage / DUMP)
+        dump = snapshot.dump(config.instance.stage / DUMP)
     facts |= {"sha256": dump.sha256, "dump_bytes": dump.size}
-    (config.stage / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
+    (config.instance.stage / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
     bundle.write(config, {"name": name})
     return {"dump_bytes": dump.size, "revision": facts["revision"], "release": facts["release"]}
 
@@ -181,10 +185,11 @@ def _store(config: Config, repository: Restic, name: str, log: Log) -> Report:
     attempts = 1 if repository.append_only else ATTEMPTS
     for attempt in range(1, attempts + 1):
         log(f"copying to repository {repository.name}")
-        report_share = progress.share_writer(config, f"copying to {repository.name}")
-        paths = [config.stage, frozen.source(config)]
-        snapshot = repository.backup(name, paths, report_share, renewed=config.snapshot == "reflink")
-        progress.clear(config)
+        report_share = progress.share_writer(config.instance, f"copying to {repository.name}")
+        artifacts = stores.artifacts.of(config)
+        paths = [config.instance.stage, *artifacts.copied]
+        snapshot = repository.backup(name, paths, report_share, renewed=artifacts.renewed)
+        progress.clear(config.instance)
         report = reconcile(config, repository, snapshot)
         if not report.lost:
             return report
@@ -200,15 +205,17 @@ def _store(config: Config, repository: Restic, name: str, log: Log) -> Report:
 
 def reconcile(config: Config, repository: Restic, snapshot: str) -> Report:
     """Compare a snapshot's listing with the manifest in the stage."""
-    found = listing(frozen.source(config), repository, snapshot)
-    return compare(references.read(config.stage / MANIFEST), found)
+    artifacts = stores.artifacts.of(config)
+    found = listing(artifacts, Contents(repository, snapshot), artifacts.source.address)
+    return compare(references.read(config.instance.stage / MANIFEST), found)
 
 
-def listing(store: Path, repository: Restic, snapshot: str) -> Files:
-    """The files of a store in a snapshot of restic's."""
-    prefix = f"{store}/"
-    return Files(
-        (entry.path.removeprefix(prefix), entry.size)
-        for entry in repository.entries(snapshot)
-        if entry.is_file and entry.path.startswith(prefix)
-    )
+def listing(artifacts: ArtifactStore, contents: Contents, address: str) -> Files:
+    """The artifacts of a point.
+
+    Args:
+        artifacts: the live store.
+        contents: of the point.
+        address: of the artifacts, as the point's description records it.
+    """
+    return Files(artifacts.listing(contents, address))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mlflowctl import stores
 from mlflowctl.core.config import Config
 from mlflowctl.core.process import run
 
@@ -23,11 +25,11 @@ def write(config: Config, facts: dict[str, Any]) -> None:
         config: the instance.
         facts: further facts about the point.
     """
-    root = config.stage / NAME
+    root = config.instance.stage / NAME
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(mode=0o700)
     owners = {}
-    for name in config.files:
+    for name in config.recovery.files:
         source = Path(name)
         for file in sorted([source, *source.rglob("*")] if source.is_dir() else [source]):
             if not file.is_file() or file.is_symlink() or file.name.startswith(LEFT_OUT):
@@ -36,13 +38,11 @@ def write(config: Config, facts: dict[str, Any]) -> None:
             target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             shutil.copy2(file, target)
             owners[str(file)] = [file.owner(), file.group(), f"{file.stat().st_mode & 0o7777:04o}"]
-    facts = facts | {"owners": owners, "tools": tools()}
+    facts = facts | {"owners": owners, "tools": tools(stores.database.of(config).tools)}
     (root / "point.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
-def tools() -> dict[str, str]:
-    """Versions of the programs that write and read a point."""
-    return {
-        name: run([name, verb]).stdout.strip()
-        for name, verb in (("restic", "version"), ("pg_dump", "--version"), ("pg_restore", "--version"))
-    }
+def tools(programs: Iterable[str]) -> dict[str, str]:
+    """Versions of the programs that write and read a point: restic and those of the database."""
+    asked = {"restic": "version"} | dict.fromkeys(programs, "--version")
+    return {name: run([name, argument]).stdout.strip() for name, argument in asked.items()}

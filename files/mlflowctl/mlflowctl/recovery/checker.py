@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mlflowctl.core.printable import printable, shortened
-from mlflowctl.stores.database.references import ANYTHING, Reference, uploading
+from mlflowctl.stores.references import ANYTHING, Reference, uploading
 
 # Bytes of a name that are not UTF-8, as Python represents them. restic writes U+FFFD for each in its JSON.
 SURROGATES = re.compile("[\udc80-\udcff]")

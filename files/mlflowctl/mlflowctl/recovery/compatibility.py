@@ -1,63 +1,48 @@
-"""Checks before the large part of a point is fetched: free space, release, version of PostgreSQL."""
+"""Checks before the large part of a point is fetched: free space, release."""
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
-from mlflowctl.core.config import Config
+from mlflowctl.core import trees
+from mlflowctl.core.config import Instance
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.recovery import preflight
-from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import postgresql
+from mlflowctl.stores.artifacts.base import ArtifactStore
 
 SPARE_BYTES = 256 << 20
 
 
-def refuse_without_space(config: Config, root: Path, need: int) -> None:
+def refuse_without_space(artifacts: ArtifactStore, root: Path, need: int) -> None:
     """Refuse if there is too little space, and remove the scratch directory.
 
     Args:
-        config: the instance.
-        root: the scratch directory, on the volume.
+        artifacts: the live store.
+        root: the scratch directory.
         need: bytes.
 
     Raises:
         ControlError: there is less space.
     """
-    free = shutil.disk_usage(root).free
-    if free < need + SPARE_BYTES:
+    free = artifacts.free()
+    if free is not None and free < need + SPARE_BYTES:
         trees.remove(root)
         raise ControlError(
-            f"{config.volume_path} has {free >> 20} MiB free and the restore needs {(need + SPARE_BYTES) >> 20} MiB: "
+            f"{artifacts.where} has {free >> 20} MiB free and the restore needs {(need + SPARE_BYTES) >> 20} MiB: "
             "free some space"
         )
 
 
-def refuse_other_release(config: Config, facts: dict[str, Any]) -> None:
+def refuse_other_release(instance: Instance, facts: dict[str, Any]) -> None:
     """Refuse a point that the installed software cannot serve.
 
     Raises:
         Refused: another schema revision.
     """
-    head = preflight.release_head(config)
+    head = preflight.release_head(instance)
     if facts["revision"] != head:
         raise Refused(
             f"the point needs release {facts['release']} (schema revision {facts['revision']}), and this host has "
             f"revision {head}: install that MLflow version with the playbook first (mlflow_version), then restore"
-        )
-
-
-def refuse_older_postgresql(config: Config, facts: dict[str, Any]) -> None:
-    """Refuse a point of a newer major version of PostgreSQL than this host's: an older one cannot read its dump.
-
-    Raises:
-        Refused: names the versions, and what to do.
-    """
-    here = min(postgresql.server_major(config), postgresql.tool_major("pg_restore"))
-    if here < facts["postgresql"]:
-        raise Refused(
-            f"the point was taken with PostgreSQL {facts['postgresql']}, and this host has {here}, which cannot read "
-            f"it: restore it on a host with PostgreSQL {facts['postgresql']} or newer (Debian 13 has 17)"
         )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mlflowctl.core import beneath
+from mlflowctl import stores
 from mlflowctl.core.config import Config
-from mlflowctl.core.descent import Owner
 from mlflowctl.recovery.repository import Point
+from mlflowctl.stores.artifacts.base import Tree
 
 
 @dataclass(frozen=True)
@@ -61,27 +60,12 @@ class Copy:
     database_only: bool = False
 
     @property
-    def store(self) -> Path:
+    def artifacts(self) -> Tree:
         """The artifacts that belong to the copy."""
-        if self.database_only:
-            return self.config.store
-        return self.place.root / str(self.facts["store"]).lstrip("/")
-
-    @property
-    def _root(self) -> Path:
-        """The directory above the artifacts that only root can write."""
-        return self.config.volume_path if self.database_only else self.place.root
-
-    def walk(self) -> Iterator[tuple[str, int]]:
-        """The artifacts and their sizes."""
-        return beneath.walk(self._root, self.store.relative_to(self._root))
-
-    def chown(self) -> None:
-        """Make the service the owner of the artifacts."""
-        owner = Owner.named(self.config.user, self.config.group)
-        beneath.chown(self._root, self.store.relative_to(self._root), owner)
+        live = stores.artifacts.of(self.config)
+        return live if self.database_only else live.restored(self.place.root, self.facts["store"])
 
     @property
     def stage(self) -> Path:
         """The restored dump, manifest and bundle."""
-        return self.place.root / str(self.config.stage).lstrip("/")
+        return self.place.root / str(self.config.instance.stage).lstrip("/")

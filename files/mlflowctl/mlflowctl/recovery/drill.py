@@ -6,9 +6,6 @@ Unix socket that only root may use. It serves with the current release.
 
 from __future__ import annotations
 
-import grp
-import os
-import pwd
 import shutil
 import subprocess
 import time
@@ -18,16 +15,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl.core import lock, service, state
-from mlflowctl.core.config import Config
+from mlflowctl import stores
+from mlflowctl.core import lock, service, state, trees
+from mlflowctl.core.config import Config, Instance
+from mlflowctl.core.descent import Owner, chown_itself
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.printable import printable
 from mlflowctl.core.process import run as run_program
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import backup, copies, host_files, inspection, restored
 from mlflowctl.recovery.repository import Restic
-from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import postgresql, references
+from mlflowctl.stores import references
 
 
 def run(config: Config, wanted: str, repository: str | None, log: Log) -> dict[str, Any]:
@@ -40,39 +38,40 @@ def run(config: Config, wanted: str, repository: str | None, log: Log) -> dict[s
         Busy: another operation runs.
         ControlError: the point cannot be restored; the message says why.
     """
-    with lock.exclusive(config.state_path, "drill"):
+    with lock.exclusive(config.instance.state_path, "drill"):
         try:
-            facts = _run(config, wanted, Restic(config.repository(repository)), log)
+            facts = _run(config, wanted, Restic(config.recovery.repository(repository)), log)
         except Refused:
             raise
         except BaseException as error:
-            state.record(config, "drill", False, error=str(error) or type(error).__name__)
+            state.record(config.instance, "drill", False, error=str(error) or type(error).__name__)
             raise
-        state.record(config, "drill", True, **facts)
+        state.record(config.instance, "drill", True, **facts)
     return facts
 
 
 def _run(config: Config, wanted: str, repository: Restic, log: Log) -> dict[str, Any]:
     started = time.monotonic()
     point = repository.find(wanted)
-    root = config.volume_path / "drill"
-    name = f"{config.database}_drill"
+    root = stores.artifacts.of(config).scratch("drill")
+    database = stores.database.of(config)
+    name = database.scratch("drill")
     log(f"testing the restore of point {point.name}")
     try:
         copy = restored.fetch(config, repository, copies.Place(point, root, name), log)
         report = inspection.check(copy, repository, log)
         if report.lost:
             raise ControlError(f"point {point.name} lacks {len(report.lost)} items, first: {report.lost[0]}")
-        copy.chown()
+        copy.artifacts.own()
         log("serving the copy on a separate socket")
         with _server(config, copy) as socket_path:
-            service.wait_ready(config, socket_path)
+            service.wait_ready(config.instance, socket_path)
             rto = time.monotonic() - started
             loaded = _read_model(config, copy)
     finally:
         with suppress(ControlError):
             trees.remove(root)
-        postgresql.drop(config, name)
+        database.drop(name)
     log(f"point {point.name} restores in {rto:.1f} s: {report.references} references, 0 lost")
     return {
         "point": point.name,
@@ -88,57 +87,48 @@ def _run(config: Config, wanted: str, repository: Restic, log: Log) -> dict[str,
     }
 
 
-def _runtime(config: Config) -> Path:
+def _runtime(instance: Instance) -> Path:
     """Below the unit's RuntimeDirectory, which is removed with the unit."""
-    return Path(f"/run/{config.unit}-drill/server")
+    return Path(f"/run/{instance.unit}-drill/server")
 
 
 def _environment(config: Config, copy: copies.Copy, runtime: Path) -> dict[str, str]:
-    """The service's environment, changed to use the copy."""
+    """The service's environment, changed to use the copy, which is prepared for that."""
     return (
-        service.environment(config)
-        | service.pointed_at(config, copy.place.database, runtime)
+        service.environment(config.instance)
+        | stores.database.of(config).environment(copy.place.database, runtime)
         | {
             "HOME": str(runtime),
             "CREDENTIALS_DIRECTORY": str(runtime / "credentials"),
-            "MLFLOW_ARTIFACTS_DESTINATION": str(copy.store),
-            "MLFLOW_VOLUME_PATH": str(copy.store.parent),
-            "MLFLOW_VOLUME_ID_FILE": str(copy.store.parent / ".volume-id"),
         }
+        | copy.artifacts.serve()
     )
 
 
 @contextmanager
 def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
     """Serve the copy with the current release; yields the socket."""
-    runtime = _runtime(config)
+    runtime = _runtime(config.instance)
     shutil.rmtree(runtime, ignore_errors=True)
     credentials = runtime / "credentials"
     credentials.mkdir(parents=True, mode=0o700)
     for name in host_files.SECRETS:
         (credentials / name).write_bytes(host_files.secret(copy, name))
     environment = _environment(config, copy, runtime)
-    sentinel = copy.store.parent / ".volume-id"
-    sentinel.write_text("drill\n")
-    _own(sentinel, config.user, config.user)
-    # The directories above the copy belong to root; the service needs to enter them.
-    for directory in [copy.store.parent, *copy.store.parent.parents]:
-        if directory == config.volume_path:
-            break
-        _own(directory, config.user, config.group)
+    own = Owner.named(config.instance.user, config.instance.user)
     # The deepest first: while its parent belongs to root, nobody can replace a directory by a link.
     for path in sorted([runtime, *runtime.rglob("*")], key=lambda path: len(path.parts), reverse=True):
-        _own(path, config.user, config.user)
-    _decrypt(config, environment)
-    binary = config.root_path / "current" / "bin"
+        chown_itself(path, own)
+    _decrypt(config.instance, environment)
+    binary = config.instance.root_path / "current" / "bin"
     # Not in the server's directory, because root reads it again.
     log_file = runtime.with_name("log")
     with log_file.open("w") as log:
         server = subprocess.Popen(
-            [binary / "gunicorn", f"--config={config.config_path}/gunicorn.conf.py", "--workers=1",
+            [binary / "gunicorn", f"--config={config.instance.config_path}/gunicorn.conf.py", "--workers=1",
              f"--bind=unix:{runtime}/wsgi.sock"],
             env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, umask=0o007,
-            **service.user(config),
+            **service.user(config.instance),
         )  # fmt: skip
         try:
             yield runtime / "wsgi.sock"
@@ -155,22 +145,17 @@ def _server(config: Config, copy: copies.Copy) -> Iterator[Path]:
             shutil.rmtree(runtime, ignore_errors=True)
 
 
-def _own(path: Path, user: str, group: str) -> None:
-    """Change the owner of a path, of a link itself."""
-    os.chown(path, pwd.getpwnam(user).pw_uid, grp.getgrnam(group).gr_gid, follow_symlinks=False)
-
-
-def _decrypt(config: Config, environment: dict[str, str]) -> None:
+def _decrypt(instance: Instance, environment: dict[str, str]) -> None:
     """Check that every secret in the copy can be decrypted with the keys of the copy.
 
     Raises:
         ControlError: the passphrase is wrong.
     """
     run_program(
-        [str(config.root_path / "current/bin/python"), "-m", "mlflow_host.database.decrypt"],
+        [str(instance.root_path / "current/bin/python"), "-m", "mlflow_host.database.decrypt"],
         environment,
         cwd="/",
-        **service.user(config),
+        **service.user(instance),
     )
 
 
@@ -187,26 +172,23 @@ def _read_model(config: Config, copy: copies.Copy) -> str:
     Raises:
         ControlError: there are such models, and the server serves none of them.
     """
-    held = dict(copy.walk())
+    held = dict(copy.artifacts.list())
     paths = {
         found.name: found.path
         for found in references.read(copy.stage / backup.MANIFEST)
         if found.kind == "model_version" and found.present and held.get(f"{found.path}/MLmodel")
     }
-    with postgresql.connect(config, copy.place.database) as connection:
-        rows = connection.execute(
-            "SELECT name, version FROM model_versions WHERE status = 'READY' AND current_stage <> 'Deleted_Internal'"
-            " ORDER BY creation_time DESC, name, version DESC"
-        ).fetchall()
-    socket_path, refused = _runtime(config) / "wsgi.sock", ""
+    with stores.database.of(config).reader(copy.place.database) as reader:
+        rows = reader.ready_versions()
+    socket_path, refused = _runtime(config.instance) / "wsgi.sock", ""
     for name, version in rows:
         if (path := paths.get(f"{name}/{version}")) is None:
             continue
-        query = service.query({"name": name, "version": str(version)})
+        query = service.query({"name": name, "version": version})
         artifact = f"/api/2.0/mlflow-artifacts/artifacts/{service.quote(path)}/MLmodel"
         try:
-            service.get(config, f"/api/2.0/mlflow/model-versions/get-download-uri?{query}", socket_path)
-            if b"flavors" in service.get(config, artifact, socket_path):
+            service.get(config.instance, f"/api/2.0/mlflow/model-versions/get-download-uri?{query}", socket_path)
+            if b"flavors" in service.get(config.instance, artifact, socket_path):
                 return printable(f"{name}/{version}")
             refused = refused or f"the MLmodel of {printable(name)} version {version} is not valid"
         except ControlError as error:

@@ -37,7 +37,7 @@ def secret(copy: Copy, name: str) -> bytes:
     Raises:
         ControlError: it is not a regular file.
     """
-    content = bundled(copy, copy.config.config_path / "secrets" / name)
+    content = bundled(copy, copy.config.instance.config_path / "secrets" / name)
     if content is None:
         raise ControlError(f"secret {name} of point {copy.place.point.name} is not a regular file: use another point")
     return content
@@ -88,7 +88,7 @@ def put_tokens(copy: Copy, log: Log) -> None:
     A token with the name of a user of this host is left out, because logins are looked up by name.
     """
     config = copy.config
-    target = config.config_path / "access" / "tokens.json"
+    target = config.instance.config_path / "access" / "tokens.json"
     if target.exists() or (content := bundled(copy, target)) is None:
         return
     users, kept = declared.users(declared.load()), []
@@ -98,4 +98,4 @@ def put_tokens(copy: Copy, log: Log) -> None:
         else:
             kept.append(asdict(token))
     jsonfile.write(target, kept)
-    run(["systemctl", "start", f"{config.unit}-access.service"])
+    run(["systemctl", "start", f"{config.instance.unit}-access.service"])

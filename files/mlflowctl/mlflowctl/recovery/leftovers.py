@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mlflowctl.core import beneath, lock
+from mlflowctl import stores
+from mlflowctl.core import lock, trees
 from mlflowctl.core.ages import age
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.progress import Log
-from mlflowctl.recovery import partial
-from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import postgresql
 
 
-def quarantine_path(config: Config, suffix: str) -> Path:
-    """The directory of the orphans of one quarantine."""
-    return config.volume_path / f"store.orphans-{suffix}"
-
-
-def _store_path(config: Config, suffix: str) -> Path:
-    return config.volume_path / f"store.before-{suffix}"
-
-
-def _secrets_path(config: Config, suffix: str) -> Path:
-    return config.state_path / f"secrets.before-{suffix}"
-
-
-def _database(config: Config, suffix: str) -> str:
-    return f"{config.database}_before_{suffix}"
+def _secrets_path(instance: Instance, suffix: str) -> Path:
+    return instance.state_path / f"secrets.before-{suffix}"
 
 
 def suffixes(config: Config) -> list[str]:
     """The suffix of each restore or quarantine whose data still exists."""
-    found = {path.name.removeprefix("secrets.before-") for path in config.state_path.glob("secrets.before-*")}
-    found |= {path.name.rsplit(".before-", 1)[1] for path in config.volume_path.glob("store.before-*")}
-    found |= {path.name.rsplit("-", 1)[1] for path in config.volume_path.glob("store.orphans-*")}
-    pattern = re.compile(re.escape(config.database) + r"_before_(\d+)")
-    with postgresql.connect(config, postgresql.ADMIN) as connection:
-        for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall():
-            if match := pattern.fullmatch(name):
-                found.add(match[1])
-    return sorted(found)
+    found = {path.name.removeprefix("secrets.before-") for path in config.instance.state_path.glob("secrets.before-*")}
+    return sorted(found | stores.artifacts.of(config).set_aside() | stores.database.of(config).set_aside())
 
 
 def listing(config: Config, now: float) -> list[dict[str, Any]]:
@@ -59,15 +36,13 @@ def listing(config: Config, now: float) -> list[dict[str, Any]]:
 
 
 def _described(config: Config, suffix: str, now: float) -> dict[str, Any]:
-    with postgresql.connect(config, postgresql.ADMIN) as connection:
-        row = connection.execute(
-            "SELECT pg_database_size(oid) FROM pg_database WHERE datname = %s", (_database(config, suffix),)
-        ).fetchone()
+    artifacts, database = stores.artifacts.of(config), stores.database.of(config)
+    orphans = artifacts.quarantined(suffix)
     sizes = {
-        "database": None if row is None else int(row[0]),
-        "artifacts": _size(_store_path(config, suffix)),
-        "keys": _size(_secrets_path(config, suffix)),
-        "orphans": _size(quarantine_path(config, suffix)),
+        "database": database.size_aside(suffix),
+        "artifacts": artifacts.size_aside(suffix),
+        "keys": trees.size(_secrets_path(config.instance, suffix)),
+        "orphans": None if orphans is None else sum(size for _, size in orphans.list()),
     }
     held = {name: size for name, size in sizes.items() if size is not None}
     kinds = ["restore"] * bool(held.keys() - {"orphans"}) + ["quarantine"] * ("orphans" in held)
@@ -87,13 +62,6 @@ def _described(config: Config, suffix: str, now: float) -> dict[str, Any]:
     }
 
 
-def _size(path: Path) -> int | None:
-    """Bytes of the files below a directory; ``None`` if there is no such directory."""
-    if not path.is_dir() or path.is_symlink():
-        return None
-    return sum(size for _, size in trees.walk(path))
-
-
 def delete(config: Config, suffix: str, log: Log) -> dict[str, Any]:
     """Delete the old database, artifacts and secrets of one restore, or the orphans of one quarantine.
 
@@ -103,7 +71,7 @@ def delete(config: Config, suffix: str, log: Log) -> dict[str, Any]:
     Raises:
         ControlError: nothing has that suffix.
     """
-    with lock.exclusive(config.state_path, "deletion of leftovers"):
+    with lock.exclusive(config.instance.state_path, "deletion of leftovers"):
         _require_suffix(config, suffix)
         remove(config, suffix)
         log(f"the data that was set aside as {suffix} is deleted")
@@ -119,22 +87,24 @@ def put_back(config: Config, suffix: str, log: Log) -> dict[str, Any]:
     Raises:
         ControlError: there is no quarantine of that suffix, or a file cannot be moved.
     """
-    with lock.exclusive(config.state_path, "return of leftovers"):
+    with lock.exclusive(config.instance.state_path, "return of leftovers"):
         _require_suffix(config, suffix)
-        source = quarantine_path(config, suffix)
-        if not beneath.is_directory(config.volume_path, source.name):
+        artifacts = stores.artifacts.of(config)
+        source = artifacts.quarantined(suffix)
+        if source is None:
             raise Refused(f"{suffix} belongs to a restore: use `mlflowctl restore` with an older point to go back")
-        done = partial.merge(config, source.name, config.store.name)
+        done = artifacts.merge(source, "")
         log(
             f"{done.moved} files were moved back"
-            + f", {done.existing} exist in the store and stay in {source}" * bool(done.existing)
+            + f", {done.existing} exist in the store and stay in {source.address}" * bool(done.existing)
         )
         if done.refused:
             raise ControlError(
-                f"{len(done.refused)} files stay in {source}, {done.moved} were moved back; first: {done.refused[0]}"
+                f"{len(done.refused)} files stay in {source.address}, {done.moved} were moved back; "
+                f"first: {done.refused[0]}"
             )
         if not done.existing:
-            trees.remove(source)
+            artifacts.drop_quarantine(suffix)
     return {"came_back": done.moved}
 
 
@@ -146,6 +116,8 @@ def _require_suffix(config: Config, suffix: str) -> None:
 
 def remove(config: Config, suffix: str) -> None:
     """Delete it. The caller holds the lock."""
-    postgresql.drop(config, _database(config, suffix))
-    for path in (_store_path(config, suffix), _secrets_path(config, suffix), quarantine_path(config, suffix)):
-        trees.remove(path)
+    stores.database.of(config).drop_aside(suffix)
+    artifacts = stores.artifacts.of(config)
+    artifacts.drop_aside(suffix)
+    trees.remove(_secrets_path(config.instance, suffix))
+    artifacts.drop_quarantine(suffix)

@@ -7,22 +7,20 @@ deleted or not. Existing files are not overwritten.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-
-from mlflowctl.core import beneath, descent
+from mlflowctl import stores
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.printable import shortened
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import compatibility, copies, restored
 from mlflowctl.recovery.checker import Files
-from mlflowctl.recovery.repository import Restic
-from mlflowctl.stores.database import postgresql
-from mlflowctl.stores.database.references import Resolver
+from mlflowctl.recovery.repository import Contents, Restic
+from mlflowctl.stores.artifacts.base import ArtifactStore
+from mlflowctl.stores.database.base import Reader
+from mlflowctl.stores.references import Resolver
 
 
 @dataclass(frozen=True)
@@ -41,21 +39,6 @@ class Part:
     replace_live: bool = False
 
 
-@dataclass
-class Merged:
-    """The result of moving files into the store.
-
-    Attributes:
-        moved: how many were moved.
-        existing: how many existed already.
-        refused: why the others were not moved, as sentences.
-    """
-
-    moved: int = 0
-    existing: int = 0
-    refused: list[str] = field(default_factory=list)
-
-
 def restore_part(config: Config, repository: Restic, place: copies.Place, part: Part, log: Log) -> dict[str, Any]:
     """Restore a part of a point into the live store.
 
@@ -64,31 +47,26 @@ def restore_part(config: Config, repository: Restic, place: copies.Place, part: 
         ControlError: the point does not hold it, or the restored copy is not complete.
     """
     point, root = place.point, place.root
-    with postgresql.connect(config) as connection:
-        path = where(connection, config.store, part)
-    live = f"{config.store.name}/{path}"
-    facts = restored.facts(config, repository, point, root)
+    artifacts = stores.artifacts.of(config)
+    with stores.database.of(config).reader() as reader:
+        path = where(reader, artifacts, part)
+    facts = restored.facts(config.instance, repository, point, root)
     prefix = f"{path}/"
-    wanted = {
-        name: size for name, size in restored.listing(repository, point, facts).sizes.items() if name.startswith(prefix)
-    }
+    held = restored.listing(artifacts, repository, point, facts).sizes
+    wanted = {name: size for name, size in held.items() if name.startswith(prefix)}
     if not wanted:
         raise Refused(f"point {point.name} holds no artifacts of {part.kind} {part.name}: use another point")
-    compatibility.refuse_without_space(config, root, sum(wanted.values()))
+    compatibility.refuse_without_space(artifacts, root, sum(wanted.values()))
     log(f"restoring {len(wanted)} files of {part.kind} {part.name}")
-    repository.restore(point.snapshot, root, include=[restored.literal(f"{facts['store']}/{path}")])
-    copy = root.relative_to(config.volume_path) / str(facts["store"]).lstrip("/") / path
-    arrived = Files((prefix + name, size) for name, size in beneath.walk(config.volume_path, copy)).sizes
+    copy = artifacts.fetch(Contents(repository, point.snapshot), facts["store"], root, path)
+    arrived = Files((prefix + name, size) for name, size in copy.list()).sizes
     lost = [name for name, size in wanted.items() if arrived.get(name) != size]
     if lost:
         raise ControlError(f"the copy lacks {len(lost)} files, first: {lost[0]}. The live data was not changed")
-    beneath.chown(config.volume_path, copy, descent.Owner.named(config.user, config.group))
+    copy.own()
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
-    put_aside = ""
-    if part.replace_live and beneath.lstat(config.volume_path, live):
-        beneath.rename(config.volume_path, live, f"{config.store.name}.before-{suffix}/{path}")
-        put_aside = suffix
-    done = merge(config, copy, live)
+    put_aside = suffix if part.replace_live and artifacts.set_part_aside(path, suffix) else ""
+    done = artifacts.merge(copy, path)
     log(f"{done.moved} files were restored, {done.existing} existed")
     if done.refused:
         raise ControlError(
@@ -104,7 +82,7 @@ def restore_part(config: Config, repository: Restic, place: copies.Place, part: 
     }
 
 
-def where(connection: psycopg.Connection[Any], store: Path, part: Part) -> str:
+def where(reader: Reader, artifacts: ArtifactStore, part: Part) -> str:
     """The directory of a part below the store, according to the live database.
 
     Raises:
@@ -112,44 +90,18 @@ def where(connection: psycopg.Connection[Any], store: Path, part: Part) -> str:
     """
     name, _, version = part.name.rpartition("/")
     if part.kind == "run":
-        found = connection.execute("SELECT artifact_uri FROM runs WHERE run_uuid = %s", (part.name,)).fetchall()
+        found = reader.run_location(part.name)
     elif not name:
-        found = connection.execute(
-            "SELECT artifact_location FROM logged_models WHERE model_id = %s", (part.name,)
-        ).fetchall()
+        found = reader.model_location(part.name)
     else:
-        found = connection.execute(
-            "SELECT coalesce(storage_location, source) FROM model_versions WHERE name = %s AND version::text = %s",
-            (name, version),
-        ).fetchall()
+        found = reader.version_location(name, version)
     if not found:
         raise Refused(
             f"the live database has no {part.kind} {part.name}: only a restore of the whole point "
             "brings its row back (a deleted run's row stays until `mlflowctl gc`)"
         )
-    models = dict(connection.execute("SELECT model_id, artifact_location FROM logged_models").fetchall())
-    runs = dict(connection.execute("SELECT run_uuid, artifact_uri FROM runs WHERE artifact_uri IS NOT NULL").fetchall())
-    path = Resolver(store, models, runs, {}).path(found[0][0])
+    located = reader.locations()
+    path = Resolver(artifacts.own_path, located.models, located.runs, {}).path(found[0])
     if not path:
-        raise Refused(f"the artifacts of {part.kind} {part.name} are at {shortened(found[0][0])}, which no point holds")
+        raise Refused(f"the artifacts of {part.kind} {part.name} are at {shortened(found[0])}, which no point holds")
     return path
-
-
-def merge(config: Config, source: str | Path, target: str) -> Merged:
-    """Move missing files into the store, each by one rename that replaces nothing.
-
-    Args:
-        config: the instance.
-        source: directory of the files, below the volume.
-        target: the directory they belong to, below the volume.
-    """
-    owner, done = descent.Owner.named(config.user, config.group), Merged()
-    for name, _ in list(beneath.walk(config.volume_path, source)):
-        try:
-            if beneath.rename(config.volume_path, f"{source}/{name}", f"{target}/{name}", owner):
-                done.moved += 1
-            else:
-                done.existing += 1
-        except descent.UnsafePath as error:
-            done.refused.append(str(error))
-    return done

@@ -6,10 +6,10 @@ import json
 import shutil
 import time
 
-from mlflowctl.core import beneath, state
-from mlflowctl.core.config import Config
+from mlflowctl import stores
+from mlflowctl.core import state
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError
-from mlflowctl.stores.database import postgresql
 
 # Kept free beside the dump, in bytes.
 SPARE_BYTES = 1 << 30
@@ -22,14 +22,14 @@ def check(config: Config) -> None:
         ControlError: the volume, the tools, the space, the clock or the
             release do not allow a point.
     """
-    check_volume(config)
+    stores.artifacts.of(config).check()
     check_dump(config)
-    last = state.read(config).get("backup", {}).get("success", {})
+    last = state.read(config.instance).get("backup", {}).get("success", {})
     if time.time() < last.get("time", 0):
         raise ControlError(f"the clock is before the last backup ({last['at']}): set it right, or points get mixed up")
-    with postgresql.connect(config) as connection:
-        found = postgresql.revision(connection)
-    head = release_head(config)
+    with stores.database.of(config).reader() as reader:
+        found = reader.revision()
+    head = release_head(config.instance)
     if found != head:
         raise ControlError(
             f"the database has schema revision {found or 'none'} and the release {head}: is an upgrade unfinished?"
@@ -40,45 +40,22 @@ def check_dump(config: Config) -> None:
     """Refuse if the database cannot be dumped: the tools, the space.
 
     Raises:
-        ControlError: pg_dump is older than the server, or there is too little space.
+        ControlError: the programs are too old for the server, or there is too little space.
     """
-    server, client = postgresql.server_major(config), postgresql.tool_major("pg_dump")
-    if client < server:
-        raise ControlError(f"pg_dump has version {client} and PostgreSQL {server}: install postgresql-client-{server}")
-    last = state.read(config).get("backup", {}).get("success", {})
+    stores.database.of(config).check_tools()
+    last = state.read(config.instance).get("backup", {}).get("success", {})
     need = int(1.3 * last.get("dump_bytes", 0)) + SPARE_BYTES
-    free = shutil.disk_usage(config.state_path).free
+    free = shutil.disk_usage(config.instance.state_path).free
     if free < need:
         raise ControlError(
-            f"{config.state_path} has {free >> 20} MiB free and the dump may need {need >> 20} MiB: free some space"
+            f"{config.instance.state_path} has {free >> 20} MiB free and the dump may need {need >> 20} MiB: "
+            "free some space"
         )
 
 
-def check_volume(config: Config) -> None:
-    """Refuse a missing or wrong volume.
-
-    Raises:
-        ControlError: the message says what is wrong.
-    """
-    sentinel = config.volume_path / ".volume-id"
-    try:
-        found = sentinel.read_text().strip()
-        expected = (config.config_path / "volume-id").read_text().strip()
-    except OSError as error:
-        raise ControlError(
-            f"{error.filename} cannot be read ({error.strerror}): is the artifact volume mounted?"
-        ) from error
-    if found != expected:
-        raise ControlError(
-            f"{config.volume_path} is volume {found}, but this host serves {expected}: mount the right one"
-        )
-    if not beneath.is_directory(config.volume_path, config.store.name):
-        raise ControlError(f"{config.store} is missing, or not a directory: run the playbook again")
-
-
-def release_head(config: Config) -> str:
+def release_head(instance: Instance) -> str:
     """The schema revision of the installed release."""
-    path = config.root_path / "current" / "release.json"
+    path = instance.root_path / "current" / "release.json"
     try:
         return str(json.loads(path.read_text())["schema_head"])
     except (OSError, ValueError, KeyError) as error:

@@ -63,6 +63,27 @@ class Entry:
     size: int
 
 
+def literal(path: str) -> str:
+    """A path as restic's ``--include`` takes it: its patterns are Go's ``filepath.Match``."""
+    return re.sub(r"([\\*?\[])", r"\\\1", path)
+
+
+class Contents:
+    """One snapshot, as artifact stores read it."""
+
+    def __init__(self, repository: Restic, snapshot: str) -> None:
+        self._repository = repository
+        self._snapshot = snapshot
+
+    def files(self) -> Iterator[tuple[str, int]]:
+        """The regular files, by their absolute paths, with their sizes in bytes."""
+        return ((entry.path, entry.size) for entry in self._repository.entries(self._snapshot) if entry.is_file)
+
+    def restore(self, path: str, root: Path) -> None:
+        """Restore a path and all below it to a directory."""
+        self._repository.restore(self._snapshot, root, include=[literal(path)])
+
+
 class Restic:
     """One repository."""
 

@@ -10,15 +10,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mlflowctl.core import lock, service, state
+from mlflowctl import stores
+from mlflowctl.core import lock, service, state, trees
 from mlflowctl.core.config import Config
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.core.progress import Log
-from mlflowctl.recovery import copies, host_files, inspection, leftovers, partial, preflight, restored, swap
+from mlflowctl.recovery import copies, host_files, inspection, leftovers, partial, restored, rewind, swap
 from mlflowctl.recovery.checker import Report
 from mlflowctl.recovery.repository import VERIFIED, Point, Restic, following
-from mlflowctl.stores.artifacts import trees
-from mlflowctl.stores.database import archive, postgresql
 
 WARNING = (
     "WARNING: only the database is restored. Runs and models of the point whose artifacts no longer exist will be "
@@ -85,16 +84,10 @@ class Request:
 def live_data(config: Config) -> str:
     """What a restore would set aside, as text; empty if there is nothing."""
     found = []
-    if postgresql.exists(config, config.database):
-        with postgresql.connect(config) as connection:
-            if postgresql.revision(connection):
-                row = connection.execute(
-                    "SELECT (SELECT count(*) FROM runs) + (SELECT count(*) FROM registered_models)"
-                    " + (SELECT count(*) FROM trace_info) + (SELECT count(*) FROM experiments WHERE experiment_id <> 0)"
-                ).fetchone()
-                if row and row[0]:
-                    found.append(f"{row[0]} experiments, runs, models and traces")
-    files = sum(1 for _ in trees.walk(config.store)) if config.store.is_dir() else 0
+    if rows := stores.database.of(config).content():
+        found.append(f"{rows} experiments, runs, models and traces")
+    artifacts = stores.artifacts.of(config)
+    files = sum(1 for _ in artifacts.list()) if artifacts.exists() else 0
     if files:
         found.append(f"{files} artifacts")
     return " and ".join(found)
@@ -108,34 +101,34 @@ def run(config: Config, request: Request, log: Log) -> dict[str, Any]:
         ControlError: refused or failed; the live data is unchanged.
     """
     started = time.monotonic()
-    with lock.exclusive(config.state_path, "restore"):
+    with lock.exclusive(config.instance.state_path, "restore"):
         swap.recover(config, log)
         try:
             facts = _run(config, request, log)
         except Refused:
             raise
         except BaseException as error:
-            state.record(config, "restore", False, error=str(error) or type(error).__name__)
+            state.record(config.instance, "restore", False, error=str(error) or type(error).__name__)
             raise
         facts["rto_seconds"] = round(time.monotonic() - started, 3)
-        state.record(config, "restore", True, **facts)
+        state.record(config.instance, "restore", True, **facts)
     return facts
 
 
 def _run(config: Config, request: Request, log: Log) -> dict[str, Any]:
-    preflight.check_volume(config)
-    repository = Restic(config.repository(request.repository))
+    artifacts = stores.artifacts.of(config)
+    artifacts.check()
+    repository = Restic(config.recovery.repository(request.repository))
     point = _point(repository, request)
     if point.state != VERIFIED and not request.unverified:
         raise Refused(
             f"recovery point {point.name} is {point.state}: use a verified one, "
             "or accept what may be missing with --unverified"
         )
-    for old in config.volume_path.glob(f"{COPY}*"):
+    for old in artifacts.scratches(COPY):
         log(f"removing {old}, left by an interrupted restore")
         trees.remove(old)
-    # On the volume, so that the swap is a rename.
-    place = copies.Place(point, config.volume_path / f"{COPY}{point.name}", f"{config.database}_restore")
+    place = copies.Place(point, artifacts.scratch(f"{COPY}{point.name}"), stores.database.of(config).scratch("restore"))
     try:
         if request.part:
             return partial.restore_part(config, repository, place, request.part, log)
@@ -152,18 +145,18 @@ def _point(repository: Restic, request: Request) -> Point:
     """
     if request.point or not request.database_at:
         return repository.find(request.point or "latest")
-    return following(repository.points(), archive.moment(request.database_at), repository.name)
+    return following(repository.points(), rewind.moment(request.database_at), repository.name)
 
 
 def _clean(config: Config, place: copies.Place) -> None:
     """Remove the rest of the copy, unless a swap has still to be undone, which needs it."""
-    if swap.pending(config):
+    if swap.pending(config.instance):
         return
     # An error here must not hide the one before.
     with suppress(ControlError):
         trees.remove(place.root)
     with suppress(ControlError):
-        postgresql.drop(config, place.database)
+        stores.database.of(config).drop(place.database)
 
 
 def _whole(config: Config, request: Request, repository: Restic, place: copies.Place, log: Log) -> dict[str, Any]:
@@ -181,13 +174,13 @@ def _whole(config: Config, request: Request, repository: Restic, place: copies.P
     report = inspection.check(copy, repository, log)
     _refuse_losses(copy, report, request)
     if not request.database_only:
-        copy.chown()
+        copy.artifacts.own()
     suffix = time.strftime("%Y%m%d%H%M%S", time.gmtime())
     log("swapping it in; clients wait")
     swap_started = time.monotonic()
-    with service.closed(config):
+    with service.closed(config.recovery.closed_file):
         swap.swap(copy, suffix)
-        service.wait_ready(config)
+        service.wait_ready(config.instance)
         if request.tls:
             host_files.put_tls(copy)
             host_files.put_tokens(copy, log)

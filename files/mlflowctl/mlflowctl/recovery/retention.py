@@ -77,15 +77,17 @@ def apply(config: Config, dry_run: bool, log: Log) -> dict[str, Any]:
     started = time.monotonic()
     removed: dict[str, list[str]] = {}
     kept: dict[str, int] = {}
-    with lock.exclusive(config.state_path, "retention"):
+    with lock.exclusive(config.instance.state_path, "retention"):
         try:
-            for repository in map(Restic, config.repositories):
+            for repository in map(Restic, config.recovery.repositories):
                 if repository.append_only:
                     log(f"repository {repository.name} is append-only: its own host removes old points")
                     continue
                 if not dry_run:
                     repository.unlock()
-                stay, go = split(repository.points(), config.keep, datetime.now().astimezone(), config.stale_hours)
+                stay, go = split(
+                    repository.points(), config.recovery.keep, datetime.now().astimezone(), config.recovery.stale_hours
+                )
                 removed[repository.name] = [point.name for point in go]
                 kept[repository.name] = len(stay)
                 log(f"repository {repository.name}: {len(stay)} points are kept, {len(go)} are removed")
@@ -93,9 +95,9 @@ def apply(config: Config, dry_run: bool, log: Log) -> dict[str, Any]:
                     repository.forget([point.snapshot for point in go])
                     repository.prune()
         except BaseException as error:
-            state.record(config, "prune", False, error=str(error) or type(error).__name__)
+            state.record(config.instance, "prune", False, error=str(error) or type(error).__name__)
             raise
         facts = {"seconds": round(time.monotonic() - started, 3), "kept": kept, "removed": removed}
         if not dry_run:
-            state.record(config, "prune", True, **facts)
+            state.record(config.instance, "prune", True, **facts)
     return facts

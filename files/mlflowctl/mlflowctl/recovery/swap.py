@@ -13,30 +13,29 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mlflowctl.core import beneath, service
-from mlflowctl.core.config import Config
-from mlflowctl.core.errors import ControlError
+from mlflowctl import stores
+from mlflowctl.core import service
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import copies, host_files
-from mlflowctl.stores.database import postgresql
 
 
-def _journal(config: Config) -> Path:
-    return config.state_path / "swap.json"
+def _journal(instance: Instance) -> Path:
+    return instance.state_path / "swap.json"
 
 
-def pending(config: Config) -> bool:
+def pending(instance: Instance) -> bool:
     """Whether a swap is neither finished nor undone."""
-    return _journal(config).exists()
+    return _journal(instance).exists()
 
 
-def _write_journal(config: Config, data: dict[str, Any]) -> None:
-    partial = _journal(config).with_suffix(".partial")
+def _write_journal(instance: Instance, data: dict[str, Any]) -> None:
+    partial = _journal(instance).with_suffix(".partial")
     with partial.open("w") as file:
         json.dump(data, file)
         file.flush()
         os.fsync(file.fileno())
-    partial.rename(_journal(config))
+    partial.rename(_journal(instance))
 
 
 def swap(copy: copies.Copy, suffix: str) -> None:
@@ -45,21 +44,21 @@ def swap(copy: copies.Copy, suffix: str) -> None:
     With a copy of the database only, the live artifacts stay.
     """
     config = copy.config
-    aside = config.store.with_name(f"{config.store.name}.before-{suffix}")
-    old = f"{config.database}_before_{suffix}"
-    secrets = config.config_path / "secrets"
+    secrets = config.instance.config_path / "secrets"
     # Must be complete before the journal allows to restore them.
-    shutil.copytree(secrets, config.state_path / f"secrets.before-{suffix}", dirs_exist_ok=True)
-    journal = {"suffix": suffix, "copy_store": str(copy.store), "copy_database": copy.place.database, "done": False}
-    _write_journal(config, journal)
+    shutil.copytree(secrets, config.instance.state_path / f"secrets.before-{suffix}", dirs_exist_ok=True)
+    journal = {
+        "suffix": suffix,
+        "copy_store": copy.artifacts.address,
+        "copy_database": copy.place.database,
+        "done": False,
+    }
+    _write_journal(config.instance, journal)
     try:
-        service.stop(config)
-        postgresql.rename(config, config.database, old)
-        postgresql.rename(config, copy.place.database, config.database)
+        service.stop(config.instance)
+        stores.database.of(config).swap(copy.place.database, suffix)
         if not copy.database_only:
-            _drop_uploads(config)
-            _move(config, config.store, aside)
-            _move(config, copy.store, config.store)
+            stores.artifacts.of(config).swap(copy.artifacts, suffix)
         for name in host_files.SECRETS:
             partial = secrets / f"{name}.partial"
             partial.write_bytes(host_files.secret(copy, name))
@@ -68,69 +67,39 @@ def swap(copy: copies.Copy, suffix: str) -> None:
     except BaseException:
         _put_back(config)
         raise
-    _write_journal(config, journal | {"done": True})
-    service.start(config)
-    _journal(config).unlink()
-
-
-def _drop_uploads(config: Config) -> None:
-    """Remove the uploads that nginx is still receiving, so that none gets into the restored store.
-
-    nginx renames a complete upload into the store; with nothing to rename it
-    answers 500, and the client starts again.
-    """
-    if beneath.is_directory(config.volume_path, "incoming"):
-        for name, _ in list(beneath.walk(config.volume_path, "incoming")):
-            beneath.remove(config.volume_path, f"incoming/{name}")
-
-
-def _move(config: Config, source: Path, target: Path) -> None:
-    """Rename a directory on the volume.
-
-    Raises:
-        ControlError: the target exists, or a component of a path is a link.
-    """
-    volume = config.volume_path
-    if not beneath.rename(volume, source.relative_to(volume), target.relative_to(volume)):
-        raise ControlError(f"{target} exists already, so {source} cannot be renamed to it")
+    _write_journal(config.instance, journal | {"done": True})
+    service.start(config.instance)
+    _journal(config.instance).unlink()
 
 
 def _put_back(config: Config) -> None:
     """Undo and start MLflow; the journal is removed last, so that an interrupted undo is repeated."""
-    service.stop(config)
+    service.stop(config.instance)
     undo(config)
-    service.start(config)
-    _journal(config).unlink()
+    service.start(config.instance)
+    _journal(config.instance).unlink()
 
 
 def undo(config: Config) -> None:
     """Undo the swap of the journal, at whatever stage it was; can be repeated."""
-    data = json.loads(_journal(config).read_text())
+    data = json.loads(_journal(config.instance).read_text())
     suffix = data["suffix"]
-    old = f"{config.database}_before_{suffix}"
-    aside = config.store.with_name(f"{config.store.name}.before-{suffix}")
-    kept = config.state_path / f"secrets.before-{suffix}"
-    if beneath.lstat(config.volume_path, aside.name):
-        if beneath.lstat(config.volume_path, config.store.name):
-            _move(config, config.store, Path(data["copy_store"]))
-        _move(config, aside, config.store)
-    if postgresql.exists(config, old):
-        if postgresql.exists(config, config.database):
-            postgresql.rename(config, config.database, data["copy_database"])
-        postgresql.rename(config, old, config.database)
+    kept = config.instance.state_path / f"secrets.before-{suffix}"
+    stores.artifacts.of(config).swap_back(data["copy_store"], suffix)
+    stores.database.of(config).swap_back(data["copy_database"], suffix)
     for name in host_files.SECRETS:
         if (kept / name).is_file():
-            shutil.copy2(kept / name, config.config_path / "secrets" / name)
+            shutil.copy2(kept / name, config.instance.config_path / "secrets" / name)
 
 
 def recover(config: Config, log: Log) -> bool:
     """Finish or undo an interrupted swap; returns whether there was one."""
-    if not pending(config):
+    if not pending(config.instance):
         return False
-    if json.loads(_journal(config).read_text())["done"]:
+    if json.loads(_journal(config.instance).read_text())["done"]:
         log("a restore was interrupted after its swap: starting MLflow on the restored data")
-        service.start(config)
-        _journal(config).unlink()
+        service.start(config.instance)
+        _journal(config.instance).unlink()
     else:
         log("a swap was interrupted: putting the old data back")
         _put_back(config)

@@ -7,18 +7,18 @@ interpreter is not given the address of the live one.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlflowctl import stores
 from mlflowctl.core import lock, service
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError, ProblemFound, Refused
 from mlflowctl.core.facts import Facts
 from mlflowctl.core.process import run as run_program
 from mlflowctl.core.progress import Log
 from mlflowctl.recovery import preflight
-from mlflowctl.stores.database import postgresql
+from mlflowctl.stores.database.base import Database
 from mlflowctl.upgrade import patches
 
 
@@ -37,20 +37,20 @@ class Release:
     head: str
 
 
-def installed(config: Config) -> list[Release]:
+def installed(instance: Instance) -> list[Release]:
     """The releases on this host whose installation is complete, the newest installation last."""
-    described = sorted(config.root_path.glob("releases/*/release.json"), key=lambda path: path.stat().st_mtime)
+    described = sorted(instance.root_path.glob("releases/*/release.json"), key=lambda path: path.stat().st_mtime)
     facts = [(path.parent, json.loads(path.read_text())) for path in described]
     return [Release(path, fact["version"], fact["schema_head"]) for path, fact in facts]
 
 
-def find(config: Config, version: str) -> Release:
+def find(instance: Instance, version: str) -> Release:
     """The release of a version.
 
     Raises:
         Refused: it is not installed; the message says which are, and how to install it.
     """
-    releases = installed(config)
+    releases = installed(instance)
     for release in reversed(releases):
         if release.version == version:
             return release
@@ -72,16 +72,16 @@ def run(config: Config, version: str, log: Log) -> Facts:
         ProblemFound: the migration fails or loses rows, or a safety patch does not fit the release.
         ControlError: the test cannot run.
     """
-    release = find(config, version)
-    with lock.exclusive(config.state_path, "upgrade-check"):
+    release = find(config.instance, version)
+    with lock.exclusive(config.instance.state_path, "upgrade-check"):
         _remove(config)
-        with postgresql.connect(config) as connection:
-            found = postgresql.revision(connection)
+        with stores.database.of(config).reader() as reader:
+            found = reader.revision()
         facts: Facts = {"release": version, "from": found, "to": release.head, "migration": found != release.head}
-        facts["patches_off"], refusal = patches.query(config, release.path)
+        facts["patches_off"], refusal = patches.query(config.instance, release.path)
         if facts["migration"]:
             preflight.check_dump(config)
-            refuse_without_space(config)
+            refuse_without_space(stores.database.of(config))
             try:
                 facts |= _rehearse(config, release, log)
             except ProblemFound as error:
@@ -93,26 +93,24 @@ def run(config: Config, version: str, log: Log) -> Facts:
         return facts
 
 
-def refuse_without_space(config: Config) -> None:
+def refuse_without_space(database: Database) -> None:
     """Refuse if the database's disk has no space for a copy that is written twice.
 
     Raises:
         ControlError: there is less space.
     """
-    with postgresql.connect(config, postgresql.ADMIN) as connection:
-        (where, size), *_ = connection.execute(
-            "SELECT current_setting('data_directory'), pg_database_size(%s::name)", (config.database,)
-        ).fetchall()
-    free, need = shutil.disk_usage(where).free, 2 * size + preflight.SPARE_BYTES
-    if free < need:
+    space = database.space()
+    need = 2 * space.size + preflight.SPARE_BYTES
+    if space.free is not None and space.free < need:
         raise ControlError(
-            f"{where} has {free >> 20} MiB free and a copy that is migrated may need {need >> 20} MiB: free some space"
+            f"{space.where} has {space.free >> 20} MiB free and a copy that is migrated may need {need >> 20} MiB: "
+            "free some space"
         )
 
 
 def _copy(config: Config) -> tuple[str, Path]:
     """Name of the scratch database, and the path of its dump."""
-    return f"{config.database}_upgrade_check", config.state_path / "upgrade-check.dump"
+    return stores.database.of(config).scratch("upgrade_check"), config.instance.state_path / "upgrade-check.dump"
 
 
 def _remove(config: Config) -> None:
@@ -120,22 +118,21 @@ def _remove(config: Config) -> None:
     name, dump = _copy(config)
     for path in (dump, dump.with_suffix(".partial")):
         path.unlink(missing_ok=True)
-    postgresql.drop(config, name)
+    stores.database.of(config).drop(name)
 
 
 def _rehearse(config: Config, release: Release, log: Log) -> Facts:
-    name, dump = _copy(config)
+    database, (name, dump) = stores.database.of(config), _copy(config)
     try:
         log("copying the database")
-        with postgresql.snapshot(config) as (connection, snapshot):
-            before = postgresql.tables(connection)
-            postgresql.dump(config, snapshot, dump)
-        postgresql.create(config, name)
-        postgresql.restore(config, dump, name)
+        with database.snapshot() as snapshot:
+            before = snapshot.rows()
+            snapshot.dump(dump)
+        database.restore(dump, name)
         log(f"migrating the copy with MLflow {release.version}")
         facts = _migrate(config, release, name)
-        with postgresql.connect(config, name) as connection:
-            after = postgresql.tables(connection)
+        with database.reader(name) as reader:
+            after = reader.rows()
     finally:
         _remove(config)
     gone = [
@@ -154,14 +151,18 @@ def _migrate(config: Config, release: Release, name: str) -> Facts:
     Raises:
         ProblemFound: the migration fails.
     """
-    runtime = Path(f"/run/{config.unit}-upgrade-check")
-    environment = service.environment(config) | service.pointed_at(config, name, runtime) | {"HOME": str(runtime)}
+    runtime = Path(f"/run/{config.instance.unit}-upgrade-check")
+    environment = (
+        service.environment(config.instance)
+        | stores.database.of(config).environment(name, runtime)
+        | {"HOME": str(runtime)}
+    )
     done = run_program(
         [str(release.path / "bin/python"), "-m", "mlflow_host.database.rehearsal"],
         environment,
         accept=(0, 1),
         cwd="/",
-        **service.user(config),
+        **service.user(config.instance),
     )
     if done.returncode:
         *_, reason = done.stderr.strip().splitlines() or ["no reason given"]

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from mlflowctl.core import service
-from mlflowctl.core.config import Config
+from mlflowctl.core.config import Instance
 from mlflowctl.core.process import run as run_program
 
 # The server's account writes the file: no more of it is read.
 MOST_BYTES = 1 << 16
 
 
-def disabled(config: Config) -> list[str]:
+def disabled(instance: Instance) -> list[str]:
     """The patches that are off in the running server, and why; empty if the server does not report it.
 
     Args:
-        config: the instance.
+        instance: which one.
     """
     try:
-        found = json.loads(_read(config.full_file.parent / "patches.json"))
+        found = json.loads(_read(instance.reports_path / "patches.json"))
     except (OSError, ValueError):
         return []
     return [f"{name}: {why}" for name, why in sorted(found.items())] if isinstance(found, dict) else []
@@ -38,11 +38,11 @@ def _read(path: Path) -> bytes:
         return file.read(MOST_BYTES)
 
 
-def query(config: Config, release: Path) -> tuple[list[str], str]:
+def query(instance: Instance, release: Path) -> tuple[list[str], str]:
     """Ask an installed release which patches do not fit it.
 
     Args:
-        config: the instance.
+        instance: which one.
         release: its virtualenv.
 
     Returns:
@@ -50,10 +50,10 @@ def query(config: Config, release: Path) -> tuple[list[str], str]:
     """
     done = run_program(
         [str(release / "bin/python"), "-W", "ignore", "-m", "mlflow_host.patches.registry"],
-        service.environment(config),
+        service.environment(instance),
         accept=(0, 1),
         cwd="/",
-        **service.user(config),
+        **service.user(instance),
     )
     if done.returncode:
         *_, reason = done.stderr.strip().splitlines() or ["no reason given"]

@@ -47,12 +47,13 @@ SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55\n# "
 
 LISTS = """
 import base64, json, os
+from mlflowctl import stores
 from mlflowctl.core import config
 from mlflowctl.recovery.repository import Restic
 c = config.load()
-restic = Restic(c.repository())
+restic = Restic(c.recovery.repository())
 point = restic.find("latest")
-store = str(c.store)
+store = stores.artifacts.of(c).address
 held = {e.path[len(store) + 1 :]: e.size for e in restic.entries(point.snapshot) if e.is_file and e.path.startswith(store + "/")}
 live = {}
 for directory, _, names in os.walk(os.fsencode(store)):

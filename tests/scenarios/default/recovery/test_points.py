@@ -85,44 +85,46 @@ def test_nothing_acknowledged_is_lost(server: Any, control: Any, tmp_path: Path,
 def moment(control: Any) -> float:
     """When the database's snapshot of the last point was taken, in seconds since 1970."""
     manifest = control.python(
-        "from mlflowctl.core import config; print((config.load().stage / 'manifest.json').read_text().replace(chr(10), ''))"
+        "from mlflowctl.core import config; print((config.load().instance.stage / 'manifest.json').read_text().replace(chr(10), ''))"
     )
     return datetime.fromisoformat(manifest["database_time"]).timestamp()
 
 
 LOSES = """
 import json, shutil
+from pathlib import Path
 from mlflowctl.core import config, lock
 from mlflowctl.recovery import backup
-from mlflowctl.stores.database import postgresql, references
+from mlflowctl import stores
 from mlflowctl.recovery.checker import compare
 from mlflowctl.recovery.repository import INCOMPLETE, Restic
 c = config.load()
-repository, name = Restic(c.repository()), "{name}"
-with lock.exclusive(c.state_path, "negative control"):
+store = Path(stores.artifacts.of(c).address)
+repository, name = Restic(c.recovery.repository()), "{name}"
+with lock.exclusive(c.instance.state_path, "negative control"):
     {order}
     report = backup.reconcile(c, repository, snapshot)
     repository.mark(name, INCOMPLETE)
 print(json.dumps({{"lost": report.lost, "broken": report.broken_at_source}}))
 """
 DELETED_DURING = """backup.stage(c, name, print)
-    with postgresql.connect(c) as connection:
+    with stores.database.of(c).server.connect() as connection:
         (model, uri), = connection.execute("SELECT model_id, artifact_location FROM logged_models WHERE status = 2"
                                            " ORDER BY creation_timestamp_ms DESC LIMIT 1").fetchall()
-    folder = c.store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
-    folder.rename(c.volume_path / "away")
+    folder = store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
+    folder.rename(store.parent / "away")
     try:
-        snapshot = repository.backup(name, [c.stage, c.store])
+        snapshot = repository.backup(name, [c.instance.stage, store])
     finally:
-        (c.volume_path / "away").rename(folder)"""
-FILES_FIRST = """snapshot = repository.backup(name, [c.stage, c.store])
-    with postgresql.connect(c) as connection:
+        (store.parent / "away").rename(folder)"""
+FILES_FIRST = """snapshot = repository.backup(name, [c.instance.stage, store])
+    with stores.database.of(c).server.connect() as connection:
         (model, uri), = connection.execute("SELECT model_id, artifact_location FROM logged_models WHERE status = 2"
                                            " ORDER BY creation_timestamp_ms DESC LIMIT 1").fetchall()
-    folder = c.store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
+    folder = store / uri.removeprefix("mlflow-artifacts:").lstrip("/")
     later = folder.with_name("later")
     shutil.copytree(folder, later)
-    with postgresql.connect(c) as connection:
+    with stores.database.of(c).server.connect() as connection:
         connection.execute("UPDATE logged_models SET artifact_location = %s WHERE model_id = %s",
                            (uri.rsplit("/", 1)[0] + "/later", model))
         backup.stage(c, name, print)

@@ -159,15 +159,16 @@ def test_a_damaged_dump_is_rejected(control: Any) -> None:
     output = control.python(
         f"""
 import json
+from mlflowctl import stores
 from mlflowctl.core import config, lock
 from mlflowctl.recovery import backup
-from mlflowctl.stores.database import postgresql
+from mlflowctl.stores.database.postgresql import store as postgresql
 from mlflowctl.core.errors import ControlError
 from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Restic
 c = config.load()
-with lock.exclusive(c.state_path, "negative control"):
+with lock.exclusive(c.instance.state_path, "negative control"):
     backup.stage(c, "{point}", print)
-    dump = c.stage / "database.dump"
+    dump = c.instance.stage / "database.dump"
     good = dump.read_bytes()
     postgresql.read_back(dump)
     try:
@@ -179,8 +180,8 @@ with lock.exclusive(c.state_path, "negative control"):
     flipped = bytearray(good)
     flipped[len(good) // 2] ^= 255
     dump.write_bytes(bytes(flipped))
-    Restic(c.repository()).backup("{point}", [c.stage, c.store])
-    Restic(c.repository()).mark("{point}", VERIFIED)
+    Restic(c.recovery.repository()).backup("{point}", [c.instance.stage, *stores.artifacts.of(c).copied])
+    Restic(c.recovery.repository()).mark("{point}", VERIFIED)
 print(json.dumps(verdict))
 """
     )
@@ -190,7 +191,7 @@ print(json.dumps(verdict))
         f"""
 from mlflowctl.core import config
 from mlflowctl.recovery.repository import INCOMPLETE, Restic
-Restic(config.load().repository()).mark("{point}", INCOMPLETE)
+Restic(config.load().recovery.repository()).mark("{point}", INCOMPLETE)
 print("0")
 """
     )
@@ -212,7 +213,8 @@ from mlflowctl.recovery import backup
 from mlflowctl.core.errors import ControlError
 from pathlib import Path
 import dataclasses
-c = dataclasses.replace(config.load(Path("/etc/mlflow/tiny.toml")), fence_file=Path("/run/test-fence"))
+c = config.load(Path("/etc/mlflow/tiny.toml"))
+c = dataclasses.replace(c, recovery=dataclasses.replace(c.recovery, fence_file=Path("/run/test-fence")))
 try:
     print(json.dumps(backup.take(c, lambda text: None)))
 except ControlError as error:

@@ -103,9 +103,13 @@ def test_what_was_deleted_comes_back(control: Any, host: Any, point: str, http: 
 
 # Steps of a restore; it is killed where each begins. All of them in `make soak`.
 # A module of mlflowctl, or os, and its function.
-STEPS = ["core.service:stop", "stores.database.postgresql:rename", "os:chmod", "core.service:start"]
+STEPS = ["core.service:stop", "stores.database.postgresql.store:PostgreSQL.rename", "os:chmod", "core.service:start"]
 if os.environ.get("KILL_EVERY"):
-    STEPS += ["recovery.copies:Copy.give", "recovery.swap:_move", "core.service:wait_ready"]
+    STEPS += [
+        "stores.artifacts.local.tree:LocalTree.own",
+        "stores.artifacts.local.store:LocalVolume.move",
+        "core.service:wait_ready",
+    ]
 # And at moments that nobody has chosen.
 MOMENTS = [random.uniform(0.1, 8) for _ in range(20)] if os.environ.get("KILL_EVERY") else [1.5]
 

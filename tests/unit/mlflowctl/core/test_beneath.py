@@ -8,21 +8,20 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflowctl.core import beneath, config, descent
 from mlflowctl.core.errors import ControlError
-from mlflowctl.operations import gc, orphans
-from mlflowctl.recovery import compatibility, copies, drill, leftovers, partial, preflight, restored, swap
+from mlflowctl.operations import orphans
+from mlflowctl.recovery import compatibility, copies, leftovers, partial, restored
 from mlflowctl.recovery.repository import VERIFIED, Point
-from mlflowctl.stores.artifacts import frozen
-from mlflowctl.stores.database import postgresql
+from mlflowctl.stores.artifacts.local.store import LocalVolume
+from mlflowctl.stores.database.postgresql.store import PostgreSQL
 
-from tests.unit.helpers import NOW, settings
+from tests.unit.helpers import NOW, configured
 
 NOBODY = pwd.getpwnam("nobody")
 OLD = 1_000_000_000  # seconds since 1970
@@ -53,11 +52,24 @@ def instance(tmp_path: Path, outside: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (volume / "store/1/run/artifacts/file").write_text("kept")
     state.mkdir()
     group = grp.getgrgid(NOBODY.pw_gid).gr_name
-    found = config.parse(settings(tmp_path), "x")
     monkeypatch.setattr(leftovers, "suffixes", lambda _: [NAME])
     before = described(outside)
-    yield replace(found, volume_path=volume, state_path=state, user="nobody", group=group)
+    yield configured(
+        tmp_path,
+        artifacts={"path": str(volume)},
+        instance={"state_path": str(state), "user": "nobody", "group": group},
+    )
     assert described(outside) == before
+
+
+def volume_of(instance: config.Config) -> Path:
+    """The artifact volume."""
+    return LocalVolume.of(instance).volume
+
+
+def store_of(instance: config.Config) -> Path:
+    """The directory of the artifacts on it."""
+    return volume_of(instance) / "store"
 
 
 def described(place: Path) -> list[tuple[Any, ...]]:
@@ -71,8 +83,8 @@ def described(place: Path) -> list[tuple[Any, ...]]:
 
 def kept(instance: config.Config) -> list[str]:
     """Where files with the artifact's content are, below the volume."""
-    found = beneath.walk(instance.volume_path)
-    return [path for path, _ in found if (instance.volume_path / path).read_text() == "kept"]
+    found = beneath.walk(volume_of(instance))
+    return [path for path, _ in found if (volume_of(instance) / path).read_text() == "kept"]
 
 
 def link(path: Path, to: Path) -> None:
@@ -85,7 +97,7 @@ def link(path: Path, to: Path) -> None:
 
 def aside(instance: config.Config, *files: str) -> Path:
     """A quarantine that holds files."""
-    root = leftovers.quarantine_path(instance, NAME)
+    root = LocalVolume.of(instance).quarantine_path(NAME)
     for name in files:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("kept")
@@ -97,16 +109,16 @@ def aside(instance: config.Config, *files: str) -> Path:
 def test_put_back_follows_no_link_in_the_path(instance: config.Config, outside: Path, planted: str) -> None:
     """A directory of the target became a link between the two commands: named, nothing lost, the others come back."""
     root = aside(instance, "2/run/artifacts/deep/file", "3/other")
-    link(instance.store / planted, outside)
+    link(store_of(instance) / planted, outside)
     with pytest.raises(
         ControlError, match=f"1 files stay in {root}, 1 were moved back; first: .*store/{planted} is a link"
     ):
         leftovers.put_back(instance, NAME, print)
     assert (root / "2/run/artifacts/deep/file").read_text() == "kept"
-    assert (instance.store / "3/other").read_text() == "kept"
-    (instance.store / planted).unlink()
+    assert (store_of(instance) / "3/other").read_text() == "kept"
+    (store_of(instance) / planted).unlink()
     assert leftovers.put_back(instance, NAME, print)["came_back"] == 1
-    assert (instance.store / "2/run/artifacts/deep/file").read_text() == "kept"
+    assert (store_of(instance) / "2/run/artifacts/deep/file").read_text() == "kept"
     assert not root.exists()
 
 
@@ -115,7 +127,7 @@ def test_put_back_follows_no_link_in_the_path(instance: config.Config, outside: 
 def test_put_back_leaves_a_link_in_the_place_of_the_file(instance: config.Config, outside: Path, to: str) -> None:
     """Also one that leads nowhere yet: what is there stays, and so does what was put aside."""
     root = aside(instance, "2/file")
-    link(instance.store / "2/file", outside / to)
+    link(store_of(instance) / "2/file", outside / to)
     assert leftovers.put_back(instance, NAME, print)["came_back"] == 0
     assert (root / "2/file").read_text() == "kept"
 
@@ -128,7 +140,7 @@ def test_put_back_takes_nothing_from_elsewhere(instance: config.Config, outside:
     link(root / planted, outside)
     with suppress(ControlError):
         leftovers.put_back(instance, NAME, print)
-    assert not (instance.store / "victim").exists()
+    assert not (store_of(instance) / "victim").exists()
     assert len(kept(instance)) == 2
 
 
@@ -137,7 +149,7 @@ def test_put_back_makes_directories_for_the_service(instance: config.Config) -> 
     aside(instance, "2/run/file")
     assert leftovers.put_back(instance, NAME, print)["came_back"] == 1
     for path in ("2", "2/run"):
-        found = (instance.store / path).stat()
+        found = (store_of(instance) / path).stat()
         assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (NOBODY.pw_uid, NOBODY.pw_gid, 0o2770)
 
 
@@ -145,14 +157,10 @@ def test_put_back_makes_directories_for_the_service(instance: config.Config) -> 
 def no_references(monkeypatch: pytest.MonkeyPatch, instance: config.Config) -> None:
     """No row refers to anything."""
 
-    @contextmanager
-    def snapshot(_: config.Config) -> Iterator[tuple[None, str]]:
-        yield None, ""
-
-    monkeypatch.setattr(preflight, "check_volume", lambda _: None)
-    monkeypatch.setattr(postgresql, "snapshot", snapshot)
+    monkeypatch.setattr(LocalVolume, "check", lambda _: None)
+    monkeypatch.setattr(PostgreSQL, "snapshot", lambda _: nullcontext())
     monkeypatch.setattr(orphans, "referenced", lambda *_: set())
-    os.utime(instance.store / "1/run/artifacts/file", (OLD, OLD))
+    os.utime(store_of(instance) / "1/run/artifacts/file", (OLD, OLD))
 
 
 @pytest.mark.usefixtures("way", "no_references")
@@ -168,7 +176,7 @@ def test_quarantine_takes_no_file_through_a_link(
     before = described(outside)
     found = orphans.find(instance)
     assert [path for path, _ in found] == ["1/run/artifacts/file"]
-    link(instance.store / planted, outside / "file" if planted.endswith("file") else outside)
+    link(store_of(instance) / planted, outside / "file" if planted.endswith("file") else outside)
     monkeypatch.setattr(orphans, "find", lambda _: found)
     if planted.endswith("file"):
         orphans.quarantine(instance, "1d", print)
@@ -188,9 +196,9 @@ def test_quarantine_takes_no_file_through_a_link(
 @pytest.mark.usefixtures("way", "no_references")
 def test_quarantine_is_closed_to_the_service(instance: config.Config, outside: Path) -> None:
     """A link in the store is not put aside, and what is cannot be changed by who wrote it."""
-    link(instance.store / "1/away", outside)
+    link(store_of(instance) / "1/away", outside)
     assert orphans.quarantine(instance, "1d", print)["directories"] == ["1/run/artifacts"]
-    (root,) = instance.volume_path.glob("store.orphans-*")
+    (root,) = volume_of(instance).glob("store.orphans-*")
     assert {path.stat().st_mode & 0o7777 for path in (root, root / "1", root / "1/run")} == {0o700}
     assert (root / "1/run/artifacts/file").read_text() == "kept"
 
@@ -201,8 +209,8 @@ def test_deleting_what_was_put_aside_deletes_nothing_else(
     instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, planted: str
 ) -> None:
     """Neither by a link in its place, nor by one in it."""
-    monkeypatch.setattr(postgresql, "drop", lambda *_: None)
-    path = instance.volume_path / planted.format(NAME)
+    monkeypatch.setattr(PostgreSQL, "drop", lambda *_: None)
+    path = volume_of(instance) / planted.format(NAME)
     path.mkdir()
     link(path / "in", outside)
     leftovers.delete(instance, NAME, print)
@@ -214,8 +222,8 @@ def test_deleting_what_was_put_aside_deletes_nothing_else(
 
 def brought_back(instance: config.Config, monkeypatch: pytest.MonkeyPatch, part: partial.Part, copied: str = "") -> Any:
     """Restore a run whose directory is the only one that a point holds."""
-    root = instance.volume_path / "restore-p"
-    copy = root / str(instance.store).lstrip("/") / "1/run/artifacts"
+    root = volume_of(instance) / "restore-p"
+    copy = root / str(store_of(instance)).lstrip("/") / "1/run/artifacts"
 
     class Repository:
         """Gives one file, or whatever a test puts in the place of its directory."""
@@ -229,14 +237,10 @@ def brought_back(instance: config.Config, monkeypatch: pytest.MonkeyPatch, part:
                 copy.mkdir()
                 (copy / "file").write_text("back")
 
-    @contextmanager
-    def connect(_: config.Config) -> Iterator[None]:
-        yield None
-
-    monkeypatch.setattr(postgresql, "connect", connect)
+    monkeypatch.setattr(PostgreSQL, "reader", lambda _: nullcontext())
     monkeypatch.setattr(partial, "where", lambda *_: "1/run/artifacts")
     root.mkdir(mode=0o700)
-    monkeypatch.setattr(restored, "facts", lambda *_: {"store": str(instance.store)})
+    monkeypatch.setattr(restored, "facts", lambda *_: {"store": str(store_of(instance))})
     listed = type("Listed", (), {"sizes": {"1/run/artifacts/file": 4}})
     monkeypatch.setattr(restored, "listing", lambda *_: listed)
     monkeypatch.setattr(compatibility, "refuse_without_space", lambda *_: None)
@@ -252,13 +256,13 @@ def test_a_part_is_brought_back_through_no_link(
     instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, planted: str, replace_live: bool
 ) -> None:
     """Neither is what lives taken from elsewhere, nor does what comes back go there."""
-    link(instance.store / planted, outside)
+    link(store_of(instance) / planted, outside)
     part = partial.Part("run", "run", replace_live)
     if replace_live and planted == "1/run/artifacts":
         # The link itself is what lived there: it is put aside.
         done = brought_back(instance, monkeypatch, part)
-        assert (instance.store / planted / "file").read_text() == "back"
-        assert (instance.volume_path / f"store.before-{done['put_aside']}" / planted).is_symlink()
+        assert (store_of(instance) / planted / "file").read_text() == "back"
+        assert (volume_of(instance) / f"store.before-{done['put_aside']}" / planted).is_symlink()
     else:
         with pytest.raises(ControlError, match=f"store/{planted} is a link"):
             brought_back(instance, monkeypatch, part)
@@ -281,61 +285,63 @@ def test_a_link_in_the_point_is_no_directory_of_its(
 @pytest.mark.parametrize("store", ["/../outside", "relative", "/a/../../outside"])
 def test_the_artifacts_of_a_point_are_inside_of_the_copy(instance: config.Config, store: str) -> None:
     """The copy's store is given away: it lies below the copy."""
-    root = instance.volume_path / "restore-p"
+    root = volume_of(instance) / "restore-p"
 
     class Repository:
         """A point with a manifest."""
 
         def restore(self, *_: Any, **__: Any) -> None:
             """The manifest appears."""
-            stage = root / str(instance.stage).lstrip("/")
+            stage = root / str(instance.instance.stage).lstrip("/")
             stage.mkdir(parents=True)
             (stage / "manifest.json").write_text(json.dumps({"store": store}))
 
     repository: Any = Repository()
     with pytest.raises(ControlError, match="refused"):
-        restored.facts(instance, repository, Point("p", "s", NOW, VERIFIED, ()), root)
+        restored.facts(instance.instance, repository, Point("p", "s", NOW, VERIFIED, ()), root)
 
 
 @pytest.mark.usefixtures("way")
 def test_what_is_swapped_is_no_link(instance: config.Config, outside: Path) -> None:
     """Uploads that are forgotten are those of nginx, and a store that takes another's place is there itself."""
-    link(instance.volume_path / "incoming", outside)
-    swap._drop_uploads(instance)
-    (instance.volume_path / "incoming").unlink()
-    (instance.volume_path / "incoming").mkdir()
-    (instance.volume_path / "incoming/upload").touch()
-    swap._drop_uploads(instance)
-    assert not list((instance.volume_path / "incoming").iterdir())
-    link(instance.volume_path / "restore-p", outside)
+    volume = LocalVolume.of(instance)
+    link(volume_of(instance) / "incoming", outside)
+    volume.drop_uploads()
+    (volume_of(instance) / "incoming").unlink()
+    (volume_of(instance) / "incoming").mkdir()
+    (volume_of(instance) / "incoming/upload").touch()
+    volume.drop_uploads()
+    assert not list((volume_of(instance) / "incoming").iterdir())
+    link(volume_of(instance) / "restore-p", outside)
     with pytest.raises(ControlError, match="restore-p is a link"):
-        swap._move(instance, instance.volume_path / "restore-p/victim", instance.volume_path / "new")
+        volume.move(volume_of(instance) / "restore-p/victim", volume_of(instance) / "new")
     with pytest.raises(ControlError, match="exists already"):
-        swap._move(instance, instance.store, instance.volume_path / "incoming")
+        volume.move(store_of(instance), volume_of(instance) / "incoming")
 
 
 @pytest.mark.usefixtures("way")
 def test_a_frozen_copys_place_that_is_a_link_goes_alone(instance: config.Config, outside: Path) -> None:
     """What it names stays, even if it leads nowhere."""
     for to in (outside, outside / "none"):
-        frozen.place(instance).symlink_to(to)
-        frozen.remove(instance)
-        assert not frozen.place(instance).is_symlink()
+        copy = LocalVolume.of(instance).frozen
+        copy.place.symlink_to(to)
+        copy.remove()
+        assert not copy.place.is_symlink()
 
 
 @pytest.mark.usefixtures("way")
 def test_sizes_are_those_of_the_store(instance: config.Config, outside: Path) -> None:
     """gc counts nothing that a link names; what is missing or no directory is nothing."""
-    link(instance.store / "1/away", outside)
-    assert gc._size(instance, "1") == len("kept")
+    link(store_of(instance) / "1/away", outside)
+    assert LocalVolume.of(instance).size("1") == len("kept")
     for path in ("1/away", "1/none", "1/run/artifacts/file", "1/away/victim", "x" * 300):
-        assert gc._size(instance, path) == 0
+        assert LocalVolume.of(instance).size(path) == 0
 
 
 @pytest.mark.usefixtures("way")
 def test_chown_changes_nothing_else(instance: config.Config, outside: Path) -> None:
     """A link is given itself; a file with a hard link elsewhere stops it before anything is given."""
-    volume, owner = instance.volume_path, descent.Owner(NOBODY.pw_uid, NOBODY.pw_gid)
+    volume, owner = volume_of(instance), descent.Owner(NOBODY.pw_uid, NOBODY.pw_gid)
     link(volume / "store/1/away", outside)
     (volume / "store/1/twice").write_text("inside")
     os.link(volume / "store/1/twice", volume / "store/1/run/twice")
@@ -356,12 +362,12 @@ def test_a_directory_that_became_a_link_meanwhile_is_still_the_one_that_was_open
     instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
     """The account wins the race between the check and the use, and has won nothing."""
-    step, volume = descent._step, instance.volume_path
+    step, volume = descent._step, volume_of(instance)
 
     def late(directory: int, names: list[str]) -> int:
         found = step(directory, names)
         if names[-1] == "1" or names[-1] == "artifacts":
-            link(instance.store / "1", outside)
+            link(store_of(instance) / "1", outside)
             monkeypatch.setattr(descent, "_step", step)
         return found
 
@@ -369,20 +375,20 @@ def test_a_directory_that_became_a_link_meanwhile_is_still_the_one_that_was_open
     (volume / "upload").write_text("kept")
     if operation == "rename":
         beneath.rename(volume, "upload", "store/1/victim")
-        assert (instance.store / "1.was/victim").read_text() == "kept"
+        assert (store_of(instance) / "1.was/victim").read_text() == "kept"
     elif operation == "remove":
         beneath.remove(volume, "store/1/run/artifacts/file")
-        assert not (instance.store / "1.was/run/artifacts/file").exists()
+        assert not (store_of(instance) / "1.was/run/artifacts/file").exists()
     else:
         with descent.opened(volume, "store/1/new/deep", make=True):
             pass
-        assert (instance.store / "1.was/new/deep").is_dir()
+        assert (store_of(instance) / "1.was/new/deep").is_dir()
 
 
 @pytest.mark.usefixtures("way")
 def test_nothing_is_replaced(instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither where the file system can refuse that itself, nor where it cannot."""
-    volume = instance.volume_path
+    volume = volume_of(instance)
     (volume / "other").write_text("other")
     (volume / "file").touch()
     (volume / "directory").mkdir()
@@ -401,7 +407,7 @@ def test_nothing_is_replaced(instance: config.Config, outside: Path, monkeypatch
 @pytest.mark.parametrize("path", ["..", "store/../../outside", "/etc", "store/1/../../../outside/victim"])
 def test_a_path_that_leaves_is_refused(instance: config.Config, path: str) -> None:
     """Before anything is opened."""
-    volume = instance.volume_path
+    volume = volume_of(instance)
     for operation in (
         lambda: beneath.lstat(volume, path),
         lambda: beneath.remove(volume, path),
@@ -416,7 +422,8 @@ def test_a_path_that_leaves_is_refused(instance: config.Config, path: str) -> No
 def test_the_drill_changes_the_owner_of_the_link_itself(instance: config.Config, outside: Path, tmp_path: Path) -> None:
     """A link in the server's directory is given itself."""
     (tmp_path / "link").symlink_to(outside)
-    drill._own(tmp_path / "link", instance.user, instance.group)
+    owner = descent.Owner.named(instance.instance.user, instance.instance.group)
+    descent.chown_itself(tmp_path / "link", owner)
     assert (tmp_path / "link").lstat().st_uid == NOBODY.pw_uid
 
 

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from mlflow_host.artifacts import gc as server_gc
 from mlflowctl.cli.console import Output
-from mlflowctl.core import config
 from mlflowctl.core.ages import age, parse_age
 from mlflowctl.core.errors import ControlError
 from mlflowctl.operations import orphans, overlaps, removals
 from mlflowctl.operations.overlaps import Directory
 from mlflowctl.recovery import leftovers
-from mlflowctl.stores.database import postgresql
-from mlflowctl.stores.database.references import ANYTHING, Reference
+from mlflowctl.stores.database.postgresql.server import Server
+from mlflowctl.stores.database.postgresql.tables import Tables
+from mlflowctl.stores.references import ANYTHING, Reference
 
-from tests.unit.helpers import NOW, settings
+from tests.unit.helpers import NOW, configured
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30d", 2592000), ("12h", 43200), ("0s", 0), ("5m", 300)])
@@ -57,7 +57,7 @@ def test_a_long_list_is_bounded_and_counted(held: int, named: int) -> None:
             return SimpleNamespace(fetchone=lambda: (0,), fetchall=lambda: rows[:limit])
 
     going = [Directory("run", str(number), "") for number in range(held)]
-    told = removals.facts(Connection(), going, [])  # type: ignore[arg-type]
+    told = removals.facts(Tables(Connection()), going, [])  # type: ignore[arg-type]
     assert (told["runs"], len(told["removes"]), told["not_named"]) == (held, named, held - named)
     assert told["removes"][0] == {
         "kind": "run",
@@ -70,7 +70,7 @@ def test_a_long_list_is_bounded_and_counted(held: int, named: int) -> None:
 
 def test_what_is_put_aside_has_kind_size_and_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A restore's database, artifacts and keys, and a quarantine's files."""
-    instance = config.parse(settings(tmp_path), "x")
+    instance = configured(tmp_path)
     for path in (
         "store.before-20261121120000/1/a",
         "secrets.before-20261121120000/key",
@@ -86,7 +86,7 @@ def test_what_is_put_aside_has_kind_size_and_age(tmp_path: Path, monkeypatch: py
             size = sizes.get(names[0]) if names else None
             return SimpleNamespace(fetchone=lambda: size and (size,), fetchall=lambda: [(name,) for name in sizes])
 
-    monkeypatch.setattr(postgresql, "connect", lambda *_: nullcontext(Connection()))
+    monkeypatch.setattr(Server, "connect", lambda *_: nullcontext(Connection()))
     found = leftovers.listing(instance, NOW.timestamp())
     assert [tuple(one[name] for name in ("suffix", "kind", "holds", "bytes", "age")) for one in found] == [
         ("1", "restore", "keys", 5, "unknown"),

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
 import stat
 import subprocess
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from mlflowctl import stores
 from mlflowctl.access.declared import User
-from mlflowctl.core import config, process
+from mlflowctl.core import process
 from mlflowctl.core.errors import ControlError, Refused
 from mlflowctl.recovery import backup, copies, description, host_files, preflight, restore, restored
+from mlflowctl.recovery import repository as repositories
 from mlflowctl.recovery.repository import VERIFIED, Point
-from mlflowctl.stores.artifacts import frozen
-from mlflowctl.stores.database import postgresql, references
+from mlflowctl.stores import references
+from mlflowctl.stores.artifacts.local import frozen
+from mlflowctl.stores.artifacts.local.store import LocalVolume
+from mlflowctl.stores.database.postgresql import store as postgresql
+from mlflowctl.stores.database.postgresql.server import Server
 
-from tests.unit.helpers import settings
+from tests.unit.helpers import configured
 
 ROOT = Path(__file__).parents[4]
 
@@ -30,9 +36,19 @@ ROOT = Path(__file__).parents[4]
 @pytest.mark.parametrize("path", ["/plain/path", "/with [brackets]/x", "/star*/q?", "/back\\slash"])
 def test_a_path_is_no_pattern(path: str) -> None:
     """restic's patterns are Go's, which escape as fnmatch's brackets do not: so compare what Go would match."""
-    escaped = restored.literal(path)
+    escaped = repositories.literal(path)
     assert re.sub(r"\\(.)", r"\1", escaped) == path
     assert not re.search(r"(?<!\\)[*?\[]", escaped)
+
+
+def test_every_step_at_which_a_restore_is_killed_exists() -> None:
+    """A scenario replaces them by name; one that is gone would never be reached."""
+    source = (ROOT / "tests/scenarios/default/recovery/test_restore.py").read_text()
+    steps = re.findall(r'"([a-z_.]+):([\w.]+)"', source)
+    assert ("core.service", "stop") in steps
+    for module, name in steps:
+        found = importlib.import_module("os" if module == "os" else f"mlflowctl.{module}")
+        assert callable(attrgetter(name)(found)), f"{module}:{name}"
 
 
 def test_options_that_exclude_each_other_are_refused() -> None:
@@ -57,11 +73,12 @@ def test_only_an_upload_may_vanish(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, message: str, fine: bool
 ) -> None:
     """While the store is cloned, uploads are completed; anything else that cannot be cloned is an error."""
-    instance = config.parse(settings(tmp_path) | {"snapshot": "reflink"}, "x")
+    instance = configured(tmp_path, recovery={"snapshot": "reflink"})
     monkeypatch.setattr(frozen, "run", lambda *_, **__: subprocess.CompletedProcess([], code, "", message))
-    with nullcontext() if fine else pytest.raises(ControlError, match="Set it to none"), frozen.frozen(instance):
+    volume = LocalVolume.of(instance)
+    with nullcontext() if fine else pytest.raises(ControlError, match="Set it to none"), volume.freeze():
         pass
-    assert not frozen.place(instance).exists()
+    assert not volume.frozen.place.exists()
 
 
 @pytest.mark.parametrize("pending", [False, True])
@@ -69,12 +86,12 @@ def test_a_swap_that_is_still_to_be_undone_keeps_its_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pending: bool
 ) -> None:
     """If putting back failed too, `recover` needs the directory and the database that it puts the copy back to."""
-    instance = replace(config.parse(settings(tmp_path), "x"), state_path=tmp_path)
+    instance = configured(tmp_path)
     root, dropped = tmp_path / "restore-x", []
     root.mkdir()
     if pending:
         (tmp_path / "swap.json").touch()
-    monkeypatch.setattr(postgresql, "drop", lambda _, name: dropped.append(name))
+    monkeypatch.setattr(postgresql.PostgreSQL, "drop", lambda _, name: dropped.append(name))
     point = Point("x", "s", datetime.now(UTC), VERIFIED, ())
     restore._clean(instance, copies.Place(point, root, "mlflow_restore"))
     assert root.exists() == pending
@@ -86,7 +103,7 @@ def tampered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> copies.Copy:
     """A copy of a point that somebody else has written, and a host with a directory of certificates."""
     tls, root = tmp_path / "host" / "tls", tmp_path / "restore"
     tls.mkdir(parents=True)
-    instance = replace(config.parse(settings(tmp_path), "x"), config_path=tmp_path / "host")
+    instance = configured(tmp_path, instance={"config_path": str(tmp_path / "host")})
     copy = copies.Copy(copies.Place(Point("x", "s", datetime.now(UTC), VERIFIED, ()), root, "d"), instance, {})
     (copy.stage / "host" / str(tls).lstrip("/")).mkdir(parents=True)
     monkeypatch.setattr("mlflowctl.access.declared.load", lambda: SimpleNamespace(tls=tls))
@@ -174,7 +191,7 @@ def test_tokens_of_a_point_are_checked(
         "name": "ci", "owner": "ada", "role": "editor", "hash": "{SSHA}" + "A" * 40,
         "created": "2026-11-21T00:00:00+00:00", "lifetime": None, "expires": None,
     }  # fmt: skip
-    target = tampered.config.config_path / "access" / "tokens.json"
+    target = tampered.config.instance.config_path / "access" / "tokens.json"
     target.parent.mkdir()
     file = tampered.stage / "host" / str(target).lstrip("/")
     file.parent.mkdir(parents=True)
@@ -212,7 +229,7 @@ def test_an_invalid_file_of_tokens_is_refused(tampered: copies.Copy, content: st
 
 def put(copy: copies.Copy, content: str) -> Path:
     """Put a file of tokens into a point; returns where the host would have it."""
-    target = copy.config.config_path / "access" / "tokens.json"
+    target = copy.config.instance.config_path / "access" / "tokens.json"
     target.parent.mkdir()
     file = copy.stage / "host" / str(target).lstrip("/")
     file.parent.mkdir(parents=True)
@@ -315,7 +332,7 @@ def test_an_older_postgresql_is_refused_by_the_points_description(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: int, tool: int, fits: bool
 ) -> None:
     """Only the description is fetched for that; the scratch database of before is not touched either."""
-    instance = config.parse(settings(tmp_path), "x")
+    instance = configured(tmp_path)
     place = copies.Place(Point("p", "s", datetime.now(UTC), VERIFIED, ()), tmp_path / "copy", "mlflow_restore")
     fetched: list[list[str]] = []
     reached = RuntimeError("the rest is fetched")
@@ -323,22 +340,22 @@ def test_an_older_postgresql_is_refused_by_the_points_description(
     class Repository:
         def restore(self, _snapshot: str, target: Path, include: list[str]) -> None:
             fetched.append(include)
-            stage = target / str(instance.stage).lstrip("/")
+            stage = target / str(instance.instance.stage).lstrip("/")
             stage.mkdir(parents=True)
             (stage / backup.FACTS).write_text(json.dumps(FACTS | {"postgresql": 17}))
 
     def drop(*_: object) -> None:
         raise reached
 
-    monkeypatch.setattr(postgresql, "drop", drop)
-    monkeypatch.setattr(postgresql, "server_major", lambda _: server)
+    monkeypatch.setattr(postgresql.PostgreSQL, "drop", drop)
+    monkeypatch.setattr(Server, "major", lambda _: server)
     monkeypatch.setattr(postgresql, "tool_major", lambda _: tool)
     monkeypatch.setattr(preflight, "release_head", lambda _: FACTS["revision"])
     with pytest.raises(
         RuntimeError if fits else Refused, match="rest is fetched" if fits else "17, and this host has 15"
     ):
         restored.fetch(instance, Repository(), place, print)  # type: ignore[arg-type]
-    assert fetched == [[f"{instance.stage}/{backup.FACTS}"]]
+    assert fetched == [[f"{instance.instance.stage}/{backup.FACTS}"]]
 
 
 @pytest.mark.parametrize("argument", ["a\0b", "x" * (1 << 18)])
@@ -357,22 +374,24 @@ def test_an_argument_that_no_program_can_have(argument: str) -> None:
 )  # fmt: skip
 def test_a_point_does_not_lie_beside_its_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: object) -> None:
     """With a store of `/` a drill would write its sentinel over that of the live volume, and own the dump's keys."""
-    instance = config.parse(settings(tmp_path), "x")
+    instance = configured(tmp_path)
     point = Point("p", "s", datetime.now(UTC), VERIFIED, ())
     if isinstance(store, str):
-        store = store.replace("{stage}", str(instance.stage)).replace("{above}", str(instance.stage.parent))
+        store = store.replace("{stage}", str(instance.instance.stage)).replace(
+            "{above}", str(instance.instance.stage.parent)
+        )
 
     class Repository:
         wanted = store
 
         def restore(self, _snapshot: str, target: Path, include: object) -> None:
-            stage = target / str(instance.stage).lstrip("/")
+            stage = target / str(instance.instance.stage).lstrip("/")
             stage.mkdir(parents=True)
             (stage / backup.FACTS).write_text(json.dumps(FACTS | {"store": self.wanted}))
 
     repository = Repository()
     with pytest.raises(ControlError, match=r"which is not a valid path|store is not a text"):
-        restored.facts(instance, repository, point, tmp_path / "copy")  # type: ignore[arg-type]
-    for right in ("/srv/mlflow/store", "/mnt/old volume/store", str(instance.store)):
+        restored.facts(instance.instance, repository, point, tmp_path / "copy")  # type: ignore[arg-type]
+    for right in ("/srv/mlflow/store", "/mnt/old volume/store", stores.artifacts.of(instance).address):
         repository.wanted = right
-        assert restored.facts(instance, repository, point, tmp_path / "copy")["store"] == right  # type: ignore[arg-type]
+        assert restored.facts(instance.instance, repository, point, tmp_path / "copy")["store"] == right  # type: ignore[arg-type]

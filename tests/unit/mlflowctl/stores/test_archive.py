@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 from mlflowctl.core.errors import ControlError, Refused
+from mlflowctl.recovery import rewind
 from mlflowctl.recovery.repository import INCOMPLETE, VERIFIED, Point, following
 from mlflowctl.recovery.restore import Request
-from mlflowctl.stores.database import archive
+from mlflowctl.stores.database.base import Target
+from mlflowctl.stores.database.postgresql import archive
+from mlflowctl.stores.database.postgresql.server import Server, Settings
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-CONFIG: Any = SimpleNamespace(wal_archive=True)
+WAL = archive.WalArchive(Server(Settings("mlflow", "mlflow", "/run", True)), Path("/none"), lambda _: None)  # type: ignore[arg-type, return-value]
 
 
 def point(hours: float, state: str = VERIFIED) -> Point:
@@ -24,24 +27,25 @@ def point(hours: float, state: str = VERIFIED) -> Point:
 
 def test_a_time_and_a_point_are_targets() -> None:
     """pgBackRest gets the time with its zone, or the name that the recovery point has in the log."""
-    at = archive.target(CONFIG, "2026-11-20T10:17:30+00:00", "p", NOON)
-    assert at.arguments()[:2] == ["--type=time", "--target=2026-11-20 10:17:30.000000+0000"]
-    named = archive.target(CONFIG, "point", "p", NOON)
-    assert named == archive.Target(NOON, "mlflow-p")
-    assert named.arguments()[:2] == ["--type=name", "--target=mlflow-p"]
+    at = rewind.target(WAL, "2026-11-20T10:17:30+00:00", "p", NOON)
+    assert archive.arguments(at)[:2] == ["--type=time", "--target=2026-11-20 10:17:30.000000+0000"]
+    named = rewind.target(WAL, "point", "p", NOON)
+    assert named == Target(NOON, "mlflow-p")
+    assert archive.arguments(named)[:2] == ["--type=name", "--target=mlflow-p"]
 
 
 @pytest.mark.parametrize(("wanted", "words"), [("yesterday", "use a time such as"), ("2999-01-01", "in the future")])
 def test_other_words_are_refused(wanted: str, words: str) -> None:
     """Before anything is done."""
     with pytest.raises(Refused, match=words):
-        archive.moment(wanted)
+        rewind.moment(wanted)
 
 
 def test_without_an_archive_there_is_no_replay() -> None:
     """The variable that makes one is named."""
+    database: Any = SimpleNamespace(archive=None)
     with pytest.raises(Refused, match="mlflow_postgres_wal_archive"):
-        archive.target(SimpleNamespace(wal_archive=False), "point", "p", NOON)  # type: ignore[arg-type]
+        rewind.archive_of(database)
 
 
 def test_artifacts_come_from_the_first_point_after_the_moment() -> None:
@@ -60,19 +64,17 @@ def test_the_base_is_the_newest_from_before(monkeypatch: pytest.MonkeyPatch) -> 
         for name, hours in (("a", -9), ("b", -1), ("c", 1))
     ]
     monkeypatch.setattr(archive, "_backups", lambda: [{"label": name, "timestamp": stop} for name, stop in stops])
-    assert archive._base(archive.Target(NOON))["label"] == "b"
+    assert archive._base(Target(NOON))["label"] == "b"
     with pytest.raises(Refused, match="no base backup from before"):
-        archive._base(archive.Target(NOON - timedelta(days=1)))
+        archive._base(Target(NOON - timedelta(days=1)))
 
 
 def test_an_archive_that_ends_too_early_is_explained() -> None:
     """PostgreSQL's own words are turned into what to do."""
-    message = archive._exit_error(
-        "FATAL:  recovery ended before configured recovery target was reached", archive.Target(NOON)
-    )
+    message = archive._exit_error("FATAL:  recovery ended before configured recovery target was reached", Target(NOON))
     assert isinstance(message, Refused)
     assert "ends before" in str(message)
-    assert "disk on fire" in str(archive._exit_error("LOG: x\nPANIC: disk on fire", archive.Target(NOON)))
+    assert "disk on fire" in str(archive._exit_error("LOG: x\nPANIC: disk on fire", Target(NOON)))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from contextlib import nullcontext, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,13 @@ import pytest
 from mlflowctl.core import config
 from mlflowctl.core.errors import ControlError
 from mlflowctl.recovery import leftovers, restore
-from mlflowctl.stores.database import archive, postgresql
+from mlflowctl.stores.database.base import Archive, Target
+from mlflowctl.stores.database.postgresql import archive, store
+from mlflowctl.stores.database.postgresql.server import Server
+from mlflowctl.stores.database.postgresql.store import PostgreSQL, SharedSnapshot
 from mlflowctl.upgrade import check
 
-from tests.unit.helpers import settings
+from tests.unit.helpers import configured
 
 MINE = "public,pg_temp"
 
@@ -25,7 +27,19 @@ MINE = "public,pg_temp"
 @pytest.fixture
 def instance(tmp_path: Path) -> config.Config:
     """An instance whose role has another name than its database."""
-    return replace(config.parse(settings(tmp_path), "x"), database="tracking", database_role="runner")
+    return configured(tmp_path, database={"name": "tracking", "role": "runner", "wal_archive": True})
+
+
+@pytest.fixture
+def database(instance: config.Config) -> PostgreSQL:
+    """Its database."""
+    return PostgreSQL.of(instance)
+
+
+def archived(database: PostgreSQL) -> Archive:
+    """Its archive."""
+    assert database.archive
+    return database.archive
 
 
 @pytest.fixture
@@ -43,10 +57,10 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", [None, "tracking", "tracking_drill", "tracking_restore", "tracking_upgrade_check"])
 def test_inside_mlflows_database_we_are_its_role(
-    instance: config.Config, sessions: list[dict[str, Any]], name: str | None
+    database: PostgreSQL, sessions: list[dict[str, Any]], name: str | None
 ) -> None:
     """Whoever owns the tables decides what a query runs: never as the superuser, nor with a path of theirs."""
-    with suppress(ControlError), postgresql.connect(instance, name):
+    with suppress(ControlError), database.reader(name):
         pass
     (asked,) = sessions
     assert (asked["dbname"], asked["user"]) == (name or "tracking", "runner")
@@ -56,30 +70,49 @@ def test_inside_mlflows_database_we_are_its_role(
 
 
 @pytest.mark.parametrize(
-    "operation",
-    [
-        lambda i: postgresql.exists(i, "tracking"),
-        lambda i: postgresql.create(i, "tracking_drill"),
-        lambda i: postgresql.drop(i, "tracking_drill"),
-        lambda i: postgresql.rename(i, "tracking", "tracking_before_1"),
-        postgresql.server_major,
-        lambda i: archive.name_point(i, "p"),
-        archive.flush,
-        lambda i: archive.problem(replace(i, wal_archive=True)),
-        leftovers.suffixes,
-        check.refuse_without_space,
-    ],
+    "operation", [leftovers.suffixes, lambda i: check.refuse_without_space(PostgreSQL.of(i)), restore.live_data]
 )
-def test_the_superuser_stays_outside(instance: config.Config, sessions: list[dict[str, Any]], operation: Any) -> None:
-    """What needs the superuser is done from a database that MLflow's role cannot enter."""
+def test_operations_leave_whole_databases_to_the_superuser(
+    instance: config.Config, sessions: list[dict[str, Any]], operation: Any
+) -> None:
+    """Also what operations ask of it."""
     with suppress(ControlError):
         operation(instance)
     (asked,) = sessions
     assert (asked["dbname"], asked["user"]) == ("postgres", "postgres")
 
 
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda d: d.exists("tracking"),
+        lambda d: d.create("tracking_drill"),
+        lambda d: d.drop("tracking_drill"),
+        lambda d: d.rename("tracking", "tracking_before_1"),
+        lambda d: d.server.major(),
+        lambda d: d.archive.name_point("p"),
+        lambda d: d.archive.flush(),
+        lambda d: d.archive.problem(),
+        lambda d: d.set_aside(),
+        lambda d: d.size_aside("1"),
+        lambda d: d.drop_aside("1"),
+        lambda d: d.swap("tracking_restore", "1"),
+        lambda d: d.swap_back("tracking_restore", "1"),
+        lambda d: d.restore(Path("dump"), "tracking_restore"),
+        lambda d: d.content(),
+        lambda d: d.space(),
+    ],
+)
+def test_the_superuser_stays_outside(database: PostgreSQL, sessions: list[dict[str, Any]], operation: Any) -> None:
+    """What needs the superuser is done from a database that MLflow's role cannot enter."""
+    with suppress(ControlError):
+        operation(database)
+    (asked,) = sessions
+    assert (asked["dbname"], asked["user"]) == ("postgres", "postgres")
+
+
 def test_a_dump_is_made_and_restored_as_the_role(
-    instance: config.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    database: PostgreSQL, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """From the first statement: a role that is only set could be reset by what the archive says."""
     ran: list[tuple[list[str], dict[str, str]]] = []
@@ -88,10 +121,12 @@ def test_a_dump_is_made_and_restored_as_the_role(
         ran.append((arguments, environment or {}))
         raise ControlError("enough")
 
-    monkeypatch.setattr(postgresql, "run", run)
+    monkeypatch.setattr(store, "run", run)
+    monkeypatch.setattr(PostgreSQL, "create", lambda *_: None)
+    connection: Any = None
     for operation in (
-        lambda: postgresql.dump(instance, "s", tmp_path / "dump"),
-        lambda: postgresql.restore(instance, tmp_path / "dump", "tracking_restore"),
+        lambda: SharedSnapshot(connection, database.server, "s").dump(tmp_path / "dump"),
+        lambda: database.restore(tmp_path / "dump", "tracking_restore"),
     ):
         with pytest.raises(ControlError, match="enough"):
             operation()
@@ -103,16 +138,17 @@ def test_a_dump_is_made_and_restored_as_the_role(
 
 
 def test_a_scratch_cluster_lets_in_the_same_two(
-    instance: config.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    database: PostgreSQL, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A replayed database is as much the role's own as the live one."""
     monkeypatch.setattr(archive, "_base", lambda _: {"label": "1F", "info": {"size": 1}})
     monkeypatch.setattr(archive, "_pgbackrest", lambda *_: "")
     monkeypatch.setattr(archive, "_server", lambda *_: nullcontext())
     monkeypatch.setattr(shutil, "chown", lambda *_: None)
-    monkeypatch.setattr(postgresql, "server_major", lambda _: 15)
-    with archive.cluster(instance, archive.Target(datetime.now(UTC)), print) as there:
-        root = Path(there.database_socket_path)
+    monkeypatch.setattr(Server, "major", lambda _: 15)
+    with archived(database).replayed(Target(datetime.now(UTC)), print) as there:
+        assert isinstance(there, PostgreSQL)
+        root = Path(there.server.settings.socket_path)
         assert (root / "scratch_hba.conf").read_text().splitlines() == [
             "local postgres postgres peer map=control",
             "local tracking runner peer map=control",
@@ -131,7 +167,7 @@ def test_live_data_is_read_as_the_role(instance: config.Config, monkeypatch: pyt
         asked.append(arguments)
         raise psycopg.OperationalError("no server")
 
-    monkeypatch.setattr(postgresql, "exists", lambda *_: True)
+    monkeypatch.setattr(PostgreSQL, "exists", lambda *_: True)
     monkeypatch.setattr(psycopg, "connect", connect)
     with pytest.raises(ControlError):
         restore.live_data(instance)

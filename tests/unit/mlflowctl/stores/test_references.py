@@ -12,8 +12,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from mlflowctl.core.printable import SHOWN, printable
 from mlflowctl.recovery.checker import Files, compare, compare_rows
-from mlflowctl.stores.database import references
-from mlflowctl.stores.database.references import ANYTHING, Reference, Resolver, is_present
+from mlflowctl.stores import references
+from mlflowctl.stores.artifacts.local.store import below
+from mlflowctl.stores.artifacts.local.tree import is_present
+from mlflowctl.stores.references import ANYTHING, Reference, Resolver
+
+
+def own_path(scheme: str, _: str, path: str) -> str | None:
+    """As a volume at /srv resolves what its store alone knows."""
+    return below("/srv/store", scheme, path)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +61,7 @@ from mlflowctl.stores.database.references import ANYTHING, Reference, Resolver, 
 def test_uris_become_paths(uri: str | None, path: str | None) -> None:
     """Every form that MLflow writes; whatever leaves the store is elsewhere."""
     resolver = Resolver(
-        Path("/srv/store"),
+        own_path,
         {"m-1": "mlflow-artifacts:/1/models/m-1/artifacts", "m-3": "runs:/r3/x"},
         {"r1": "mlflow-artifacts:/1/r1/artifacts", "r3": "models:/m-3"},
         {
@@ -103,7 +110,7 @@ URIS = st.none() | TEXTS | LONG | st.builds("{}{}".format, SCHEMES, TEXTS | LONG
 @example("mlflow-artifacts:/.artifact.uploading.x", "/", "file:", "//[")
 def test_no_row_is_an_error(uri: str | None, model: str, run: str, source: str) -> None:
     """Whatever a row says: a path that a file system can have, below the store, or none; and it survives the manifest."""
-    resolver = Resolver(Path("/srv/store"), {"m-1": model}, {"r1": run}, {("wine", "3"): source})
+    resolver = Resolver(own_path, {"m-1": model}, {"r1": run}, {("wine", "3"): source})
     for text in (uri, "models:/m-1/x", "runs:/r1", "models:/wine/3"):
         path = resolver.path(text)
         if path is None:
@@ -115,7 +122,7 @@ def test_no_row_is_an_error(uri: str | None, model: str, run: str, source: str) 
         assert len(path.encode()) <= 4096
         assert not path.startswith("/")
         for need in ("MLmodel", ANYTHING):
-            assert is_present(Path("/nowhere/store"), path, need) is False
+            assert is_present(Path("/nowhere"), "store", path, need) is False
     written = [Reference("trace", uri or "", "", ANYTHING, uri or "", False)]
     with tempfile.TemporaryDirectory() as folder:
         assert references.write(written, Path(folder) / "references.jsonl") == 1
@@ -149,7 +156,7 @@ def test_there_is_what_a_point_will_hold(tmp_path: Path) -> None:
         ("loop/x", "MLmodel", False), ("a" * 300, ANYTHING, False), ("none", ANYTHING, False), ("", ANYTHING, False),
         ("x\0", ANYTHING, False), ("\ud800", "MLmodel", False), ("/".join("a" * 3000), "MLmodel", False),
     ]:  # fmt: skip
-        assert is_present(store, path, need) is expected, path
+        assert is_present(store.parent, store.name, path, need) is expected, path
         assert held.holds(Reference("k", "n", path, need, "u", expected)) is expected, path
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflowctl.core import config, service
+from mlflowctl import stores
+from mlflowctl.core import config
 from mlflowctl.core.errors import ControlError, Refused
-from mlflowctl.stores.database import postgresql
+from mlflowctl.stores.database.postgresql.server import Server
 from mlflowctl.upgrade import check
 
-from tests.unit.helpers import settings
+from tests.unit.helpers import configured
 
 
 @pytest.fixture
@@ -27,16 +28,16 @@ def instance(tmp_path: Path) -> config.Config:
         path.write_text(json.dumps({"version": name.split("-")[0], "schema_head": name}))
         os.utime(path, (1000 - age, 1000 - age))
     (tmp_path / "releases" / "3.18.0-partial").mkdir()
-    return config.parse(settings(tmp_path), "x")
+    return configured(tmp_path)
 
 
 def test_the_newest_installation_of_a_release_is_tried(instance: config.Config) -> None:
     """And one that is not there, or not whole, is refused with words about those that are."""
-    assert check.find(instance, "3.17.2").head == "3.17.2-new"
+    assert check.find(instance.instance, "3.17.2").head == "3.17.2-new"
     with pytest.raises(
         Refused, match=r"3\.18\.0 is not installed on this host, which has 3\.16\.1, 3\.17\.2: run playbooks"
     ):
-        check.find(instance, "3.18.0")
+        check.find(instance.instance, "3.18.0")
 
 
 def test_a_disk_without_room_is_refused(
@@ -59,14 +60,14 @@ def test_a_disk_without_room_is_refused(
     def connect(*_: Any) -> Iterator[Connection]:
         yield Connection()
 
-    monkeypatch.setattr(postgresql, "connect", connect)
+    monkeypatch.setattr(Server, "connect", connect)
     with pytest.raises(ControlError, match=f"{tmp_path} has .* free .* may need 4398046512128 MiB"):
-        check.refuse_without_space(instance)
+        check.refuse_without_space(stores.database.of(instance))
 
 
 def test_only_the_database_of_a_service_file_changes(instance: config.Config, tmp_path: Path) -> None:
     """Host and user are those of the live one."""
     (tmp_path / "pg_service.conf").write_text("[mlflow]\nhost=/run\ndbname=mlflow\nuser=mlflow\n")
     (tmp_path / "there").mkdir()
-    found = service.pointed_at(instance, "copy", tmp_path / "there")
+    found = stores.database.of(instance).environment("copy", tmp_path / "there")
     assert Path(found["PGSERVICEFILE"]).read_text() == "[mlflow]\nhost=/run\ndbname=copy\nuser=mlflow\n"

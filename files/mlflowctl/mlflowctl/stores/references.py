@@ -1,33 +1,29 @@
 """References of the database to files in the artifact store.
 
-MLflow writes a strong reference only after the files: READY logged models and
-model versions, archived traces. If such files are missing, data is lost. The
-row of a run, on the other hand, is written before its files, so a run without
-files is normal.
+A strong reference is one that MLflow writes only after the files, so if they are missing,
+data is lost. Each kind of database says which rows have them.
 
 Clients choose the content of many of these rows, so no content is an error here:
 a reference that leads nowhere is reported as broken at its source.
 
-Sources: ``mlflow/store/tracking/dbmodels/models.py``,
-``mlflow/store/model_registry/dbmodels/models.py``,
-``mlflow/tracing/constant.py`` (``TraceTagKey``) of MLflow 3.17.2; limits of names: path_resolution(7).
+Sources: limits of names: path_resolution(7).
 """
 
 from __future__ import annotations
 
 import json
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-import psycopg
-
-from mlflowctl.core import beneath
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.printable import shortened
+
+if TYPE_CHECKING:
+    from mlflowctl.stores.artifacts.base import ArtifactStore, Tree
+    from mlflowctl.stores.database.base import Reader
 
 # Prefix of the name of an upload in progress. Points leave out such files, and everything below such directories.
 UPLOADING = ".artifact.uploading."
@@ -64,10 +60,23 @@ class Reference:
 
 
 class Resolver:
-    """Resolves URIs of the database to paths below the store."""
+    """Resolves URIs of the database to paths below the store.
 
-    def __init__(self, store: Path, models: dict[str, str], runs: dict[str, str], versions: dict[tuple[str, str], str]):
-        self._store = str(store).rstrip("/") + "/"
+    Args:
+        own_path: resolves the store's own forms, as :meth:`mlflowctl.stores.artifacts.base.ArtifactStore.own_path`.
+        models: the locations of logged models, by ID.
+        runs: the locations of runs, by ID.
+        versions: the locations of model versions, by name and version.
+    """
+
+    def __init__(
+        self,
+        own_path: Callable[[str, str, str], str | None],
+        models: dict[str, str],
+        runs: dict[str, str],
+        versions: dict[tuple[str, str], str],
+    ) -> None:
+        self._own_path = own_path
         self._models = models
         self._runs = runs
         self._versions = versions
@@ -87,8 +96,6 @@ class Resolver:
         match parts.scheme:
             case "mlflow-artifacts":
                 return _inside(rest)
-            case "file" | "":
-                return _inside(rest[len(self._store) :]) if rest.startswith(self._store) else None
             case "models":
                 return self._model(rest.strip("/"), depth)
             case "runs":
@@ -96,7 +103,8 @@ class Resolver:
                 root = self._runs.get(run)
                 found = self.path(root, depth + 1) if root else None
                 return None if found is None else _inside(f"{found}/{below}")
-        return None
+        own = self._own_path(parts.scheme, parts.netloc, rest)
+        return None if own is None else _inside(own)
 
     def _model(self, name: str, depth: int) -> str | None:
         identifier, _, below = name.partition("/")
@@ -132,82 +140,19 @@ def uploading(path: str) -> bool:
     return any(part.startswith(UPLOADING) for part in path.split("/"))
 
 
-def strong(connection: psycopg.Connection[Any], store: Path, copy: Path | None = None) -> Iterator[Reference]:
-    """Every strong reference of the database, in one pass of set queries.
+def strong(reader: Reader, artifacts: ArtifactStore, source: Tree | None = None) -> Iterator[Reference]:
+    """Every strong reference of the database.
 
     Args:
-        connection: in the snapshot that the dump shares.
-        store: the directory that ``mlflow-artifacts:/`` stands for.
-        copy: where to check for files, if not in the store itself.
+        reader: in the snapshot that the dump shares.
+        artifacts: the store that ``mlflow-artifacts:/`` stands for.
+        source: where to check for files, if not in the store itself.
     """
-    place = copy or store
-    fetch = connection.execute
-    models = dict(fetch("SELECT model_id, artifact_location FROM logged_models").fetchall())
-    runs = dict(fetch("SELECT run_uuid, artifact_uri FROM runs WHERE artifact_uri IS NOT NULL").fetchall())
-    versions = {
-        (name, str(version)): location or source or ""
-        for name, version, location, source in fetch(
-            "SELECT name, version, storage_location, source FROM model_versions"
-        ).fetchall()
-    }
-    resolver = Resolver(store, models, runs, versions)
-
-    def reference(kind: str, name: str, uri: str | None, need: str) -> Reference:
+    place, found = source or artifacts, reader.locations()
+    resolver = Resolver(artifacts.own_path, found.models, found.runs, found.versions)
+    for kind, name, uri, need in reader.needs():
         path = resolver.path(uri) or ""
-        return Reference(kind, name, path, need, uri or "", is_present(place, path, need))
-
-    # LoggedModelStatus.READY is 2 in the database.
-    for name, uri in fetch(
-        "SELECT model_id, artifact_location FROM logged_models m WHERE status = 2 AND lifecycle_stage = 'active'"
-        " AND NOT EXISTS (SELECT 1 FROM logged_model_tags t WHERE t.model_id = m.model_id"
-        "                 AND t.tag_key = 'mlflow.model.isExternal') ORDER BY 1"
-    ).fetchall():
-        yield reference("logged_model", name, uri, "MLmodel")
-
-    for name, version, location, source in fetch(
-        "SELECT name, version, storage_location, source FROM model_versions v"
-        " WHERE status = 'READY' AND current_stage <> 'Deleted_Internal'"
-        " AND coalesce(source, '') NOT IN ('dummy-source', 'prompt-template')"
-        " AND NOT EXISTS (SELECT 1 FROM model_version_tags t WHERE t.workspace = v.workspace AND t.name = v.name"
-        "                 AND t.version = v.version AND t.key = 'mlflow.prompt.is_prompt') ORDER BY 1, 2"
-    ).fetchall():
-        yield reference("model_version", f"{name}/{version}", location or source, ANYTHING)
-
-    for name, uri in fetch(
-        "SELECT l.request_id, a.value FROM trace_tags l JOIN trace_tags a USING (request_id)"
-        " WHERE l.key = 'mlflow.trace.spansLocation' AND l.value = 'ARCHIVE_REPO'"
-        " AND a.key = 'mlflow.trace.archiveLocation' ORDER BY 1"
-    ).fetchall():
-        yield reference("trace", name, uri, "traces.pb")
-
-    # Traces of MLflow 2, whose spans were never in the database.
-    for name, uri in fetch(
-        "SELECT a.request_id, a.value FROM trace_tags a WHERE a.key = 'mlflow.artifactLocation'"
-        " AND NOT EXISTS (SELECT 1 FROM trace_tags l WHERE l.request_id = a.request_id"
-        "                 AND l.key = 'mlflow.trace.spansLocation' AND l.value <> 'ARTIFACT_REPO')"
-        " AND NOT EXISTS (SELECT 1 FROM spans s WHERE s.trace_id = a.request_id) ORDER BY 1"
-    ).fetchall():
-        yield reference("trace", name, uri, "traces.json")
-
-
-def is_present(store: Path, path: str, need: str) -> bool:
-    """Whether the store holds the needed files now, as regular files that a point includes, without links.
-
-    Args:
-        store: the directory.
-        path: below it; empty if the reference leads nowhere.
-        need: as of :class:`Reference`.
-    """
-    if not path or uploading(path):
-        return False
-    root, place = store.parent, f"{store.name}/{path}"
-    try:
-        found = beneath.lstat(root, place if need == ANYTHING else f"{place}/{need}")
-        if found is None or need != ANYTHING or not stat.S_ISDIR(found.st_mode):
-            return found is not None and stat.S_ISREG(found.st_mode)
-        return any(not uploading(name) for name, _ in beneath.walk(root, place))
-    except (OSError, ValueError, ControlError):
-        return False
+        yield Reference(kind, name, path, need, uri or "", place.holds(path, need))
 
 
 def write(references: Iterable[Reference], path: Path) -> int:

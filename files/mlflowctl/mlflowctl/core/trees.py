@@ -1,4 +1,4 @@
-"""List, remove and chown whole directories of artifacts whose parent only root can write.
+"""List, remove and chown whole directories whose parent only root can write.
 
 Links are never followed, neither inside nor in place of the directory itself; see :mod:`mlflowctl.core.beneath`.
 """
@@ -14,6 +14,13 @@ from mlflowctl.core import beneath, descent
 def walk(root: Path) -> Iterator[tuple[str, int]]:
     """Regular files below ``root`` with their sizes in bytes."""
     return beneath.walk(root.parent, root.name)
+
+
+def size(root: Path) -> int | None:
+    """Bytes of the files below a directory; ``None`` if there is no such directory."""
+    if not root.is_dir() or root.is_symlink():
+        return None
+    return sum(found for _, found in walk(root))
 
 
 def remove(root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Directories of artifacts, however deep."""
+"""Directories, however deep."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pwd
 from pathlib import Path
 
 import pytest
-from mlflowctl.stores.artifacts import trees
+from mlflowctl.core import trees
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""A volume of this host."""
