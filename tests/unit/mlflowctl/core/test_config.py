@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,15 @@ def test_wrong_parts_are_refused(tmp_path: Path, parts: dict[str, str], words: s
         config.load(written(tmp_path, **parts))
     assert words in str(caught.value)
     assert "run the playbook again" in str(caught.value)
+
+
+def test_whoever_may_not_look_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sentence: anybody on the host may start mlflowctl."""
+    path = written(tmp_path, backup=PART)
+
+    def refuse(_folder: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(ControlError, match=r"Permission denied\. Run as root"):
+        config.load(path)
