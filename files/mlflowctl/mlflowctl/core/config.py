@@ -165,7 +165,7 @@ def load(path: Path | None = None) -> Config:
     """
     path = path or Path(os.environ.get("MLFLOWCTL_CONFIG", str(DEFAULT)))
     data: dict[str, Any] = {}
-    for part in [path, *sorted(path.with_suffix(".d").glob("*.toml"))]:
+    for part in [path, *_beside(path)]:
         found = _read(part)
         # Each role names the timers that it has installed.
         timers = [*data.get("timers", []), *found.get("timers", [])]
@@ -176,13 +176,25 @@ def load(path: Path | None = None) -> Config:
     return parse(data, str(path))
 
 
+def _beside(path: Path) -> list[Path]:
+    folder = path.with_suffix(".d")
+    try:
+        return sorted(folder / name for name in os.listdir(folder) if name.endswith(".toml"))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ControlError:
+    return ControlError(f"cannot read {path}: {error.strerror}. Run as root, on a host with recovery points")
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text())
     except OSError as error:
-        raise ControlError(
-            f"cannot read {path}: {error.strerror}. Run as root, on a host with recovery points"
-        ) from error
+        raise _unreadable(path, error) from error
     except tomllib.TOMLDecodeError as error:
         raise ControlError(f"{path} is damaged ({error}): run the playbook again") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,15 @@ def test_what_the_roles_write_can_be_read(tmp_path: Path) -> None:
         (False, ""),
         (True, "/etc/mlflow/secrets/repository_offsite.env"),
     ]
+
+
+def test_whoever_may_not_look_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sentence: anybody on the host may start mlflowctl."""
+    path = written(tmp_path, backup=PART)
+
+    def refuse(_folder: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(ControlError, match=r"Permission denied\. Run as root"):
+        config.load(path)
