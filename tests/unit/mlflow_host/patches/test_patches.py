@@ -9,12 +9,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import yaml
 from mlflow_host.core import settings
 from mlflow_host.core.known import SAFETY, SPEED, MisfitError, Patch
 from mlflow_host.patches import registry
 from mlflow_host.patches.security import confine
 from mlflow_host.patches.speed import values
+
+from plugins.filter.sources import patch_names, source_tree
 
 ROOT = Path(__file__).parents[4]
 REPLACED = [patch for patch in registry.PATCHES.values() if patch.replaces]
@@ -168,11 +169,11 @@ def test_every_patch_is_registered() -> None:
 
 
 def test_the_role_knows_the_names() -> None:
-    """What the play accepts is what the server accepts."""
-    variables = yaml.safe_load((ROOT / "roles" / "mlflow" / "vars" / "main.yml").read_text())
-    speed = {name for name, patch in registry.PATCHES.items() if patch.kind == SPEED}
-    assert set(variables["__mlflow_speed_patches"]) == speed
-    assert set(variables["__mlflow_safety_patches"]) == set(registry.all_patches()) - speed
+    """What the play reads from the sources is what the server accepts."""
+    tree = source_tree(str(ROOT / "files" / "mlflow_host"))
+    for kind in (SPEED, SAFETY):
+        registered = {name for name, patch in registry.all_patches().items() if patch.kind == kind}
+        assert patch_names(tree, kind) == sorted(registered)
 
 
 def test_targets_are_found_in_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from plugins.filter.sources import source_files, source_tree
+from plugins.filter.sources import patch_names, source_files, source_tree
 
 
 @pytest.fixture
@@ -48,3 +48,14 @@ def test_a_tree_without_sources_is_refused(tmp_path: Path) -> None:
     """A wrong path would ship nothing, and say that it is whole."""
     with pytest.raises(ValueError, match="no Python sources"):
         source_tree(str(tmp_path))
+
+
+def test_patches_are_named_by_their_descriptions(tmp_path: Path) -> None:
+    """In the module itself or among others in the registry; a module that only helps describes none."""
+    (tmp_path / "fast.py").write_text('PATCH = Patch(\n    name="fast",\n    kind=SPEED,\n    why="x",\n)\n')
+    (tmp_path / "others.py").write_text('A = {one.name: one for one in (Patch(name="a", kind=SAFETY, why="x"),)}\n')
+    (tmp_path / "helper.py").write_text("class Patch:\n    name: str\n\n\ndef kind(x): ...\n")
+    tree = source_tree(str(tmp_path))
+    assert (patch_names(tree, "speed"), patch_names(tree, "safety")) == (["fast"], ["a"])
+    with pytest.raises(ValueError, match="describe no other patch"):
+        patch_names(tree, "other")
