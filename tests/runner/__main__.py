@@ -18,8 +18,13 @@ from tests.runner.stages import RESULTS, Log
 SOAK = {"KILL_EVERY": "3", "SOAK_POINTS": "100", "ABUSE_SECONDS": "7200"}
 
 
-def arguments(names: Sequence[str]) -> argparse.ArgumentParser:
-    """What may be asked for."""
+def arguments(names: Sequence[str], words: Sequence[str]) -> argparse.Namespace:
+    """Read the command line.
+
+    Args:
+        names: of the scenarios.
+        words: the arguments; after the name of a scenario, options and paths in any order.
+    """
     parser = argparse.ArgumentParser(prog="tests/run", description="Run tests; what they print is in .results/.")
     parser.add_argument("--seconds", action="store_true", help="keep what each job took, for the order of later runs")
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
@@ -37,7 +42,11 @@ def arguments(names: Sequence[str]) -> argparse.ArgumentParser:
         scenario.add_argument(
             "--brief", action="store_true", help="start from its image, without check mode and a second run"
         )
-    return parser
+    words = [word.replace("--changed", "changed") for word in words]
+    # argparse takes no path after an option that follows other paths. All options are without values.
+    first = next((number for number, word in enumerate(words) if not word.startswith("-")), len(words))
+    after = sorted(words[first + 1 :], key=lambda word: not word.startswith("-"))
+    return parser.parse_args([*words[: first + 1], *after])
 
 
 def in_test(known: dict[str, Scenario]) -> list[Job]:
@@ -68,8 +77,7 @@ def concerned(base: str, known: dict[str, Scenario], log: Log) -> list[Job]:
 def main(given: Sequence[str] | None = None) -> int:
     """Run the jobs; returns the exit code."""
     known = scenarios()
-    words = sys.argv[1:] if given is None else given
-    asked = arguments(list(known)).parse_args([word.replace("--changed", "changed") for word in words])
+    asked = arguments(list(known), sys.argv[1:] if given is None else given)
     log, lanes = Log(), None
     match asked.what:
         case "all":

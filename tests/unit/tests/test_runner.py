@@ -10,7 +10,7 @@ import yaml
 
 from tests.runner import __main__ as runner
 from tests.runner import changed, jobs, lanes
-from tests.runner.scenarios import FOLDER, ROOT, DescriptionError, Run, Scenario, read, scenarios
+from tests.runner.scenarios import FOLDER, ROOT, SUITES, DescriptionError, Run, Scenario, read, scenarios
 from tests.runner.stages import Log, Stage
 
 KNOWN = scenarios()
@@ -102,6 +102,33 @@ def test_a_job_says_molecule_what_to_run() -> None:
     assert left_out.endswith(" --deselect=tests/host/test_abuse.py --deselect=tests/scenarios/default/recovery/test_p")
     (kept,) = jobs.of_scenario(KNOWN["default"], run, keep=True).stages
     assert kept.environment["SEQUENCE"] == "[destroy, create, prepare, converge, side_effect, verify, destroy]"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "default trixie host/test_links.py host/test_ui.py --brief",
+        "default trixie --brief host/test_links.py host/test_ui.py",
+        "default --brief trixie host/test_links.py host/test_ui.py",
+        "default trixie host/test_links.py --brief host/test_ui.py",
+    ],
+)
+def test_options_may_stand_anywhere_after_the_scenario(words: str) -> None:
+    """Before, between or after the paths."""
+    asked = runner.arguments(list(KNOWN), words.split())
+    assert (asked.what, asked.suite, asked.brief) == ("default", "trixie", True)
+    assert asked.tests == ["host/test_links.py", "host/test_ui.py"]
+
+
+def test_options_alone_keep_the_defaults() -> None:
+    """And what is no option of this scenario is refused."""
+    asked = runner.arguments(list(KNOWN), ["default", "--brief"])
+    assert (asked.suite, asked.tests, asked.brief) == (SUITES[0], [], True)
+    asked = runner.arguments(list(KNOWN), ["--changed", "--list", "HEAD~3"])
+    assert (asked.what, asked.base, asked.list) == ("changed", "HEAD~3", True)
+    for words in ("default trixie --breif", "default sarge", "all more", "fast --brief"):
+        with pytest.raises(SystemExit):
+            runner.arguments(list(KNOWN), words.split())
 
 
 def test_the_longest_job_begins_first() -> None:
