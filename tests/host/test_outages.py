@@ -37,7 +37,7 @@ def stopped(host: Any, server: Any, what: str) -> tuple[str, str, str, str]:
     return {
         "postgresql": (
             f"systemctl stop postgresql@{cluster}-main", f"systemctl start postgresql@{cluster}-main",
-            "postgresql", "PostgreSQL",
+            "database", "PostgreSQL",
         ),
         "mlflow": (
             f"systemctl stop {unit}.target {unit}.socket {unit}-asgi.socket {unit}.service {unit}-asgi.service",

@@ -214,6 +214,26 @@ def test_playbooks_explain_their_purpose(path: Path) -> None:
     assert [line.split(":")[0] for line in head] == ["# What", "# When", "# Example"]
 
 
+def roles_called(playbook: str, entry: str = "") -> set[str]:
+    """Roles that a playbook calls: with an entry point, or with any."""
+    found = set()
+    for play in yaml.safe_load((ROOT / "playbooks" / playbook).read_text()):
+        found |= {role["role"] for role in play.get("roles", []) if not entry}
+        for task in play.get("tasks", []):
+            called = task.get("ansible.builtin.import_role", {})
+            if called and (not entry or called.get("tasks_from") == entry):
+                found.add(called["name"])
+    return found
+
+
+def test_every_role_is_checked_first_and_can_be_removed() -> None:
+    """What site.yml installs is validated before the first change, and removed by an uninstallation."""
+    installed = roles_called("site.yml")
+    assert installed | roles_called("clients.yml") == {role.name for role in ROLES}
+    assert roles_called("check.yml", "validate") == installed
+    assert roles_called("uninstall.yml", "remove") == installed
+
+
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=name)
 def test_plays_need_no_ansible_cfg(path: Path) -> None:
     """Whoever works on a host is told how to, because an installed collection has no settings of its own."""

@@ -108,8 +108,11 @@ def test_a_store_that_lacks_something_cannot_be_made(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"database": {"kind": "other"}}, "'other' is no kind of database, use one of postgresql: run the playbook"),
-        ({"artifacts": {"kind": "other"}}, "'other' is no kind of artifact store, use one of local: run the playbook"),
+        ({"database": {"kind": "other"}}, "'other' is no kind of database, use one of {database}: run the playbook"),
+        (
+            {"artifacts": {"kind": "other"}},
+            "'other' is no kind of artifact store, use one of {artifacts}: run the playbook",
+        ),
         ({"database": {"more": 1}}, r"x: database: missing nothing, unknown \['more'\]: run the playbook"),
         ({"artifacts": {"more": 1}}, r"x: artifacts: missing nothing, unknown \['more'\]: run the playbook"),
     ],
@@ -118,7 +121,8 @@ def test_a_store_that_lacks_something_cannot_be_made(tmp_path: Path, monkeypatch
 def test_an_unknown_kind_or_setting_is_refused(tmp_path: Path, changes: dict[str, dict[str, Any]], words: str) -> None:
     """In a sentence that says which there are."""
     instance = configured(tmp_path, **changes)
-    with pytest.raises(ControlError, match=words):
+    kinds = {"database": ", ".join(stores.database.KINDS), "artifacts": ", ".join(stores.artifacts.KINDS)}
+    with pytest.raises(ControlError, match=words.format(**kinds)):
         (stores.database if "database" in changes else stores.artifacts).of(instance)
 
 
