@@ -1,4 +1,4 @@
-"""Measure the cost of the changes since a commit: ``scripts/bench before COMMIT``, a quarter of an hour on an idle machine.
+"""Measure the cost of the changes since a commit: ``scripts/bench before COMMIT``, 15 minutes on an idle machine.
 
 Two containers, one provisioned by that commit's own playbook and one by this
 checkout's, take turns in one run. Writes docs/results/before.json.

@@ -1,4 +1,4 @@
-"""Bodies that are small on the wire and large in memory, and such as are not what they say."""
+"""Compressed bodies that are small on the wire and large in memory, and bodies with a wrong encoding."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def _zeros(mebibytes: int, wbits: int) -> bytes:
 
 
 def bombs(attack: Attack) -> None:
-    """A few hundred KiB that unpack to hundreds of MiB count with what they unpack to."""
+    """A few hundred KiB that decompress to hundreds of MiB are limited by their decompressed size."""
     dice, target, found = attack.dice, attack.target, attack.found
     headers = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": "0"}
     while attack.goes_on():
         size = dice.randrange(80, 400)
-        # Made when it is their turn: hundreds of MiB take their time.
+        # Created when they are needed: hundreds of MiB take a while.
         kinds: list[tuple[str, str, Callable[[int], bytes]]] = [
             ("gzip", "gzip", lambda size: _zeros(size, 31)),
             ("deflate", "deflate", lambda size: _zeros(size, 15)),
@@ -40,7 +40,7 @@ def bombs(attack: Attack) -> None:
                 body = make(size)
                 url = f"{target.url}/v1/traces"
                 more = headers | {"Content-Encoding": encoding}
-                # What is packed twice or has no head may be refused before it is unpacked.
+                # Bodies that are compressed twice or have no header may be refused before they are decompressed.
                 right = {"413"} if what.startswith(("gzip of", "deflate")) or what == "gzip" else {"400", "413", "415"}
                 words = f"{what} of {size} MiB to /v1/traces"
                 for asked in [
@@ -53,9 +53,9 @@ def bombs(attack: Attack) -> None:
 
 
 def wrong(attack: Attack) -> None:
-    """Encodings that nobody speaks, bodies that break off, and packed questions to the REST API: refused, never 5xx."""
+    """Unknown encodings, truncated bodies, and compressed requests to the REST API: refused, never 5xx."""
     dice, target, found = attack.dice, attack.target, attack.found
-    # MLflow takes a question that it cannot read for an empty one.
+    # MLflow treats a body that it cannot parse as empty.
     right = {"200", "400", "403", "413", "415"}
     packed = gzip.compress(b'{"max_results": 1}')
     while attack.goes_on():

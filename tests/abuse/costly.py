@@ -1,4 +1,4 @@
-"""Questions of ordinary size that cost much: long filters, deep JSON, aliases of GraphQL, listings of everything."""
+"""Requests of ordinary size that are expensive: long filters, deep JSON, aliases of GraphQL, listings of everything."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.abuse.found import Attack
 from tests.abuse.target import REST
 
-# JSON that is too deep for Python is an error of MLflow's own, and nobody's but who sent it.
+# JSON that is too deep for Python is an error in MLflow, and only its sender gets it.
 RIGHT = {"200", "400", "413", "429", "500", "503"}
 AT_ONCE = 4
 

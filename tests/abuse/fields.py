@@ -1,4 +1,4 @@
-"""Bodies that name two runs, or one in other words: the audit line says what was changed, or nothing."""
+"""Bodies that name two runs, or one in another notation: the audit line has the one that was changed, or none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.abuse.target import REST
 
 
 def bodies(dice: Random, victim: str, decoy: str) -> dict[str, str]:
-    """Bodies of set-tag by what is forged, with ``KEY`` for the tag's name."""
+    """Bodies of set-tag by the kind of forgery, with ``KEY`` for the tag's name."""
     rest = '"key":"KEY","value":"v"'
     escaped = "".join(f"\\u{ord(letter):04x}" if dice.random() < 0.4 else letter for letter in "run_id")
     return {
@@ -34,7 +34,7 @@ def bodies(dice: Random, victim: str, decoy: str) -> dict[str, str]:
 
 
 def forged(attack: Attack) -> None:
-    """A decoy beside the run that is changed: doubled, nested, escaped, spelled otherwise, in the address."""
+    """A decoy beside the run that is changed: duplicated, nested, escaped, in another spelling, in the URL."""
     target, found, dice = attack.target, attack.found, attack.dice
     runs = target.run(), target.run()
     url = f"{target.url}{REST}/runs/set-tag"
@@ -68,7 +68,7 @@ def _tags(http: requests.Session, url: str, run: str) -> list[str]:
 
 
 def _last_lines(attack: Attack, count: int) -> list[dict[str, str]]:
-    """The last lines of the admin's; nobody else uses that login meanwhile."""
+    """The last lines of the admin, whose login nothing else uses meanwhile."""
     name = attack.target.logins["admin"][0]
     time.sleep(0.2)
     message = attack.target.shell(f'grep \'"name":"{name}"\' /var/log/mlflow/audit.log | tail -n {count}')
@@ -76,7 +76,7 @@ def _last_lines(attack: Attack, count: int) -> list[dict[str, str]]:
 
 
 def _journal(attack: Attack) -> None:
-    """Lines that somebody else writes to the journal by the same name."""
+    """Lines that another process writes to the journal with the same identifier."""
     word = attack.word()
     line = {"time": "2026-01-01T00:00:00+00:00", "name": word, "role": "admin", "route": f"/{word}", "status": 200}
     attack.target.shell(f"logger --tag mlflow_audit '{json.dumps(line)}'", user="nobody")

@@ -1,4 +1,4 @@
-"""Guesses of passwords from many addresses, while the owner of the name works."""
+"""Password guesses from many addresses, while the owner of the name works."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 
 from tests.abuse.found import Attack
 
-# Runs on the host, standard library only: guesses from addresses of 127.0.0.0/8, each connection from another one,
-# until its input ends; prints how many answers of each status came.
+# Runs on the host, standard library only: guesses from addresses in 127.0.0.0/8, each connection from another one,
+# until its standard input is closed; prints the number of answers by status.
 GUESS = """
 import asyncio, base64, collections, json, random, ssl, sys
 wanted = json.loads(sys.stdin.readline())
@@ -45,12 +45,12 @@ asyncio.run(main())
 print(json.dumps(kinds))
 """
 ADDRESSES, EACH = 40, 8
-# Somebody who logs in anew need not wait like the guesses.
+# A new login need not wait like the guesses.
 FRESH_SECONDS = 10
 
 
 def many_addresses(attack: Attack) -> None:
-    """The owner's remembered login is the honest client's; here tokens that nobody has used before, and other names."""
+    """The honest client has the owner's cached login; this tries tokens that were not used before, and other names."""
     target, found, dice = attack.target, attack.found, attack.dice
     owner = target.logins["editor"][0]
     wanted = {

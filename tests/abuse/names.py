@@ -1,4 +1,4 @@
-"""Names of artifacts that no person would choose: what is accepted is whole, served, and in the next recovery point."""
+"""Names of artifacts that no person would choose: accepted files are complete, served, and in the next recovery point."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RIGHT = {"200", "201", "204", "400", "403", "404", "405", "409", "411", "413", "
 
 
 def name(attack: Attack) -> tuple[str, str]:
-    """What kind of name it is, and one of it, as it stands in an address."""
+    """A kind of name, and an example of it, encoded for a URL."""
     dice, word = attack.dice, attack.word(5)
     controls = ["00", "01", "07", "08", "09", "0a", "0d", "1b", "7f", "85", "20", "ff", "c3%28"]
     signs = ["22", "24", "26", "27", "28", "3a", "3b", "3c", "5c", "60", "7c", "7b", "252f", "255c"]
@@ -34,21 +34,21 @@ def name(attack: Attack) -> tuple[str, str]:
 
 
 def artifacts(attack: Attack) -> None:
-    """By PUT, small and big, and by the page of the UI; then read back."""
+    """By PUT, small and large, and by the UI's upload; then read back."""
     target, found, dice = attack.target, attack.found, attack.dice
     with target.session("editor") as http:
         while attack.goes_on():
             below = dice.choice([f"{ROOT}/{attack.word()}/", f"{ROOT}/", ""])
             kind, chosen = name(attack)
-            # Beside all experiments lies only what is taken away again.
+            # Files outside of all experiments' directories are removed again.
             if not below and not chosen.startswith((".artifact", "%2eartifact")):
                 below = f"{ROOT}/"
             data = chosen.encode()[:50] + b"x" * dice.choice([1, 10, 1_500_000])
-            # requests would tidy the address.
+            # requests would normalize the URL.
             url = f"{target.artifacts(below)}{chosen}"
             status, body = _raw(attack, "PUT", url, data)
             found.expect(f"PUT, {kind}", status, RIGHT, body)
-            # What stands behind a question mark is no name.
+            # The part after a question mark is not in the name.
             if status in ("200", "201", "204") and "?" not in chosen:
                 answer, _ = _raw(attack, "GET", url)
                 found.expect(f"GET, {kind}, of what was accepted", answer, {"200"})
@@ -57,7 +57,7 @@ def artifacts(attack: Attack) -> None:
 
 
 def _raw(attack: Attack, method: str, url: str, data: bytes = b"") -> tuple[str, str]:
-    """Status and body of a request whose address is sent as it is."""
+    """Status and body of a request whose URL is sent as it is."""
     target = attack.target
     host, port = target.address
     connection = HTTPSConnection(host, port, context=target.tls(), timeout=60)

@@ -1,4 +1,4 @@
-"""Pages of other sites, with the login that a browser remembers: nothing but reading, and no CORS headers."""
+"""Pages of other sites, with credentials that a browser has stored: read-only, and no CORS headers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATHS = [
 
 
 def foreign(attack: Attack) -> None:
-    """Every way to write, from every kind of other origin: 403."""
+    """Each way to write, from each kind of foreign origin: 403."""
     target, found, dice = attack.target, attack.found, attack.dice
     host = target.netloc
     while attack.goes_on():
@@ -71,7 +71,7 @@ def foreign(attack: Attack) -> None:
 
 
 def _kind(origin: str, own: str) -> str:
-    """Without what differs from one server to the next."""
+    """Without the parts that differ between servers."""
     return (
         origin.replace(own.partition("://")[2], "OURS")
         if ".example" not in origin or "OURS" in origin

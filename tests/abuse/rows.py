@@ -1,4 +1,4 @@
-"""Rows that no client of good will writes: addresses that are none. No recovery point and no operation ends by them."""
+"""Rows that only a hostile client writes: invalid locations. No recovery point and no operation fails because of them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import uuid
 from tests.abuse.found import Attack
 from tests.abuse.target import REST
 
-# Refused, or written: both are right as long as points are taken afterwards. MLflow itself stumbles over some (500).
+# Refused or written: both are right as long as points can be taken afterwards. MLflow itself fails on some (500).
 RIGHT = {"200", "400", "403", "404", "500"}
 PREFIX = "abuse-"
 
 
 def _junk(attack: Attack) -> str:
-    """What an address may have behind its scheme, and must not have."""
+    """Parts that may follow a location's scheme, and invalid ones."""
     dice = attack.dice
     return dice.choice(
         [
@@ -32,7 +32,7 @@ def _junk(attack: Attack) -> str:
 
 
 def address(attack: Attack) -> str:
-    """One with any scheme."""
+    """A location with any scheme."""
     schemes = ["mlflow-artifacts:/", "mlflow-artifacts://", "models:/", "models:/m-", "runs:/", "file://", "file:", ""]
     schemes += [
         "http://",
@@ -58,7 +58,7 @@ def addresses(attack: Attack) -> None:
     model = PREFIX + attack.word()
     with target.session("editor") as http:
         http.post(f"{api}/registered-models/create", json={"name": model}, timeout=60)
-        # One that is surely right before the odd part, and much too long as a name.
+        # A valid one before the invalid part, and one that is much too long as a name.
         sources = [f"mlflow-artifacts:/0/{run}/artifacts/" + "b" * dice.choice([256, 280, 350])]
         while attack.goes_on():
             sources.append(address(attack))
@@ -66,7 +66,7 @@ def addresses(attack: Attack) -> None:
             found.ask("a source", RIGHT, http, "POST", f"{api}/model-versions/create", json=body)
             trace = f"tr-{uuid.UUID(int=dice.getrandbits(128)).hex}"
             place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}}
-            # Their name lets them be found and deleted again.
+            # They are found and deleted by their name.
             info = {"trace_id": trace, "trace_location": place, "request_time": "2026-01-01T00:00:00Z", "state": "OK"}
             info["client_request_id"] = model
             http.post(f"{version}/traces", json={"trace": {"trace_info": info}}, timeout=60)

@@ -1,4 +1,4 @@
-"""Bodies, headers and addresses that are larger than any question needs."""
+"""Bodies, headers and URLs that are larger than any request needs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from tests.abuse.target import REST
 
 MIB = 2**20
 PIECE = b"x" * MIB
-# What a stranger may be told: who are you, too large, not here, not so. Or nothing more than the end.
+# Allowed answers without a login: unauthorized, too large, not found, bad request. Or the connection is closed.
 TO_STRANGERS = {"400", "401", "403", "404", "405", "411", "413", "none"}
-# Or that the role does not allow it.
+# Or forbidden for the role.
 TOO_LARGE = {"413", "403", "none"}
 
 
 def strangers(attack: Attack) -> None:
-    """Without a login, bodies of gigabytes or without an end on every kind of path: none is kept anywhere."""
+    """Without a login, bodies of gigabytes or without an end on every kind of path: none is stored anywhere."""
     dice, target = attack.dice, attack.target
     paths = ["/health", "/", "/version", "/ready", "/graphql", "/v1/traces", "/-/login", "/static-files/index.html"]
     paths += [f"{REST}/runs/search", "/ajax-api/2.0/mlflow/upload-artifact", f"/{attack.word()}"]
     while attack.goes_on():
         clients, named = [], []
-        # Always the one that is open, and chance for the others.
+        # Always the open path; the others at random.
         for path in ["/health", *dice.sample(paths[1:], 7)]:
             method = dice.choice(["POST", "PUT", "GET", "PATCH", "DELETE"]) if path != "/health" else "POST"
             if dice.random() < 0.7:
@@ -39,7 +39,7 @@ def strangers(attack: Attack) -> None:
 
 
 def questions(attack: Attack) -> None:
-    """Users' questions of many MiB: 413 in JSON, as soon as the head is there."""
+    """Users' requests of many MiB: 413 in JSON, as soon as the header is received."""
     dice, target, found = attack.dice, attack.target, attack.found
     asked = [
         ("viewer", "POST", f"{REST}/runs/search"),
@@ -57,18 +57,18 @@ def questions(attack: Attack) -> None:
         for role, method, path in dice.sample(asked, len(asked)):
             size = dice.randrange(64, 4000)
             head = target.head(method, path, role, Content_Type="application/json", Content_Length=size * MIB)
-            # One that waits to be asked for its body sends none of it.
+            # A client that waits for "100 Continue" sends no body.
             piece = dice.choice([b" " * MIB, NO_BODY])
             clients.append(Client(head, piece, most=8 * MIB))
             named.append((f"{method} {path} of {size} MiB by the {role}", piece))
         for (what, piece), ended in zip(named, talk_all(target, clients, attack.left(15) + 3), strict=True):
-            # Whoever goes on sending may see the connection reset before the answer.
+            # A client that continues to send may see a reset before the answer.
             found.expect(what, ended.status, TOO_LARGE if piece else {"413", "403"}, ended.body or None)
         _whole(attack)
 
 
 def _whole(attack: Attack) -> None:
-    """Bodies that really come, and stay below what the sockets above promise."""
+    """Bodies that are sent completely, below the sizes that the sockets above announce."""
     dice, target, found = attack.dice, attack.target, attack.found
     run = "f" * 32
     with target.session("editor") as http:
@@ -92,7 +92,7 @@ def _whole(attack: Attack) -> None:
 
 
 def heads(attack: Attack) -> None:
-    """Floods of headers and long addresses: refused by nginx, or a question like any other."""
+    """Many headers and long URLs: refused by nginx, or processed like any other request."""
     dice, target, found = attack.dice, attack.target, attack.found
     while attack.goes_on():
         # nginx takes four times 8 KiB.
@@ -106,5 +106,5 @@ def heads(attack: Attack) -> None:
                 words = attack.word(8) * dice.randrange(100, 800)
                 url = f"{target.url}{REST}/experiments/get-by-name"
                 answer = http.get(url, params={"experiment_name": words}, timeout=60)
-                # gunicorn ends an address of more than 4 KiB before MLflow could say why.
+                # gunicorn refuses a URL of more than 4 KiB before MLflow could give a reason.
                 found.expect("a long query", str(answer.status_code), {"400", "404", "414"})

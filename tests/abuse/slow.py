@@ -1,4 +1,4 @@
-"""Clients that send or read a byte now and then, as many as one address may have connections."""
+"""Clients that send or read a byte now and then, with as many connections as one address may have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.harness.artifacts import API
 
 # One address may have 512; the honest client comes from the same one.
 MOST = 450
-# Whoever sends that slowly is not waited for much longer.
+# Such a slow client is disconnected soon after this time.
 BOUND = 180
 MIB = 2**20
 
@@ -26,7 +26,7 @@ def _body(attack: Attack, method: str, path: str, role: str, size: int = 0, **he
 
 
 def _senders(attack: Attack) -> list[list[Client]]:
-    """One client of each kind, in an order by chance."""
+    """One client of each kind, in random order."""
     dice, word = attack.dice, attack.word()
     json: dict[str, Any] = {"Content_Type": "application/json"}
     protobuf: dict[str, Any] = {"Content_Type": "application/x-protobuf", "x_mlflow_experiment_id": 0}
@@ -55,7 +55,7 @@ def _senders(attack: Attack) -> list[list[Client]]:
 
 
 def senders(attack: Attack) -> None:
-    """Every way to send slowly, at once: the API goes on; each is ended in the end."""
+    """Every way to send slowly, at once: the API still works; each client is disconnected."""
     while attack.goes_on():
         kinds = _senders(attack)
         # All kinds at once, or one of them with every connection.
@@ -65,7 +65,7 @@ def senders(attack: Attack) -> None:
 
 
 def readers(attack: Attack) -> None:
-    """Answers that nobody takes: big artifacts by either way, and a search with a big answer."""
+    """Answers that are not read: large artifacts from nginx and from MLflow, and a search with a large answer."""
     target, dice = attack.target, attack.dice
     root = f"abuse/{attack.word()}"
     with target.session("editor") as http:
@@ -87,7 +87,7 @@ def readers(attack: Attack) -> None:
         search + question.encode(),
     ]
     try:
-        # Once at least: on a busy machine all of this takes longer than a short turn.
+        # At least once: on a busy machine all of this takes longer than a short turn.
         while attack.goes_on() or not attack.found.answers:
             count = dice.randrange(20, 40)
             clients = [Client(head, reads=dice.randrange(1, 500), pause=1) for head in heads for _ in range(count)]
@@ -109,7 +109,7 @@ def _hold(attack: Attack, clients: Sequence[Client]) -> None:
 
 
 def _read(attack: Attack, clients: Sequence[Client], root: str) -> None:
-    """Hold answers; nginx's log says when it has ended them, since what lies on the way still goes on to the client."""
+    """Do not read answers; nginx's log shows when it has closed them, since buffered data still arrives at the client."""
     patience, before = max(5.0, attack.left(BOUND)) + 1, _logged(attack, root)
     with ThreadPoolExecutor(1) as pool:
         talking = pool.submit(talk_all, attack.target, clients, patience)
@@ -123,5 +123,5 @@ def _read(attack: Attack, clients: Sequence[Client], root: str) -> None:
 
 
 def _logged(attack: Attack, root: str) -> int:
-    """How many requests for artifacts nginx is done with."""
+    """How many requests for artifacts nginx has completed."""
     return int(attack.target.shell(f"grep --count 'GET [^ ]*/{root}/' /var/log/nginx/access.log") or 0)

@@ -1,4 +1,4 @@
-"""The attacks."""
+"""The list of attacks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Kind:
 
     Attributes:
         name: what the result calls it.
-        run: does it until its time is over.
+        run: runs until its time is over.
         short: seconds of it in a short run.
-        long: in a long one; more than slow.BOUND shows that also the slowest are ended.
+        long: in a long one; more than slow.BOUND, so that even the slowest clients are disconnected.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Kind:
     long: int = 45
 
 
-# Rows that are not right come last: until they are gone, operations have something to tell.
+# Invalid rows come last: until they are removed, operations report them.
 KINDS = [
     Kind("bodies of strangers", sizes.strangers, 4),
     Kind("large questions", sizes.questions, 4),

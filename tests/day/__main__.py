@@ -1,6 +1,6 @@
-"""``python -m tests.day CONTAINER INVENTORY URL --ca FILE --login NAME:PASSWORD``: live through the day and print a table.
+"""``python -m tests.day CONTAINER INVENTORY URL --ca FILE --login NAME:PASSWORD``: run the steps and print a table.
 
-Long unless ``--short``. ``--only WORD`` takes the steps with that word, ``--write`` keeps the table in docs/results/day.json.
+Long unless ``--short``. ``--only WORD`` runs the steps with that word, ``--write`` writes the table to docs/results/day.json.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ RESULTS = Path(__file__).parents[2] / "docs" / "results" / "day.json"
 
 
 def live(server: Server, step: Step) -> Heard:
-    """One step: do it, listen, undo it, and wait until the server answers."""
+    """One step: do it, record the reports, undo it, and wait until the server answers."""
     heard = Heard(step.name)
     server.listen()
     since = server.run("date '+%F %T'").stdout.strip()
     wrong = [step.do(server)]
-    # A playbook writes the settings again.
+    # A playbook rewrites the settings.
     server.listen()
     heard.client, heard.client_seconds = server.ask()
     heard.status = server.status()
@@ -56,7 +56,7 @@ def table(day: list[Heard]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the table; how many steps went wrong."""
+    """Print the table; returns the number of failed steps."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("container")
     parser.add_argument("inventory")

@@ -26,7 +26,9 @@ def arguments(names: Sequence[str], words: Sequence[str]) -> argparse.Namespace:
         words: the arguments; after the name of a scenario, options and paths in any order.
     """
     parser = argparse.ArgumentParser(prog="tests/run", description="Run tests; what they print is in .results/.")
-    parser.add_argument("--seconds", action="store_true", help="keep what each job took, for the order of later runs")
+    parser.add_argument(
+        "--seconds", action="store_true", help="record the time of each job, for the order of later runs"
+    )
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     what.add_parser("all", help="what `make test` runs")
     what.add_parser("soak", help="the long proofs, for hours")
@@ -34,7 +36,7 @@ def arguments(names: Sequence[str], words: Sequence[str]) -> argparse.Namespace:
     what.add_parser("lint", help="the linters")
     some = what.add_parser("changed", help="only what a change of files concerns")
     some.add_argument("base", nargs="?", default="HEAD", help="the commit to compare with (HEAD)")
-    some.add_argument("--list", action="store_true", help="say what that is, and run nothing")
+    some.add_argument("--list", action="store_true", help="list the tests, and run nothing")
     for name in names:
         scenario = what.add_parser(name, help=f"the scenario tests/scenarios/{name}")
         scenario.add_argument("suite", nargs="?", choices=SUITES, default=SUITES[0])
@@ -61,7 +63,7 @@ def in_soak(known: dict[str, Scenario]) -> list[Job]:
 
 
 def concerned(base: str, known: dict[str, Scenario], log: Log) -> list[Job]:
-    """The jobs that a change concerns; says which."""
+    """The jobs that a change concerns; prints them."""
     files = changed.changed_files(base)
     units = changed.unit_tests(files)
     runs = changed.scenario_tests(files, known)
@@ -85,7 +87,7 @@ def main(given: Sequence[str] | None = None) -> int:
         case "soak":
             for name, value in SOAK.items():
                 os.environ.setdefault(name, value)
-            # One at a time: some of it measures.
+            # One at a time, because some jobs measure times.
             jobs, lanes = in_soak(known), 1
         case "fast":
             jobs = [FAST]
