@@ -1,4 +1,4 @@
-"""Answers are encoded in one pass; whatever is in them, they are MLflow's own."""
+"""Answers are encoded in one pass, and are equal to MLflow's for any content."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 # On the host, with the release's own Python: many messages of every kind that MLflow knows, with random content,
-# through MLflow's function and through ours. Prints how many differ, and how many ours did by itself.
+# through MLflow's function and through ours. Prints how many differ, and how many ours encoded by itself.
 COMPARE = """
 import importlib, json, math, pkgutil, random
 import mlflow.protos
@@ -80,7 +80,7 @@ print(json.dumps({"messages": len(seen), "answers": total, "left": len(left), "d
 
 
 def test_answers_equal_those_of_mlflow(server: Any, host: Any) -> None:
-    """To the byte, for every kind of message that the release has; few have to go the long way."""
+    """To the byte, for every kind of message of the release; few need MLflow's own encoder."""
     python = f"{server['mlflow_root_path']}/current/bin/python"
     path = host.check_output(f"grep ^PYTHONPATH= {server['mlflow_config_path']}/mlflow.env")
     found = json.loads(host.check_output(f"{path} {python} -W ignore -c %s", COMPARE).splitlines()[-1])

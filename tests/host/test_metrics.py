@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 # On the host, as MLflow's user and on its database: the same batches for two runs, through MLflow's method for one and
-# ours for the other. Few keys, steps and values, so that much of it comes twice and overtakes each other. Prints the
-# batches after which the runs differ, what each says of bad input, and how many rows were compared.
+# ours for the other. Few keys, steps and values, so that many are duplicates and out of order. Prints the
+# batches after which the runs differ, the errors of both for bad input, and how many rows were compared.
 COMPARE = """
 import json, math, os, random, uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -77,9 +77,9 @@ print(json.dumps({
 
 
 def test_one_statement_writes_what_mlflow_writes(in_mlflow: Any) -> None:
-    """Row by row, and in the same words where it is refused."""
+    """Row by row, and with the same error for bad input."""
     found = in_mlflow(COMPARE)
-    # A release that logs metrics in another way is left alone: read what is new, then change mlflow_host.patches.speed.metrics.
+    # A release that logs metrics in another way is not patched: read the new code, then change mlflow_host.patches.speed.metrics.
     assert found["known"]
     assert found["differ"] == []
     assert found["compared"] > 1000

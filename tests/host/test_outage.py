@@ -8,7 +8,7 @@ ASKED = 40
 
 
 def test_an_outage_is_a_few_lines(server: Any, host: Any, http: Any) -> None:
-    """One from each process, and one from each when the database is back, however often it is asked."""
+    """One from each process, and one from each when the database is back, for any number of requests."""
     address = f"{server.url}/api/2.0/mlflow/experiments/get?experiment_id=0"
     # Every worker has opened its store.
     for _ in range(ASKED):

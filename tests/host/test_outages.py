@@ -1,4 +1,4 @@
-"""Whatever is down, `mlflowctl status` names it, and the operator is told once when it fails and once when it is over."""
+"""`mlflowctl status` names each part that is down, and the operator is notified once when it fails and once when it is over."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TOLD = "told-of-outages"
 
 @pytest.fixture(scope="module")
 def tag(host: Any, server: Any) -> Iterator[str]:
-    """The notifier is a program that writes to the journal, under a name of this run's own."""
+    """The notifier is a program that writes to the journal, with a unique identifier."""
     settings, tag = f"{server['mlflow_config_path']}/mlflowctl.toml", f"{TOLD}-{uuid.uuid4().hex[:8]}"
     host.check_output(f"systemctl stop {server.unit}-watch.timer; cp -p {settings} /run/test-mlflowctl.toml")
     command = json.dumps(["/usr/bin/logger", "--tag", tag])
-    # No other way: nobody hears those of the host with everything changed.
+    # The only channel: those of the host with everything changed have no receiver.
     edit = f's|^command = .*|command = {command}|; s|^mail = .*|mail = ""|; s|^url = .*|url = ""|'
     host.check_output(f"sed -i '{edit}' {settings}")
     host.check_output(f"mlflowctl watch; rm -f /run/{server.unit}-told.json")
@@ -31,7 +31,7 @@ def tag(host: Any, server: Any) -> Iterator[str]:
 
 
 def stopped(host: Any, server: Any, what: str) -> tuple[str, str, str, str]:
-    """How a part goes, how it returns, what its subject is, and a word that status says."""
+    """The commands that stop and start a part, its subject, and a word of its status."""
     unit, volume = server.unit, server["mlflow_volume_path"]
     cluster = host.check_output("ls /etc/postgresql")
     return {
@@ -56,7 +56,7 @@ def stopped(host: Any, server: Any, what: str) -> tuple[str, str, str, str]:
 
 
 def told(host: Any, tag: str, subject: str) -> list[str]:
-    """What the notifier has said of a subject, in order."""
+    """The notifications about a subject, in order."""
     lines = host.check_output(f"journalctl --no-pager --output=cat --identifier={tag}").splitlines()
     return [line.removeprefix(f"{subject} ") for line in lines if line.startswith(f"{subject} ")]
 

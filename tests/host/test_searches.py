@@ -1,4 +1,4 @@
-"""Runs are searched in other words than MLflow's; what is found, and in which order, is what MLflow would have found."""
+"""Runs are searched by statements other than MLflow's; results and order are equal to MLflow's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 # On the host, as MLflow's user and on its database: the same searches through MLflow's statement and ours, page by page.
 # Few keys, values and times, so that much of it is equal. Prints the searches that differ, those in which PostgreSQL was
 # asked for distinct runs, how many pages came from few runs alone, without and with a filter, for how many of them it was
-# walked on, and how many runs were found.
+# continued, and how many runs were found.
 COMPARE = """
 import itertools, json, math, os, random, uuid
 from mlflow_host.patches.speed import metric_order, searches, values
@@ -111,10 +111,10 @@ print(json.dumps({"known": known} | found))
 def test_a_search_finds_what_mlflow_would_have_found(in_mlflow: Any) -> None:
     """Runs, their order and their pages; duplicates are removed where a run has many datasets.
 
-    Values that are long or share their beginning, and the first pages by a metric, of which PostgreSQL looks at few runs.
+    Values that are long or share a prefix, and the first pages by a metric, for which PostgreSQL reads few runs.
     """
     found = in_mlflow(COMPARE)
-    # A release that searches in another way is left alone: read what is new, then change mlflow_host.patches.speed.searches.
+    # A release that searches in another way is not patched: read the new code, then change mlflow_host.patches.speed.searches.
     assert found["known"]
     assert found["differ"] == []
     assert found["distinct"] == ["dataset.context = 'train'", "dataset.name LIKE 'data%' and metrics.m = 0"]
