@@ -1,4 +1,4 @@
-"""Requests while the database is not there."""
+"""Requests while the database is unavailable."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ AWAY = 'connection to server on socket "/var/run/postgresql/.s.PGSQL.5432" faile
 
 
 class Database:
-    """What a probe meets, and how often it was asked."""
+    """The state for a probe, and the number of probes."""
 
     def __init__(self) -> None:
         self.there, self.asked, self.now = True, 0, 0.0
         self.backend = backend.Backend(self.probe, lambda: self.now)
 
     def probe(self) -> None:
-        """Ask it."""
+        """Probe it."""
         self.asked += 1
         if not self.there:
             raise ConnectionError(AWAY)
 
     def lose(self, text: str = AWAY, ping: bool = False) -> None:
-        """A statement meets no database."""
+        """A statement finds no database."""
         self.backend.failed(
             SimpleNamespace(is_disconnect=False, is_pre_ping=ping, original_exception=ConnectionError(text))
         )
@@ -36,19 +36,19 @@ class Database:
 
 @pytest.fixture
 def database() -> Database:
-    """One that is there."""
+    """An available database."""
     return Database()
 
 
 def ask(known: backend.Backend, application: Any, path: str = PATH) -> tuple[str, dict[str, str], bytes]:
-    """What a client is answered."""
+    """The answer to a client."""
     answered: list[Any] = []
     body = backend.WithBackend(application, known)({"PATH_INFO": path}, lambda *given: answered.append(given))  # type: ignore[arg-type]
     return answered[0][0], dict(answered[0][1]), b"".join(body)
 
 
 def failing(database: Database, worked: int, status: str = "500 INTERNAL SERVER ERROR") -> Any:
-    """An application whose database goes after so many statements."""
+    """An application whose database becomes unavailable after a number of statements."""
 
     def application(_environ: Any, start_response: Any) -> list[bytes]:
         for _ in range(worked):
@@ -67,7 +67,7 @@ def fine(_environ: Any, start_response: Any) -> list[bytes]:
 
 
 def test_the_database_is_probed_only_without_a_recent_success(database: Database) -> None:
-    """Once for all that come within a second."""
+    """Once for all requests within a second."""
     for _ in range(3):
         assert ask(database.backend, fine)[2] == b"fine"
     assert database.asked == 1
@@ -82,7 +82,7 @@ def test_the_database_is_probed_only_without_a_recent_success(database: Database
 
 
 def test_mlflow_is_not_called_without_a_database(database: Database) -> None:
-    """It would try for minutes."""
+    """It would retry for minutes."""
     database.there = False
     status, headers, body = ask(database.backend, lambda *_: pytest.fail("was asked"))
     assert (status[:3], headers["Retry-After"]) == ("429", "5")
@@ -97,7 +97,7 @@ def test_mlflow_is_not_called_without_a_database(database: Database) -> None:
 def test_answers_without_a_database_do_not_name_its_path(
     database: Database, worked: int, status: str, path: str
 ) -> None:
-    """429 if nothing was done, else 503; the audit trail's words stay. GraphQL would say 200."""
+    """429 if nothing was processed, else 503; the audit headers stay. GraphQL would answer 200."""
     application = failing(database, worked, "200 OK" if path == "/graphql" else "500 INTERNAL SERVER ERROR")
     found, headers, body = ask(database.backend, application, path)
     assert (found[:3], headers["Retry-After"], headers["X-Subject-Run"]) == (status, "5", "abc")
@@ -136,7 +136,7 @@ def test_only_what_needs_it_waits_for_it(path: str, needs: bool) -> None:
 
 @pytest.mark.parametrize(("there", "worked", "status"), [(False, 0, 429), (True, 0, 429), (True, 1, 503)])
 def test_the_asgi_routes_answer_the_same(database: Database, there: bool, worked: int, status: int) -> None:
-    """With the error that Starlette raises again, too."""
+    """Including errors that Starlette raises again."""
     database.there = there
     sent: list[Any] = []
 

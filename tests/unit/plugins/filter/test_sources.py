@@ -1,4 +1,4 @@
-"""Trees of sources, as they are shipped."""
+"""Trees of sources for hosts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from plugins.filter.sources import patch_names, source_files, source_tree
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A package in a package, and what is no source."""
+    """A package in a package, and another file."""
     (tmp_path / "inner" / "deeper").mkdir(parents=True)
     (tmp_path / "__init__.py").write_text("")
     (tmp_path / "inner" / "deeper" / "one.py").write_text("ONE = 1\n")
@@ -45,7 +45,7 @@ def test_the_digest_names_paths_and_contents(root: Path, tmp_path_factory: Any) 
 
 
 def test_a_tree_without_sources_is_refused(tmp_path: Path) -> None:
-    """A wrong path would ship nothing, and say that it is whole."""
+    """A wrong path would install nothing, with a mark of completion."""
     with pytest.raises(ValueError, match="no Python sources"):
         source_tree(str(tmp_path))
 
