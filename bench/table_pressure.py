@@ -28,7 +28,7 @@ def pressure(found: dict[str, Any]) -> str:
         ),
         (
             f"{much['connections']:,} connections that ask as fast as they can for {much['seconds']} s",
-            f"{much['answered']:,} answered, {much['refused']:,} told to come back ({share:.0f} %), "
+            f"{much['answered']:,} answered, {much['refused']:,} refused with Retry-After ({share:.0f} %), "
             f"{much['broken']} without an answer",
         ),
         (
