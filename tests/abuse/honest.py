@@ -26,7 +26,7 @@ TIMEOUT = 10
 NO_ANSWER = 0
 
 
-def ask_until_told(wanted: dict[str, Any]) -> list[tuple[float, int]]:
+def log_until_closed(wanted: dict[str, Any]) -> list[tuple[float, int]]:
     """Log metrics until standard input is closed."""
     enough = threading.Event()
 
@@ -92,4 +92,4 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(ask_until_told(json.loads(sys.stdin.readline()))))
+    print(json.dumps(log_until_closed(json.loads(sys.stdin.readline()))))

@@ -55,7 +55,7 @@ def through_http(attack: Attack) -> None:
 
 def _way(path: str) -> str:
     """nginx serves names of plain characters, MLflow all others."""
-    return "an odd link" if "%" in path else "a plain link"
+    return "an unusual link" if "%" in path else "a plain link"
 
 
 def through_operations(attack: Attack) -> None:

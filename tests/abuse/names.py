@@ -53,7 +53,7 @@ def artifacts(attack: Attack) -> None:
                 answer, _ = _raw(attack, "GET", url)
                 found.expect(f"GET, {kind}, of what was accepted", answer, {"200"})
         listing = http.get(target.artifacts("").rstrip("/"), params={"path": ROOT}, timeout=60)
-        found.expect("a list of odd names", str(listing.status_code), {"200"})
+        found.expect("a list of unusual names", str(listing.status_code), {"200"})
 
 
 def _raw(attack: Attack, method: str, url: str, data: bytes = b"") -> tuple[str, str]:

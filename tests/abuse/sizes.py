@@ -16,7 +16,7 @@ TO_STRANGERS = {"400", "401", "403", "404", "405", "411", "413", "none"}
 TOO_LARGE = {"413", "403", "none"}
 
 
-def strangers(attack: Attack) -> None:
+def without_login(attack: Attack) -> None:
     """Without a login, bodies of gigabytes or without an end on every kind of path: none is stored anywhere."""
     dice, target = attack.dice, attack.target
     paths = ["/health", "/", "/version", "/ready", "/graphql", "/v1/traces", "/-/login", "/static-files/index.html"]
@@ -33,7 +33,7 @@ def strangers(attack: Attack) -> None:
                 head = target.head(method, path, Transfer_Encoding="chunked")
                 piece = b"100000\r\n" + PIECE + b"\r\n"
             clients.append(Client(head, piece, most=dice.randrange(8, 24) * MIB))
-            named.append(f"{method} {path} with a body from a stranger")
+            named.append(f"{method} {path} with a body and no login")
         for what, ended in zip(named, talk_all(target, clients, attack.left(10) + 3), strict=True):
             attack.found.expect(what, ended.status, TO_STRANGERS)
 

@@ -31,7 +31,7 @@ def _senders(attack: Attack) -> list[list[Client]]:
     json: dict[str, Any] = {"Content_Type": "application/json"}
     protobuf: dict[str, Any] = {"Content_Type": "application/x-protobuf", "x_mlflow_experiment_id": 0}
     root = f"{API}/abuse/{uuid.UUID(int=dice.getrandbits(128)).hex}/artifacts"
-    odd = f"{root}/{word}%24{word}"
+    unusual = f"{root}/{word}%24{word}"
     many = 10 * 2**20
     upload = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={'f' * 32}&path={word}"
     hello = bytes.fromhex("16030102000100")
@@ -40,8 +40,8 @@ def _senders(attack: Attack) -> list[list[Client]]:
         lambda: _body(attack, "DELETE", f"{API}/{word}", "editor"),
         lambda: _body(attack, "PUT", f"{root}/plain", "editor"),
         lambda: _body(attack, "PUT", f"{root}/big", "editor", many),
-        lambda: _body(attack, "PUT", odd, "editor"),
-        lambda: _body(attack, "PUT", odd, "editor", many),
+        lambda: _body(attack, "PUT", unusual, "editor"),
+        lambda: _body(attack, "PUT", unusual, "editor", many),
         lambda: _body(attack, "POST", f"{REST}/runs/search", "viewer", **json),
         lambda: _body(attack, "POST", "/v1/traces", "editor", **protobuf),
         lambda: _body(attack, "POST", upload, "editor", **json),

@@ -114,7 +114,7 @@ STEPS = [
         for part in PARTS
     ),
     # It cannot start, and reports that.
-    Step("volume away", shell(f"{GONE} && ! systemctl restart mlflow.service"), shell(BACK), notifies=True),
+    Step("volume missing", shell(f"{GONE} && ! systemctl restart mlflow.service"), shell(BACK), notifies=True),
     Step(
         "volume full",
         play("site.yml", "--tags", "mlflow", variables={"mlflow_volume_reserve_mb": 1000000000}),

@@ -19,7 +19,7 @@ KEPT = "/var/tmp/mlflowctl.toml.kept"
 
 
 @dataclass
-class Heard:
+class Report:
     """The reports during one step, and after how many seconds."""
 
     step: str

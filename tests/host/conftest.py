@@ -102,7 +102,7 @@ def http(server: Server) -> Iterator[requests.Session]:
 
 
 @pytest.fixture
-def stranger(server: Server) -> Iterator[requests.Session]:
+def anonymous(server: Server) -> Iterator[requests.Session]:
     """An HTTP session that verifies the server and has no login."""
     with requests.Session() as session:
         session.trust_env = False

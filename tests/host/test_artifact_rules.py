@@ -59,15 +59,15 @@ def test_an_upload_with_expect_continue_arrives(server: Any, http: Any, root: st
     assert http.get(f"{root}/file").content == b"x" * 5_000_000 + b"y" * 5_000_000
 
 
-def test_nothing_is_written_past_the_rules(host: Any, server: Any, http: Any, stranger: Any, root: str) -> None:
+def test_nothing_is_written_past_the_rules(host: Any, server: Any, http: Any, anonymous: Any, root: str) -> None:
     """Clients without a login, viewers, and requests for nginx's internal paths change nothing and see nothing."""
     http.put(f"{root}/file", data=b"mine")
     viewer = (server["mlflow_users"][1]["name"], "second-secret-word")
     path = root.removeprefix(server.url + API)
-    assert stranger.put(f"{root}/file", data=b"theirs").status_code == 401
-    assert stranger.get(f"{root}/file").status_code == 401
-    assert stranger.put(f"{root}/file", data=b"theirs", auth=viewer).status_code == 403
-    assert stranger.get(f"{root}/file", auth=viewer).content == b"mine"
+    assert anonymous.put(f"{root}/file", data=b"theirs").status_code == 401
+    assert anonymous.get(f"{root}/file").status_code == 401
+    assert anonymous.put(f"{root}/file", data=b"theirs", auth=viewer).status_code == 403
+    assert anonymous.get(f"{root}/file", auth=viewer).content == b"mine"
     for own in ("/-/write", "/-/read", "/%2d/write", "/-/./write"):
         for method in ("PUT", "GET"):
             assert http.request(method, f"{server.url}{own}{path}/file", data=b"theirs").status_code in (400, 404, 405)

@@ -65,9 +65,9 @@ def written(http: Any, root: str, name: str) -> bool:
 def read(http: Any, root: str, name: str) -> tuple[int, bytes, dict[str, str | None]]:
     """Status, content and headers that matter to a client."""
     answer = http.get(f"{root}/{quote(name)}")
-    told = ("Content-Type", "Content-Length", "Content-Disposition", "X-Content-Type-Options", "Cache-Control")
+    reported = ("Content-Type", "Content-Length", "Content-Disposition", "X-Content-Type-Options", "Cache-Control")
     content = answer.content if answer.ok else b""  # a refusal names the path
-    return answer.status_code, content, {header: answer.headers.get(header) for header in told if answer.ok}
+    return answer.status_code, content, {header: answer.headers.get(header) for header in reported if answer.ok}
 
 
 def test_nginx_writes_and_reads(host: Any, server: Any, http: Any, root: str, through_mlflow: Any) -> None:

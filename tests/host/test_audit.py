@@ -54,11 +54,11 @@ def test_changes_leave_a_line(server: Any, host: Any, http: Any) -> None:
         assert secret not in everything
 
 
-def test_refusals_leave_a_line_and_strangers_do_not_fill_it(server: Any, host: Any, stranger: Any) -> None:
+def test_refusals_leave_a_line_and_strangers_do_not_fill_it(server: Any, host: Any, anonymous: Any) -> None:
     """A request that the role does not allow is logged; a failed login is in the log of logins instead."""
     url = server.url + "/api/2.0/mlflow/runs/delete"
-    assert stranger.post(url, json={"run_id": "f" * 32}, auth=("bob", "second-secret-word")).status_code == 403
-    assert stranger.post(url, json={"run_id": "e" * 32}, auth=("bob", "wrong")).status_code == 401
+    assert anonymous.post(url, json={"run_id": "f" * 32}, auth=("bob", "second-secret-word")).status_code == 403
+    assert anonymous.post(url, json={"run_id": "e" * 32}, auth=("bob", "wrong")).status_code == 401
     line = control(host, "audit --user bob --since 5m")[-1]
     assert (line["role"], line["status"], line["run"]) == ("viewer", 403, "")
     failed = json.loads(host.check_output(f"tail -n 1 /var/log/nginx/{server.unit}-login.log"))
@@ -145,12 +145,12 @@ def test_the_run_is_the_one_that_changed(server: Any, host: Any, http: Any, oper
             f"{api}/runs/{operation}{query}", data=body, headers={"Content-Type": kind}
         ).status_code
     lines = control(host, f"audit --user {server.login[0]} --since 5m")[-len(FORGED) :]
-    told, changed = {}, {}
+    reported, changed = {}, {}
     for (name, pair), line in zip(pairs.items(), lines, strict=True):
         assert (line["route"], line["status"]) == (f"/api/2.0/mlflow/runs/{operation}", answers[name])
         changed[name] = [run_id for run_id in pair if shown(run_id) != before[run_id]]
-        told[name] = line["run"]
-    assert {name: [run] if run else [] for name, run in told.items()} == changed
+        reported[name] = line["run"]
+    assert {name: [run] if run else [] for name, run in reported.items()} == changed
     # Not because everything is refused.
     assert all(changed[name] == [pairs[name][1]] for name in ("the key twice", "nested", "an escaped key", "UTF-16"))
 
@@ -275,8 +275,10 @@ def test_an_artifact_belongs_to_the_run_at_its_place(server: Any, host: Any, htt
     query = f"?run%5fuuid={victim}&path=b.txt&run_uuid={decoy}&run_id={decoy}"
     assert http.post(again + query, data=b"x").status_code == 200
     lines = control(host, f"audit --user {server.login[0]} --since 5m")[-len(places) - 1 :]
-    told = {place: (line["experiment"], line["run"], line["model"]) for place, line in zip(places, lines, strict=False)}
-    assert told == places
+    reported = {
+        place: (line["experiment"], line["run"], line["model"]) for place, line in zip(places, lines, strict=False)
+    }
+    assert reported == places
     assert set(statuses) <= {200, 201}
     assert lines[-1]["run"] == victim
     listed = http.get(api + "/artifacts/list", params={"run_id": victim}).json()["files"]
@@ -396,7 +398,7 @@ def test_a_get_that_costs_or_tells_secrets_leaves_a_line(
     assert (line["method"], line["route"], line["status"]) == (method, urlsplit(path).path, answer.status_code)
 
 
-def test_plain_reading_and_strangers_leave_none(server: Any, host: Any, http: Any, stranger: Any) -> None:
+def test_plain_reading_and_strangers_leave_none(server: Any, host: Any, http: Any, anonymous: Any) -> None:
     """Or the log would be a second log of all requests, and anybody could fill it."""
     before = len(control(host, "audit"))
     for path in (
@@ -408,15 +410,15 @@ def test_plain_reading_and_strangers_leave_none(server: Any, host: Any, http: An
         http.get(server.url + path, params={"max_results": 1})
     for path in ("/gateway/mlflow/v1/models", "/api/2.0/mlflow/webhooks", "/x/..", "/no/such"):
         for method in ("GET", "POST", "BREW", "X-GET"):
-            stranger.request(method, server.url + path)
+            anonymous.request(method, server.url + path)
     assert len(control(host, "audit")) == before
 
 
-def test_a_refused_get_and_odd_methods_leave_a_line(server: Any, host: Any, stranger: Any) -> None:
+def test_a_refused_get_and_odd_methods_leave_a_line(server: Any, host: Any, anonymous: Any) -> None:
     """A request without permission is logged, with any spelling of the method."""
     asked = [("GET", "/api/2.0/mlflow/webhooks"), ("GETX", "/"), ("X-DELETE", "/api/2.0/mlflow/runs/delete")]
     for method, path in asked:
-        answer = stranger.request(method, server.url + path, auth=("bob", "second-secret-word"))
+        answer = anonymous.request(method, server.url + path, auth=("bob", "second-secret-word"))
         assert answer.status_code in (403, 405), method
     lines = control(host, "audit --user bob --since 5m")[-3:]
     assert [(line["method"], line["route"]) for line in lines] == asked

@@ -149,11 +149,11 @@ def test_artifact_paths_do_not_leave_the_store(server: Any, host: Any, http: Any
 def test_artifact_locations_do_not_leave_the_store(server: Any, host: Any, http: Any, location: str) -> None:
     """An experiment located in a directory of the server lists and writes nothing there."""
     api = server.url + "/api/2.0/mlflow"
-    wish = {
+    given = {
         "name": f"{location} {time.time_ns()}",
         "artifact_location": location.format(**server.settings),
     }
-    made = http.post(api + "/experiments/create", json=wish)
+    made = http.post(api + "/experiments/create", json=given)
     if not made.ok:
         assert made.status_code == 400
         return

@@ -43,10 +43,10 @@ def connect(server: Any, head: str, login: tuple[str, str] | None = None) -> ssl
 
 @pytest.mark.parametrize("size", [1, 3 * MIB])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-def test_without_a_login_nothing_has_a_body(server: Any, stranger: Any, method: str, size: int) -> None:
+def test_without_a_login_nothing_has_a_body(server: Any, anonymous: Any, method: str, size: int) -> None:
     """Only /health needs no login: with a body it is refused, too, whether its length is given or not."""
     for body in (b" " * size, pieces(max(size, 65536))):
-        answer = stranger.request(method, server.url + "/health", data=body)
+        answer = anonymous.request(method, server.url + "/health", data=body)
         assert (answer.status_code, answer.json()["error_code"]) == (413, "REQUEST_LIMIT_EXCEEDED")
 
 
@@ -208,10 +208,10 @@ def test_an_address_that_can_mean_two_things_is_refused(server: Any, target: str
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR "])
-def test_the_word_before_a_token_is_any_case(server: Any, stranger: Any, scheme: str) -> None:
+def test_the_word_before_a_token_is_any_case(server: Any, anonymous: Any, scheme: str) -> None:
     """As RFC 9110 says."""
     token = base64.b64encode(":".join(server.login).encode()).decode()
-    assert stranger.get(server.url + "/version", headers={"Authorization": f"{scheme} {token}"}).ok
+    assert anonymous.get(server.url + "/version", headers={"Authorization": f"{scheme} {token}"}).ok
 
 
 def test_guesses_from_many_addresses_do_not_keep_the_owner_waiting(server: Any, host: Any, http: Any) -> None:

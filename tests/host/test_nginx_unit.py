@@ -98,15 +98,15 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_nobody_else_reads_the_logs(server: Any, host: Any, http: Any, stranger: Any, way: str) -> None:
+def test_nobody_else_reads_the_logs(server: Any, host: Any, http: Any, anonymous: Any, way: str) -> None:
     """After any change of the files: nginx's user can write them, the group adm can read them, and nginx still writes."""
     own = [f"/var/log/{server.unit}/audit.log", f"/var/log/nginx/{server.unit}-login.log"]
     host.check_output(WAYS[way].format(own=" ".join(own), unit=server.unit))
     time.sleep(1)
     before = sizes(host, own)
     assert http.post(f"{server.url}/api/2.0/mlflow/experiments/set-experiment-tag", json={}).status_code == 400
-    stranger.auth = ("nobody", uuid.uuid4().hex)
-    assert stranger.get(server.url).status_code == 401
+    anonymous.auth = ("nobody", uuid.uuid4().hex)
+    assert anonymous.get(server.url).status_code == 401
     deadline = time.monotonic() + 5
     while not all(map(operator.lt, before, sizes(host, own))) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -154,7 +154,7 @@ def wait_active(host: Any, unit: str) -> None:
 
 
 @pytest.fixture
-def away(server: Any, host: Any) -> Iterator[str]:
+def without_volume(server: Any, host: Any) -> Iterator[str]:
     """Yields the volume's path while an empty directory replaces it; the volume itself is at /srv/aside."""
     volume = server["mlflow_volume_path"]
     count = f"awk '$5 == \"{volume}\"' /proc/self/mountinfo | wc --lines"
@@ -176,17 +176,17 @@ def away(server: Any, host: Any) -> Iterator[str]:
     host.check_output(f"systemctl try-restart {server.unit}-asgi.service")
 
 
-def test_nginx_answers_without_the_volume(server: Any, host: Any, http: Any, root: str, away: str) -> None:
+def test_nginx_answers_without_the_volume(server: Any, host: Any, http: Any, root: str, without_volume: str) -> None:
     """It starts without the volume, and uses it as soon as it is mounted."""
     host.check_output("systemctl restart nginx.service")
     assert http.get(f"{server.url}/version").status_code == 200
-    host.check_output(f"mount --bind /srv/aside {away}")
+    host.check_output(f"mount --bind /srv/aside {without_volume}")
     # The second nginx is tried again until it finds the volume.
     wait_active(host, f"{server.unit}-uploads.service")
     for size in (1, 2_000_000):
         assert http.put(f"{root}/new/{size}", data=b"x" * size).ok
         assert len(http.get(f"{root}/new/{size}").content) == size
-        assert host.file(f"{away}/store{root.removeprefix(server.url + API)}/new/{size}").user == "www-data"
+        assert host.file(f"{without_volume}/store{root.removeprefix(server.url + API)}/new/{size}").user == "www-data"
 
 
 def test_a_killed_nginx_comes_back(server: Any, host: Any, http: Any) -> None:

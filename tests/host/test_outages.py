@@ -11,13 +11,13 @@ import pytest
 
 from tests.harness.ready import wait_until_ready
 
-TOLD = "told-of-outages"
+TAG = "outage-notifications"
 
 
 @pytest.fixture(scope="module")
 def tag(host: Any, server: Any) -> Iterator[str]:
     """The notifier is a program that writes to the journal, with a unique identifier."""
-    settings, tag = f"{server['mlflow_config_path']}/mlflowctl.toml", f"{TOLD}-{uuid.uuid4().hex[:8]}"
+    settings, tag = f"{server['mlflow_config_path']}/mlflowctl.toml", f"{TAG}-{uuid.uuid4().hex[:8]}"
     host.check_output(f"systemctl stop {server.unit}-watch.timer; cp -p {settings} /run/test-mlflowctl.toml")
     command = json.dumps(["/usr/bin/logger", "--tag", tag])
     # The only channel: those of the host with everything changed have no receiver.
@@ -55,7 +55,7 @@ def stopped(host: Any, server: Any, what: str) -> tuple[str, str, str, str]:
     }[what]  # fmt: skip
 
 
-def told(host: Any, tag: str, subject: str) -> list[str]:
+def notifications(host: Any, tag: str, subject: str) -> list[str]:
     """The notifications about a subject, in order."""
     lines = host.check_output(f"journalctl --no-pager --output=cat --identifier={tag}").splitlines()
     return [line.removeprefix(f"{subject} ") for line in lines if line.startswith(f"{subject} ")]
@@ -73,7 +73,7 @@ def test_an_outage_is_named_and_reported_once(host: Any, server: Any, http: Any,
         assert words in " ".join(json.loads(done.stdout)["problems"])
         assert "Traceback" not in done.stdout + done.stderr
         host.check_output(f"{look} && {look}")
-        assert len(told(host, tag, subject)) == 1
+        assert len(notifications(host, tag, subject)) == 1
         state = server.settings.get("mlflow_backup_state_path", "/var/lib/mlflow-backup")
         metrics = host.check_output(f"cat {state}/metrics/mlflow-up.prom")
         assert ("mlflow_up 0.0" in metrics) == (what != "login")
@@ -81,4 +81,4 @@ def test_an_outage_is_named_and_reported_once(host: Any, server: Any, http: Any,
         host.check_output(start)
     wait_until_ready(http, server)
     host.check_output(f"{look} && {look}")
-    assert [message.startswith("is over") for message in told(host, tag, subject)] == [False, True]
+    assert [message.startswith("is over") for message in notifications(host, tag, subject)] == [False, True]

@@ -62,13 +62,13 @@ def test_64_kib_of_address_of_head_and_200_fields_are_taken(server: Any, http: A
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_longer_is_refused_in_json(server: Any, http: Any, stranger: Any, way: str) -> None:
+def test_what_is_longer_is_refused_in_json(server: Any, http: Any, anonymous: Any, way: str) -> None:
     """nginx refuses; nothing reaches MLflow."""
     assert "64 KiB" in refused(http.get(server.url + way + "a" * 80 * KIB), 414)
     assert "64 KiB" in refused(http.get(server.url + way, headers={"Cookie": "a=" + "b" * 80 * KIB}), 431)
     assert "200" in refused(http.get(server.url + way, headers={f"X-{i}": "v" for i in range(220)}), 431)
     assert "log in" in refused(
-        stranger.get(server.url + way, headers={"Authorization": "Basic " + "b" * 20 * KIB}), 401
+        anonymous.get(server.url + way, headers={"Authorization": "Basic " + "b" * 20 * KIB}), 401
     )
 
 

@@ -72,7 +72,7 @@ def test_the_list_of_endpoints_is_the_installed_releases(endpoints: list[Entry])
 )
 @pytest.mark.usefixtures("without_mlflow")
 def test_endpoints_by_role(
-    server: Any, stranger: Any, endpoints: list[Entry], logins: dict[str, Any], who: str
+    server: Any, anonymous: Any, endpoints: list[Entry], logins: dict[str, Any], who: str
 ) -> None:
     """Each login can use exactly the endpoints of its role."""
     role = who.removesuffix(" by token")
@@ -80,7 +80,7 @@ def test_endpoints_by_role(
     surprises = []
     for endpoint in endpoints:
         method, path = re.sub(r"<[^>]*>", "x", endpoint["endpoint"]).split(" ")
-        answer = knock(server, stranger, logins[who], method, path).status_code
+        answer = knock(server, anonymous, logins[who], method, path).status_code
         allowed = ROLES.index(endpoint["role"]) <= reach
         # MLflow is stopped; nginx serves the files of the UI, and this is none of them.
         reached = 404 if path.startswith("/static-files/") else 429
@@ -111,25 +111,25 @@ def test_endpoints_by_role(
 )
 @pytest.mark.usefixtures("without_mlflow")
 def test_odd_requests_need_a_role_too(
-    server: Any, stranger: Any, logins: dict[str, Any], odd: tuple[str, str, str]
+    server: Any, anonymous: Any, logins: dict[str, Any], odd: tuple[str, str, str]
 ) -> None:
     """Requests without a rule are for admins, in any spelling."""
     method, path, role = odd
     for who in ROLES:
         expected = 429 if ROLES.index(role) <= ROLES.index(who) else 403
-        assert send_as_it_is(server, stranger, logins[who], method, path) == expected, who
+        assert send_as_it_is(server, anonymous, logins[who], method, path) == expected, who
 
 
 @pytest.mark.parametrize("step", ["..", "%2e%2e", "%2E.", ".%2e"])
 @pytest.mark.parametrize("slash", ["/", "%2f", "%2F"])
 @pytest.mark.usefixtures("without_mlflow")
 def test_no_way_around_by_parent_directories(
-    server: Any, stranger: Any, logins: dict[str, Any], step: str, slash: str
+    server: Any, anonymous: Any, logins: dict[str, Any], step: str, slash: str
 ) -> None:
     """nginx would resolve them and MLflow would not, so they are always refused, before the login."""
     path = f"/api/2.0/mlflow/runs/delete{slash}{step}{slash}search"
     for who in ("viewer", "admin"):
-        assert send_as_it_is(server, stranger, logins[who], "POST", path) == 400
+        assert send_as_it_is(server, anonymous, logins[who], "POST", path) == 400
 
 
 def send_as_it_is(server: Any, session: requests.Session, login: Any, method: str, path: str) -> int:

@@ -40,7 +40,7 @@ def no_room(server: Any, host: Any, http: Any, address: str) -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_room")
 def test_uploads_are_refused_and_all_else_goes_on(
-    server: Any, host: Any, http: Any, stranger: Any, address: str
+    server: Any, host: Any, http: Any, anonymous: Any, address: str
 ) -> None:
     """Small ones, large ones and those that MLflow would write; without a login the reason is not shown. Deletions continue."""
     # MLflow writes the second name, nginx the first.
@@ -50,7 +50,7 @@ def test_uploads_are_refused_and_all_else_goes_on(
             assert (answer.status_code, answer.json()["error_code"]) == (507, "RESOURCE_EXHAUSTED")
     page = f"{server.url}/ajax-api/2.0/mlflow/upload-artifact?run_uuid={uuid.uuid4().hex}&path=x"
     assert http.post(page, data=b"x").status_code == 507
-    assert stranger.put(address, data=b"x").status_code == 401
+    assert anonymous.put(address, data=b"x").status_code == 401
     assert "uploads are refused" in host.check_output(f"journalctl --unit {server.unit}.service -n 50 --no-pager")
     assert "uploads are refused" in host.run("mlflowctl status --json").stdout
 

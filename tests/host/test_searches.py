@@ -73,7 +73,7 @@ def pages(way, words, view, order):
         found.append([text(run.to_dictionary()) for run in page])
         token = page.token or ""
         distinct += any("DISTINCT" in statement for statement in asked)
-        # MLflow's own statement: one was enough, and it was told where to look.
+        # MLflow's own statement: one was enough, and it was given its range.
         own = [statement for statement in asked if "runs.lifecycle_stage IN" in statement and "FETCH" not in statement]
         near = len(own) == 1 and "runs.run_uuid IN (%" in own[0]
         few += near

@@ -69,38 +69,38 @@ def test_a_client_works_with_a_token(
 
 
 def test_revoking_and_rotating_count_with_the_next_request(
-    server: Any, host: Any, stranger: Any, create: Callable[..., Any]
+    server: Any, host: Any, anonymous: Any, create: Callable[..., Any]
 ) -> None:
     """Although the login was cached a moment ago."""
     first = create("short")["token"]
-    assert [status(server, stranger, first) for _ in range(3)] == [200, 200, 200]
+    assert [status(server, anonymous, first) for _ in range(3)] == [200, 200, 200]
     second = control(host, "token rotate short")["token"]
-    assert (status(server, stranger, first), status(server, stranger, second)) == (401, 200)
+    assert (status(server, anonymous, first), status(server, anonymous, second)) == (401, 200)
     control(host, "token revoke short")
-    assert status(server, stranger, second) == 401
+    assert status(server, anonymous, second) == 401
 
 
-def test_nginx_needs_no_reload(server: Any, host: Any, stranger: Any, create: Callable[..., Any]) -> None:
+def test_nginx_needs_no_reload(server: Any, host: Any, anonymous: Any, create: Callable[..., Any]) -> None:
     """No process is replaced, so no connection is dropped."""
     workers = host.check_output("pgrep -P $(cat /run/nginx.pid)")
     token = create("quiet")["token"]
-    assert status(server, stranger, token) == 200
+    assert status(server, anonymous, token) == 200
     assert host.check_output("pgrep -P $(cat /run/nginx.pid)") == workers
 
 
-def test_tokens_survive_a_restart(server: Any, host: Any, stranger: Any, create: Callable[..., Any]) -> None:
+def test_tokens_survive_a_restart(server: Any, host: Any, anonymous: Any, create: Callable[..., Any]) -> None:
     """Of nginx, with its cache."""
     token = create("lasting")["token"]
     host.check_output("systemctl restart nginx")
-    assert status(server, stranger, token) == 200
+    assert status(server, anonymous, token) == 200
 
 
-def test_an_expired_token_stops_working(server: Any, host: Any, stranger: Any, create: Callable[..., Any]) -> None:
+def test_an_expired_token_stops_working(server: Any, host: Any, anonymous: Any, create: Callable[..., Any]) -> None:
     """The timer ends it, without any request."""
     token = create("brief", "--expires 5s")["token"]
-    assert status(server, stranger, token) == 200
+    assert status(server, anonymous, token) == 200
     deadline = time.monotonic() + 5 + EXPIRY_SECONDS
-    while status(server, stranger, token) != 401:
+    while status(server, anonymous, token) != 401:
         assert time.monotonic() < deadline, host.check_output(f"systemctl status {server.unit}-access.timer")
         time.sleep(1)
     (listed,) = [entry for entry in control(host, "token list") if entry["name"] == "brief"]
@@ -158,11 +158,11 @@ def test_no_secret_can_be_read(server: Any, host: Any, create: Callable[..., Any
         assert host.run(f"runuser -u nobody -- cat {path}").rc != 0
 
 
-def test_whoami_shows_the_user_of_a_login(server: Any, host: Any, stranger: Any) -> None:
+def test_whoami_shows_the_user_of_a_login(server: Any, host: Any, anonymous: Any) -> None:
     """Name and role of the login; mlflowctl uses the public URL like a client."""
     url = server.url + "/-/whoami"
-    assert stranger.get(url).status_code == 401
-    assert stranger.get(url, auth=("bob", "second-secret-word")).json() == {"name": "bob", "role": "viewer"}
+    assert anonymous.get(url).status_code == 401
+    assert anonymous.get(url, auth=("bob", "second-secret-word")).json() == {"name": "bob", "role": "viewer"}
     bundle = f"/root/{time.time_ns()}.zip"
     control(host, f"client-bundle eve --output {bundle}")
     unpack = f"python3 -m zipfile -e {bundle} /root/bundle"

@@ -68,7 +68,7 @@ def test_browsers_keep_what_cannot_change(server: Any, http: Any) -> None:
     assert "immutable" not in http.get(f"{server.url}/static-files/missing.js").headers.get("Cache-Control", "")
 
 
-def test_nothing_but_the_ui_is_served(server: Any, http: Any, stranger: Any) -> None:
+def test_nothing_but_the_ui_is_served(server: Any, http: Any, anonymous: Any) -> None:
     """Not other files of the release, and not without a login."""
     for path in (
         "/static-files/../../handlers.py",
@@ -78,4 +78,4 @@ def test_nothing_but_the_ui_is_served(server: Any, http: Any, stranger: Any) -> 
         request = http.prepare_request(requests.Request("GET", server.url))
         request.url = server.url + path
         assert http.send(request, verify=server.ca).status_code in (400, 404), path
-    assert stranger.get(f"{server.url}/static-files/favicon.ico").status_code == 401
+    assert anonymous.get(f"{server.url}/static-files/favicon.ico").status_code == 401

@@ -68,7 +68,7 @@ class Lanes:
             begun = time.monotonic()
             try:
                 job.run(self._log)
-            # The other jobs go on, and the run fails.
+            # The other jobs continue, and the run fails.
             except Exception as error:
                 self._log.broke(job.name, repr(error))
             with self._changed:

@@ -85,8 +85,8 @@ def test_a_certificate_is_issued_renewed_and_kept(host: Any) -> None:
     host.check_output("systemctl stop test-acme.service")
     assert renew(host) == "exit-code"
     assert served(host) == second
-    told = host.check_output("journalctl --unit 'mlflow-notify@certbot.service' --output cat")
-    assert "Tell somebody that certbot failed" in told
+    reported = host.check_output("journalctl --unit 'mlflow-notify@certbot.service' --output cat")
+    assert "Tell somebody that certbot failed" in reported
 
 
 @pytest.mark.usefixtures("acme")

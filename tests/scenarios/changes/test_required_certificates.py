@@ -56,9 +56,9 @@ def test_a_certificate_is_needed_besides_the_login(host: Any) -> None:
     """Neither is enough alone; after a revocation an older TLS session is not resumed."""
     done = run_playbook(REQUIRED, ("--tags", "proxy"))
     assert done.returncode == 0, done.stdout[-3000:]
-    stranger, known, leaving = Client(host), Client(host, "bob"), Client(host, "revoked")
-    assert stranger.ask() == 403
-    assert stranger.ask(None, "/health") == 200
+    anonymous, known, leaving = Client(host), Client(host, "bob"), Client(host, "revoked")
+    assert anonymous.ask() == 403
+    assert anonymous.ask(None, "/health") == 200
     assert known.ask(None) == 401
     assert known.ask(("ada", "wrong")) == 401
     assert known.ask() == 200

@@ -39,7 +39,7 @@ def untouched(host: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def told(prepared: Any, certificates: Path) -> dict[str, str]:
+def messages(prepared: Any, certificates: Path) -> dict[str, str]:
     """The messages of each case's host in one run of all; it changed nothing, and shows no password."""
     before = untouched(prepared)
     found, printed = refuse(prepared.ansible.get_variables(), CASES, certificates)
@@ -55,11 +55,11 @@ def told(prepared: Any, certificates: Path) -> dict[str, str]:
     [(name(number), case[2]) for number, case in enumerate(CASES)],
     ids=[case[0] for case in CASES],
 )
-def test_refused_before_the_first_change(told: dict[str, str], host_name: str, words: list[str]) -> None:
+def test_refused_before_the_first_change(messages: dict[str, str], host_name: str, words: list[str]) -> None:
     """The host fails, with a message that names variable, value and fix."""
-    assert host_name in told, "was not refused"
+    assert host_name in messages, "was not refused"
     for word in words:
-        assert word in told[host_name], f"{word!r} is not in: {told[host_name][-3000:]}"
+        assert word in messages[host_name], f"{word!r} is not in: {messages[host_name][-3000:]}"
 
 
 @pytest.mark.parametrize(("variables", "words"), [ALONE[0][1:], ALONE[1][1:]], ids=[ALONE[0][0], ALONE[1][0]])

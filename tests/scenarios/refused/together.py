@@ -50,12 +50,12 @@ def refuse(given: dict[str, Any], cases: list[Case], certificates: Path) -> tupl
     file.write_text(json.dumps(inventory(given, cases, certificates)))
     done = run_playbook(environment=ENVIRONMENT | {"MOLECULE_INVENTORY_FILE": str(file)}, playbook=PLAYBOOK)
     printed = done.stdout + done.stderr
-    told: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for task in re.split(r"^(?=TASK )", done.stdout + "\n", flags=re.MULTILINE):
         # If the value is a secret, only the task's name shows the problem.
         name_of_task = task.partition("\n")[0]
         for found in FAILED.finditer(task):
             # A message is printed as YAML.
             words = " ".join(f"{name_of_task} {found[0]}".split()).replace("''", "'")
-            told[found["host"]] = f"{told.get(found['host'], '')}{words}\n"
-    return told, printed
+            messages[found["host"]] = f"{messages.get(found['host'], '')}{words}\n"
+    return messages, printed

@@ -64,13 +64,13 @@ def test_an_unavailable_repository_is_named(host: Any, point: str) -> None:
         host.check_output(SERVE)
     # The webhook is called last.
     host.check_output("timeout 30 sh -c 'until test -s /run/hook; do sleep 0.2; done'")
-    heard = [
-        host.check_output("journalctl --no-pager --boot --identifier told-the-operator"),
+    received = [
+        host.check_output("journalctl --no-pager --boot --identifier operator-notification"),
         message_from_string(host.check_output("cat /run/mail"), policy=default).get_content(),
         host.check_output("cat /run/hook"),
     ]
     host.check_output("rm /usr/sbin/sendmail")
-    for words in heard:
+    for words in received:
         assert "tracking-backup" in words
         assert "repository vault" in words
         assert "of-the-vault" not in words
