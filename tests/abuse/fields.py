@@ -12,10 +12,10 @@ from tests.abuse.found import Attack
 from tests.abuse.target import REST
 
 
-def bodies(dice: Random, victim: str, decoy: str) -> dict[str, str]:
+def bodies(rng: Random, victim: str, decoy: str) -> dict[str, str]:
     """Bodies of set-tag by the kind of forgery, with ``KEY`` for the tag's name."""
     rest = '"key":"KEY","value":"v"'
-    escaped = "".join(f"\\u{ord(letter):04x}" if dice.random() < 0.4 else letter for letter in "run_id")
+    escaped = "".join(f"\\u{ord(letter):04x}" if rng.random() < 0.4 else letter for letter in "run_id")
     return {
         "doubled": f'{{"run_id":"{decoy}",{rest},"run_id":"{victim}"}}',
         "doubled, escaped": f'{{"{escaped}":"{victim}",{rest},"run_id":"{victim}"}}',
@@ -27,23 +27,23 @@ def bodies(dice: Random, victim: str, decoy: str) -> dict[str, str]:
         "in camel case, beside": f'{{"runId":"{victim}","run_uuid":"{decoy}",{rest}}}',
         "within a value": f'{{"run_id":"{victim}","key":"KEY","value":"\\"run_id\\":\\"{decoy}\\""}}',
         "within a value, with spaces": f'{{"run_id"\n:\t"{victim}",{rest},"note":"\\"run_id\\": \\"{decoy}\\""}}',
-        "behind much space": f'{{{" " * dice.randrange(1, 100_000)}"run_id":"{victim}",{rest}}}',
-        "with another experiment": f'{{"run_id":"{victim}",{rest},"experiment_id":"{dice.randrange(10**6)}"}}',
+        "behind much space": f'{{{" " * rng.randrange(1, 100_000)}"run_id":"{victim}",{rest}}}',
+        "with another experiment": f'{{"run_id":"{victim}",{rest},"experiment_id":"{rng.randrange(10**6)}"}}',
         "of no run": f'{{{rest},"x":{{"run_id":"{decoy}"}}}}',
     }
 
 
 def forged(attack: Attack) -> None:
     """A decoy beside the run that is changed: duplicated, nested, escaped, in another spelling, in the URL."""
-    target, found, dice = attack.target, attack.found, attack.dice
+    target, found, rng = attack.target, attack.found, attack.rng
     runs = target.run(), target.run()
     url = f"{target.url}{REST}/runs/set-tag"
     with target.session("admin") as http:
-        while attack.goes_on():
+        while attack.has_time():
             sent = []
-            for what, body in bodies(dice, *runs).items():
+            for what, body in bodies(rng, *runs).items():
                 key = attack.word()
-                query = dice.choice(["", f"?run_id={runs[1]}", f"?run_uuid={runs[1]}"])
+                query = rng.choice(["", f"?run_id={runs[1]}", f"?run_uuid={runs[1]}"])
                 headers = {"Content-Type": "application/json"}
                 answer = http.post(url + query, data=body.replace("KEY", key), headers=headers, timeout=60)
                 found.expect("a forged field", str(answer.status_code), {"200", "400", "404"}, answer.text)

@@ -61,27 +61,27 @@ class Attack:
 
     Attributes:
         target: the server.
-        dice: generator of the inputs; the same seed gives the same ones.
-        ends: by ``time.monotonic()``.
+        rng: generator of the inputs; the same seed gives the same ones.
+        deadline: by ``time.monotonic()``.
         found: collects the findings.
     """
 
     target: Target
-    dice: Random
-    ends: float
+    rng: Random
+    deadline: float
     found: Found
 
-    def goes_on(self) -> bool:
+    def has_time(self) -> bool:
         """Whether there is time left."""
-        return time.monotonic() < self.ends
+        return time.monotonic() < self.deadline
 
     def left(self, most: float = 600) -> float:
         """Seconds that are left."""
-        return min(most, max(0.0, self.ends - time.monotonic()))
+        return min(most, max(0.0, self.deadline - time.monotonic()))
 
     def word(self, length: int = 12) -> str:
         """A unique word."""
-        return "".join(self.dice.choices("abcdefghijklmnopqrstuvwxyz", k=length))
+        return "".join(self.rng.choices("abcdefghijklmnopqrstuvwxyz", k=length))
 
 
 def readable(body: str) -> bool:

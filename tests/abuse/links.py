@@ -22,12 +22,12 @@ FOLDERS = [
 
 def through_http(attack: Attack) -> None:
     """Links to files and directories outside, read and written by plain and unusual names."""
-    target, found, dice = attack.target, attack.found, attack.dice
+    target, found, rng = attack.target, attack.found, attack.rng
     settings = target.settings
     user, store = settings["instance"]["user"], f"{settings['artifacts']['path']}/store"
-    while attack.goes_on():
+    while attack.has_time():
         root = f"abuse-links/{attack.word()}"
-        file, folder = dice.choice(FILES), dice.choice(FOLDERS)
+        file, folder = rng.choice(FILES), rng.choice(FOLDERS)
         planted = f"mkdir -p {store}/{root} && cd {store}/{root} && ln -s {file} file && ln -s {file} 'a$b'"
         target.shell(f"umask 002; {planted} && ln -s {folder} folder && ln -s / top && ln -s .. up", user=user)
         try:
@@ -63,13 +63,13 @@ def through_operations(attack: Attack) -> None:
     target, found = attack.target, attack.found
     settings = target.settings
     user, volume = settings["instance"]["user"], settings["artifacts"]["path"]
-    while attack.goes_on():
+    while attack.has_time():
         word = attack.word()
-        outside = attack.dice.choice(["/etc/profile.d", "/etc/cron.d", "/usr/local/bin"])
+        outside = attack.rng.choice(["/etc/profile.d", "/etc/cron.d", "/usr/local/bin"])
         # The link replaces the directory itself, or the one above it.
         top, name = f"abuse-links/{word}", outside.rpartition("/")[2]
         below = f"{top}/{name}"
-        link, goal = attack.dice.choice([(below, outside), (top, outside.rpartition("/")[0])])
+        link, goal = attack.rng.choice([(below, outside), (top, outside.rpartition("/")[0])])
         # Older than a year, as no other file is.
         target.shell(
             f"umask 002; mkdir -p {volume}/store/{below} && cd {volume}/store/{below}"

@@ -24,9 +24,9 @@ PATHS = [
 
 def foreign(attack: Attack) -> None:
     """Each way to write, from each kind of foreign origin: 403."""
-    target, found, dice = attack.target, attack.found, attack.dice
+    target, found, rng = attack.target, attack.found, attack.rng
     host = target.netloc
-    while attack.goes_on():
+    while attack.has_time():
         origins = [
             "null",
             "http://localhost:3000",
@@ -37,10 +37,10 @@ def foreign(attack: Attack) -> None:
         origins += [f"{target.origin}.evil.example", f"http://{host}", f"https://user@{host}", "http://[::1]:5000"]
         origins += [target.origin + "/", f"{target.origin} https://evil.example", "chrome-extension://abcdef"]
         with target.session("editor") as http:
-            for path in dice.sample(PATHS, len(PATHS)):
+            for path in rng.sample(PATHS, len(PATHS)):
                 for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "GET"):
-                    origin = dice.choice(origins)
-                    headers = {"Origin": origin, "Content-Type": dice.choice(["application/json", "text/plain"])}
+                    origin = rng.choice(origins)
+                    headers = {"Origin": origin, "Content-Type": rng.choice(["application/json", "text/plain"])}
                     if method == "OPTIONS":
                         headers["Access-Control-Request-Method"] = "POST"
                     answer = http.request(
@@ -55,7 +55,7 @@ def foreign(attack: Attack) -> None:
                     shown = [name for name in answer.headers if name.lower().startswith("access-control-")]
                     if shown:
                         found.fault(f"{what}: answered with {', '.join(shown)}")
-                if not attack.goes_on():
+                if not attack.has_time():
                     break
             for headers in ({}, {"Origin": target.origin}):
                 url = f"{target.url}{REST}/runs/search"

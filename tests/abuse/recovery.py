@@ -13,7 +13,7 @@ from tests.abuse.target import Target
 OPERATIONS = ["verify", "gc --dry-run", "orphans list", "status"]
 
 
-def look(target: Target) -> tuple[Found, str]:
+def check(target: Target) -> tuple[Found, str]:
     """Take a point, run every operation that reads rows, and compare; returns the faults, and the point's name."""
     found = Found()
     settings = target.settings

@@ -85,7 +85,7 @@ def abuse(
         seed: of the random generator.
         say: gets a line for each attack.
     """
-    dice = Random(seed)
+    rng = Random(seed)
     run = target.run()
     places = [str(target.settings["artifacts"]["path"]), str(target.settings["instance"]["state_path"])]
     places += [str(repository["location"]) for repository in target.settings["recovery"]["repositories"]]
@@ -97,15 +97,15 @@ def abuse(
             time.sleep(duration)
         return [1000 * taken for taken, _ in client.answers]
 
-    ends = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     alone = idle(IDLE_SECONDS if seconds else SHORT_IDLE_SECONDS)
     entries: list[dict[str, Any]] = []
     looked: list[Found] = []
     point = ""
     try:
-        while not entries or time.monotonic() < ends:
-            for kind in dice.sample(kinds, len(kinds)) if seconds else kinds:
-                entry = one(target, kind, kind.long if seconds else kind.short, dice.getrandbits(32), run)
+        while not entries or time.monotonic() < deadline:
+            for kind in rng.sample(kinds, len(kinds)) if seconds else kinds:
+                entry = one(target, kind, kind.long if seconds else kind.short, rng.getrandbits(32), run)
                 # Other processes may use the machine, too: measuring before and after includes their load.
                 again = idle(IDLE_SECONDS) if seconds else alone
                 entry["idle_ms"] = percentiles([*alone, *again])
@@ -113,7 +113,7 @@ def abuse(
                 alone = again
                 entries.append(entry)
                 say(line(entry))
-            after, point = recovery.look(target)
+            after, point = recovery.check(target)
             looked.append(after)
             say(f"recovery point {point}: {after.faults or 'verified'}")
             recovery.clean(target)

@@ -20,17 +20,17 @@ MIB = 2**20
 
 
 def _body(attack: Attack, method: str, path: str, role: str, size: int = 0, **headers: Any) -> Client:
-    length = size or attack.dice.randrange(100_000, 900_000)
+    length = size or attack.rng.randrange(100_000, 900_000)
     head = attack.target.head(method, path, role, Content_Length=length, **headers)
-    return Client(head, b"x", pause=attack.dice.uniform(0.5, 1.5), most=length)
+    return Client(head, b"x", pause=attack.rng.uniform(0.5, 1.5), most=length)
 
 
 def _senders(attack: Attack) -> list[list[Client]]:
     """One client of each kind, in random order."""
-    dice, word = attack.dice, attack.word()
+    rng, word = attack.rng, attack.word()
     json: dict[str, Any] = {"Content_Type": "application/json"}
     protobuf: dict[str, Any] = {"Content_Type": "application/x-protobuf", "x_mlflow_experiment_id": 0}
-    root = f"{API}/abuse/{uuid.UUID(int=dice.getrandbits(128)).hex}/artifacts"
+    root = f"{API}/abuse/{uuid.UUID(int=rng.getrandbits(128)).hex}/artifacts"
     unusual = f"{root}/{word}%24{word}"
     many = 10 * 2**20
     upload = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={'f' * 32}&path={word}"
@@ -50,23 +50,23 @@ def _senders(attack: Attack) -> list[list[Client]]:
         lambda: Client(attack.target.head("GET", "/version", "viewer")[:-4], b"\r\nX", 1, 10_000),
         lambda: Client(hello, b"x", 1, 10_000, tls=False),
     ]
-    dice.shuffle(kinds)
+    rng.shuffle(kinds)
     return [[kind() for _ in range(MOST // len(kinds))] for kind in kinds]
 
 
 def senders(attack: Attack) -> None:
     """Every way to send slowly, at once: the API still works; each client is disconnected."""
-    while attack.goes_on():
+    while attack.has_time():
         kinds = _senders(attack)
         # All kinds at once, or one of them with every connection.
-        alone = attack.dice.random() < 0.5 and attack.left() > BOUND
+        alone = attack.rng.random() < 0.5 and attack.left() > BOUND
         clients = kinds[0] * len(kinds) if alone else [client for kind in kinds for client in kind]
         _hold(attack, clients)
 
 
 def readers(attack: Attack) -> None:
     """Answers that are not read: large artifacts from nginx and from MLflow, and a search with a large answer."""
-    target, dice = attack.target, attack.dice
+    target, rng = attack.target, attack.rng
     root = f"abuse/{attack.word()}"
     with target.session("editor") as http:
         for name in ("plain", "a%24b"):
@@ -88,9 +88,9 @@ def readers(attack: Attack) -> None:
     ]
     try:
         # At least once: on a busy machine all of this takes longer than a short turn.
-        while attack.goes_on() or not attack.found.answers:
-            count = dice.randrange(20, 40)
-            clients = [Client(head, reads=dice.randrange(1, 500), pause=1) for head in heads for _ in range(count)]
+        while attack.has_time() or not attack.found.answers:
+            count = rng.randrange(20, 40)
+            clients = [Client(head, reads=rng.randrange(1, 500), pause=1) for head in heads for _ in range(count)]
             _read(attack, clients, root)
     finally:
         with target.session("editor") as http:

@@ -117,8 +117,10 @@ def test_model_sources_are_limited_to_the_proxy(server: Any, http: Any, source: 
 def test_artifact_paths_do_not_leave_the_store(server: Any, host: Any, http: Any, path: str) -> None:
     """Path tricks neither read, write nor delete outside the store; a backslash is an ordinary character."""
     volume = server["mlflow_volume_path"]
-    look = f"cat {volume}/.volume-id; sha256sum /etc/passwd; find {volume} -path {volume}/store -prune -o -print | sort"
-    before = host.check_output(look)
+    state = (
+        f"cat {volume}/.volume-id; sha256sum /etc/passwd; find {volume} -path {volume}/store -prune -o -print | sort"
+    )
+    before = host.check_output(state)
     url = server.url + "/api/2.0/mlflow-artifacts/artifacts/"
     for method in ("GET", "PUT", "GET", "DELETE"):
         request = http.prepare_request(requests.Request(method, url, data=b"x" if method == "PUT" else None))
@@ -127,7 +129,7 @@ def test_artifact_paths_do_not_leave_the_store(server: Any, host: Any, http: Any
         assert answer.status_code in (200, 201, 204, 400, 404)
         assert "root:" not in answer.text
         assert before.split()[0] not in answer.text
-    assert host.check_output(look) == before
+    assert host.check_output(state) == before
 
 
 @pytest.mark.parametrize(

@@ -178,9 +178,9 @@ def test_each_account_can_only_access_its_own_files(server: Any, host: Any, who:
     assert set(there) == set(paths)
     user, pid = processes(server, host).get(who, ("mallory", ""))
     member = "--groups " + ",".join(groups(host, pid)) if pid else "--init-groups"
-    look = 'for path; do if [ -S "$path" ]; then test -w "$path"; else test -r "$path"; fi && echo "$path"; done; true'
+    probe = 'for path; do if [ -S "$path" ]; then test -w "$path"; else test -r "$path"; fi && echo "$path"; done; true'
     reached = host.check_output(
-        f"setpriv --reuid {user} --regid {user} {member} -- sh -c '{look}' sh {' '.join(there)}"
+        f"setpriv --reuid {user} --regid {user} {member} -- sh -c '{probe}' sh {' '.join(there)}"
     ).splitlines()
     assert set(reached) == {path for path, may in paths.items() if who in may}
 

@@ -23,8 +23,8 @@ def test_an_outage_is_a_few_lines(server: Any, host: Any, http: Any) -> None:
     assert set(answers) <= {429, 503}
     for _ in range(ASKED):
         assert http.get(address).ok
-    look = f"journalctl --no-pager -o cat --since @{start} _SYSTEMD_UNIT={server.unit}.service"
-    lines = host.check_output(look).splitlines()
+    read = f"journalctl --no-pager -o cat --since @{start} _SYSTEMD_UNIT={server.unit}.service"
+    lines = host.check_output(read).splitlines()
     workers = int(host.check_output(f"grep -Po '^workers = \\K.*' {server['mlflow_config_path']}/gunicorn.conf.py"))
     away = [line for line in lines if "the database does not answer: " in line]
     back = [line for line in lines if "the database answers again, after " in line]

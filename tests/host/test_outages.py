@@ -65,14 +65,14 @@ def notifications(host: Any, tag: str, subject: str) -> list[str]:
 def test_an_outage_is_named_and_reported_once(host: Any, server: Any, http: Any, tag: str, what: str) -> None:
     """Status: exit 1 and a sentence, never a traceback. The notifier: once it failed, once it is over."""
     stop, start, subject, words = stopped(host, server, what)
-    look = f"systemctl start {server.unit}-watch.service"
+    check = f"systemctl start {server.unit}-watch.service"
     host.check_output(stop)
     try:
         done = host.run("mlflowctl status --json")
         assert done.rc == 1
         assert words in " ".join(json.loads(done.stdout)["problems"])
         assert "Traceback" not in done.stdout + done.stderr
-        host.check_output(f"{look} && {look}")
+        host.check_output(f"{check} && {check}")
         assert len(notifications(host, tag, subject)) == 1
         state = server.settings.get("mlflow_backup_state_path", "/var/lib/mlflow-backup")
         metrics = host.check_output(f"cat {state}/metrics/mlflow-up.prom")
@@ -80,5 +80,5 @@ def test_an_outage_is_named_and_reported_once(host: Any, server: Any, http: Any,
     finally:
         host.check_output(start)
     wait_until_ready(http, server)
-    host.check_output(f"{look} && {look}")
+    host.check_output(f"{check} && {check}")
     assert [message.startswith("is over") for message in notifications(host, tag, subject)] == [False, True]

@@ -18,7 +18,7 @@ PAGE = {"Accept": "text/html,application/xhtml+xml"}
 CREATE = "/api/2.0/mlflow/runs/create"
 
 
-def says(answer: requests.Response, status: int, code: str) -> None:
+def check_refusal(answer: requests.Response, status: int, code: str) -> None:
     """A refusal with this code, in the requested form, without a path of the host."""
     assert answer.status_code == status, answer.text[:300]
     browser = "html" in str(answer.request.headers["Accept"])
@@ -64,7 +64,7 @@ def test_mlflow_dies_over_a_request(server: Any, host: Any, http: Any, headers: 
         wait_for(lambda: counts(host, waits), "no request waits for the lock")
         host.check_output(f"kill -9 {' '.join(workers(server, host))}")
         answer = asked.result()
-    says(answer, 503, "TEMPORARILY_UNAVAILABLE")
+    check_refusal(answer, 503, "TEMPORARILY_UNAVAILABLE")
     assert int(answer.headers["Retry-After"]) > 0
 
 
@@ -79,5 +79,5 @@ def test_nginx_cannot_write(server: Any, host: Any, http: Any, headers: dict[str
         answer = http.put(address, data=b"x" * size, headers={"Accept": "*/*"} | headers)
     finally:
         host.check_output(f"chmod u+w {incoming}")
-    says(answer, 500, "INTERNAL_ERROR")
+    check_refusal(answer, 500, "INTERNAL_ERROR")
     assert http.get(address).status_code == 404

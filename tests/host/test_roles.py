@@ -52,7 +52,7 @@ def logins(server: Any, host: Any) -> Iterator[dict[str, Any]]:
         control(host, f"token revoke matrix-{number}")
 
 
-def knock(server: Any, session: requests.Session, login: Any, method: str, path: str) -> requests.Response:
+def request_as(server: Any, session: requests.Session, login: Any, method: str, path: str) -> requests.Response:
     """A request with a name and password, a token, or without a login."""
     headers = {"Authorization": f"Bearer {login}"} if isinstance(login, str) else {}
     auth = login if isinstance(login, tuple) else None
@@ -80,7 +80,7 @@ def test_endpoints_by_role(
     surprises = []
     for endpoint in endpoints:
         method, path = re.sub(r"<[^>]*>", "x", endpoint["endpoint"]).split(" ")
-        answer = knock(server, anonymous, logins[who], method, path).status_code
+        answer = request_as(server, anonymous, logins[who], method, path).status_code
         allowed = ROLES.index(endpoint["role"]) <= reach
         # MLflow is stopped; nginx serves the files of the UI, and this is none of them.
         reached = 404 if path.startswith("/static-files/") else 429

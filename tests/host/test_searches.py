@@ -24,7 +24,7 @@ def go(select, search, compare):
     sqlalchemy_store.select, SqlAlchemyStore._search_runs = select, search
     SearchUtils.get_sql_comparison_func = staticmethod(compare)
 
-dice = random.Random(1)
+rng = random.Random(1)
 original = way()
 searches.apply()
 values.apply()
@@ -37,22 +37,22 @@ long = ["é" * 63, "é" * 64, "é" * 65, "é" * 64 + "x", "é" * 500]
 store = SqlAlchemyStore(os.environ["MLFLOW_BACKEND_STORE_URI"], "mlflow-artifacts:/")
 experiment = store.create_experiment("searches-" + uuid.uuid4().hex)
 for number in range(60):
-    run = store.create_run(experiment, "someone", dice.choice([1, 2]), [], dice.choice(["a", "b"])).info.run_id
+    run = store.create_run(experiment, "someone", rng.choice([1, 2]), [], rng.choice(["a", "b"])).info.run_id
     for key in ("m", "n"):
-        if dice.random() < 0.7:
-            store.log_metric(run, Metric(key, dice.choice([0, 1, math.nan, -math.inf]), 1, 1))
-        if dice.random() < 0.7:
-            store.log_param(run, Param(key, dice.choice(["1", "2", "x"])))
-        if dice.random() < 0.7:
-            store.set_tag(run, RunTag(key, dice.choice(["1", "2", "x"])))
-    store.log_metric(run, Metric(each, dice.choice([number, number, 0, math.nan]), 1, 1))
-    store.log_param(run, Param("long", dice.choice(long)))
-    store.set_tag(run, RunTag("long", dice.choice(long)))
+        if rng.random() < 0.7:
+            store.log_metric(run, Metric(key, rng.choice([0, 1, math.nan, -math.inf]), 1, 1))
+        if rng.random() < 0.7:
+            store.log_param(run, Param(key, rng.choice(["1", "2", "x"])))
+        if rng.random() < 0.7:
+            store.set_tag(run, RunTag(key, rng.choice(["1", "2", "x"])))
+    store.log_metric(run, Metric(each, rng.choice([number, number, 0, math.nan]), 1, 1))
+    store.log_param(run, Param("long", rng.choice(long)))
+    store.set_tag(run, RunTag("long", rng.choice(long)))
     store.log_inputs(run, [
         DatasetInput(Dataset(f"data-{n}", str(n), "local", "{}"), [InputTag("mlflow.data.context", "train")])
-        for n in range(dice.choice([0, 1, 3]))
+        for n in range(rng.choice([0, 1, 3]))
     ])
-    if dice.random() < 0.2:
+    if rng.random() < 0.2:
         store.delete_run(run)
 
 def text(part):

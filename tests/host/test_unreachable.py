@@ -37,7 +37,7 @@ def answers(server: Any, http: Any) -> dict[str, requests.Response]:
     }
 
 
-def says(answer: requests.Response, words: str) -> None:
+def check_refusal(answer: requests.Response, words: str) -> None:
     """A refusal after which clients retry, in a sentence without paths of the host."""
     assert answer.status_code in (429, 503), answer.text
     assert int(answer.headers["Retry-After"]) > 0
@@ -78,14 +78,14 @@ def _no_database(server: Any, host: Any, http: Any) -> Iterator[None]:
 def test_without_a_database(server: Any, host: Any, http: Any) -> None:
     """Workers that have used it, workers that have not, and a service that cannot start."""
     for answer in answers(server, http).values():
-        says(answer, "the database")
+        check_refusal(answer, "the database")
     kill_workers(server, host)
     for answer in answers(server, http).values():
-        says(answer, "the database")
+        check_refusal(answer, "the database")
     host.run(f"systemctl restart --no-block {server.unit}.service {server.unit}-asgi.service")
     for _ in range(3):
         for answer in answers(server, http).values():
-            says(answer, "the database")
+            check_refusal(answer, "the database")
     assert http.get(f"{server.url}/version", timeout=HANGS).status_code in (200, 429)
 
 
@@ -94,7 +94,7 @@ def test_it_is_back_by_itself(server: Any, host: Any, http: Any) -> None:
     cluster = host.check_output("ls /etc/postgresql")
     host.check_output(f"systemctl stop postgresql@{cluster}-main")
     try:
-        says(answers(server, http)["runs"], "the database")
+        check_refusal(answers(server, http)["runs"], "the database")
     finally:
         host.check_output(f"systemctl start postgresql@{cluster}-main")
     wait_until_ready(http, server)
@@ -124,11 +124,11 @@ def test_without_the_volume(server: Any, host: Any, http: Any, artifact: str) ->
     wait = f"timeout 30 sh -c 'until [ -e /run/{server.unit}-service/volume-is-missing ]; do sleep 0.2; done'"
     host.check_output(wait)
     for address in (artifact, artifact.removesuffix("/file"), f"{artifact}-2"):
-        says(http.get(address, timeout=HANGS), "the artifact volume is not there")
-    says(http.put(f"{artifact}-3", data=b"x", timeout=HANGS), "the artifact volume is not there")
+        check_refusal(http.get(address, timeout=HANGS), "the artifact volume is not there")
+    check_refusal(http.put(f"{artifact}-3", data=b"x", timeout=HANGS), "the artifact volume is not there")
     assert answers(server, http)["runs"].ok
     # It fails, and systemd keeps trying.
     assert host.run(f"systemctl restart {server.unit}.service").rc != 0
     for _ in range(3):
-        says(http.get(artifact, timeout=HANGS), "the artifact volume is not there")
-        says(answers(server, http)["runs"], "the artifact volume is not there")
+        check_refusal(http.get(artifact, timeout=HANGS), "the artifact volume is not there")
+        check_refusal(answers(server, http)["runs"], "the artifact volume is not there")

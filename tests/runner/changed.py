@@ -49,13 +49,13 @@ def _file(module: str, root: Path) -> str | None:
 def imports(path: str, root: Path = ROOT) -> set[str]:
     """All files of the project that a module imports, and those that they import."""
     found: set[str] = set()
-    look = [path]
-    while look:
-        for module in _imported(root / look.pop()):
+    pending = [path]
+    while pending:
+        for module in _imported(root / pending.pop()):
             file = _file(module, root)
             if file is not None and file not in found:
                 found.add(file)
-                look.append(file)
+                pending.append(file)
     return found
 
 

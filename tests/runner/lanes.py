@@ -16,7 +16,7 @@ SECONDS = Path(__file__).parent / "seconds.json"
 # A test spends part of its time waiting, so one lane more than processors keeps them busy.
 LANES = int(os.environ.get("LANES", "0")) or (os.cpu_count() or 1) + 1
 # How often an idle lane checks whether a job is ready.
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 
 
 def recorded(file: Path = SECONDS) -> dict[str, int]:
@@ -41,16 +41,16 @@ class Lanes:
     Args:
         jobs: in the order in which they should begin.
         log: for their results.
-        look_seconds: how often an idle lane checks again.
+        poll_seconds: how often an idle lane checks again.
     """
 
-    def __init__(self, jobs: Sequence[Job], log: Log, look_seconds: float = LOOK_SECONDS) -> None:
+    def __init__(self, jobs: Sequence[Job], log: Log, poll_seconds: float = POLL_SECONDS) -> None:
         self.took: dict[str, int] = {}
         self._waiting = list(jobs)
         self._unfinished = {job.name for job in jobs}
         self._log = log
         self._changed = threading.Condition()
-        self._look_seconds = look_seconds
+        self._poll_seconds = poll_seconds
 
     def _next(self) -> Job | None:
         """The first job that may begin; waits for one. None if no job is left."""
@@ -60,7 +60,7 @@ class Lanes:
                     if job.after not in self._unfinished or job.ready():
                         self._waiting.remove(job)
                         return job
-                self._changed.wait(self._look_seconds)
+                self._changed.wait(self._poll_seconds)
             return None
 
     def _lane(self) -> None:

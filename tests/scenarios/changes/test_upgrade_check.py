@@ -81,8 +81,8 @@ def old_database(host: Any) -> Iterator[list[str]]:
 
 def test_a_release_that_the_database_does_not_fit_is_not_switched_to(host: Any) -> None:
     """The play stops with the reason; the current release still serves, and a play without the change does nothing."""
-    look = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
-    before = host.check_output(look)
+    state = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
+    before = host.check_output(state)
     done = run_playbook(VARIABLES, ("--tags", "mlflow"))
     assert done.returncode == 2, done.stdout[-3000:]
     words = " ".join(done.stdout.split())
@@ -90,7 +90,7 @@ def test_a_release_that_the_database_does_not_fit_is_not_switched_to(host: Any) 
         f"mlflow_version is {OLD}, and nothing was switched: refusing to start: the database has schema revision"
         in words
     )
-    assert host.check_output(look) == before
+    assert host.check_output(state) == before
     assert ask(host, "ada", "correct-horse-battery").ok
     assert "changed=0 " in run_playbook(arguments=("--tags", "mlflow")).stdout
 
@@ -112,24 +112,24 @@ def another(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def test_a_release_of_the_same_schema_is_switched_to_and_back(host: Any, another: dict[str, str]) -> None:
     """MLflow restarts with it, and with the old one when the change is taken back; a second run changes nothing."""
-    look = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
-    only, before = ("--tags", "mlflow"), host.check_output(look)
+    state = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
+    only, before = ("--tags", "mlflow"), host.check_output(state)
     for variables in (another, {}):
         done = run_playbook(variables, only)
         assert done.returncode == 0, done.stdout[-3000:]
-        release, process = host.check_output(look).splitlines()
+        release, process = host.check_output(state).splitlines()
         assert release not in before or not variables
         assert process not in before
         assert ask(host, "ada", "correct-horse-battery").json()["ready"]
         if variables:
             assert "changed=0 " in run_playbook(variables, only).stdout
-    assert host.check_output(look).splitlines()[0] == before.splitlines()[0]
+    assert host.check_output(state).splitlines()[0] == before.splitlines()[0]
 
 
 def test_a_release_that_a_safety_patch_does_not_fit_is_not_switched_to(host: Any, another: dict[str, str]) -> None:
     """The play names the patch before it switches, in check mode, too; nor does the release start."""
-    look = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
-    before = host.check_output(look)
+    state = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
+    before = host.check_output(state)
     serving = Path(before.splitlines()[0]).name
     other = host.check_output(f"ls -d /opt/mlflow/releases/3.17.2-* | grep --invert-match {serving}")
     patch = host.check_output(
@@ -142,7 +142,7 @@ def test_a_release_that_a_safety_patch_does_not_fit_is_not_switched_to(host: Any
             assert done.returncode == 2, words[-3000:]
             assert "nothing was switched" in words
             assert f"a safety patch does not fit it: {patch.splitlines()[-1]} (" in words
-            assert host.check_output(look) == before
+            assert host.check_output(state) == before
     finally:
         host.check_output(f"rm --recursive {other}")
     assert ask(host, "ada", "correct-horse-battery").ok

@@ -38,15 +38,15 @@ def result(**more: Any) -> dict[str, Any]:
 def test_the_same_seed_gives_the_same_inputs() -> None:
     """A fault can be reproduced; another seed has other inputs."""
     for inputs in (rows.address, names.name):
-        thrown = [[inputs(dice) for _ in range(100)] for dice in (attack(1), attack(1), attack(2))]
+        thrown = [[inputs(rng) for _ in range(100)] for rng in (attack(1), attack(1), attack(2))]
         assert thrown[0] == thrown[1] != thrown[2]
         assert len({str(one) for one in thrown[0]}) > 80
 
 
 def test_every_kind_of_unusual_name_is_generated() -> None:
     """A URL has no characters that an HTTP client would refuse."""
-    dice = attack(1)
-    thrown = [names.name(dice) for _ in range(500)]
+    rng = attack(1)
+    thrown = [names.name(rng) for _ in range(500)]
     assert len({kind for kind, _ in thrown}) == 10
     assert all(chosen.isascii() and chosen.isprintable() and " " not in chosen for _, chosen in thrown)
 

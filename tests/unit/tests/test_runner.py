@@ -165,7 +165,7 @@ def test_a_job_waits_for_the_one_whose_host_it_starts_from(capsys: pytest.Captur
 
     log = Log()
     made = [Noted("first", ()), Noted("second", (), "first"), Noted("broken", ()), Last("other", ())]
-    queue = lanes.Lanes(made, log, look_seconds=0.01)
+    queue = lanes.Lanes(made, log, poll_seconds=0.01)
     queue.run(2)
     assert Noted.order == ["first", "broken", "other", "second"]
     assert log.failed == ["broken"]

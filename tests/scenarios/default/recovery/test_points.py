@@ -73,7 +73,7 @@ def test_nothing_acknowledged_is_lost(server: Any, control: Any, tmp_path: Path,
         restored = control.run(f"restore {point} --replace-live")
         assert restored["lost"] == 0
         looked = subprocess.run(
-            [CLIENT_PYTHON, "-W", "ignore", HERE / "look.py", journal, str(until)],
+            [CLIENT_PYTHON, "-W", "ignore", HERE / "check_writes.py", journal, str(until)],
             env=server.client_environment, capture_output=True, text=True, timeout=300, check=True,
         )  # fmt: skip
         *missing, last = looked.stdout.splitlines()

@@ -11,7 +11,7 @@ import pytest
 from mlflow_host.service import asgi_backend, backend
 
 PATH = "/api/2.0/mlflow/runs/create"
-AWAY = 'connection to server on socket "/var/run/postgresql/.s.PGSQL.5432" failed: No such file or directory'
+DOWN = 'connection to server on socket "/var/run/postgresql/.s.PGSQL.5432" failed: No such file or directory'
 
 
 class Database:
@@ -25,9 +25,9 @@ class Database:
         """Probe it."""
         self.asked += 1
         if not self.there:
-            raise ConnectionError(AWAY)
+            raise ConnectionError(DOWN)
 
-    def lose(self, text: str = AWAY, ping: bool = False) -> None:
+    def fail_statement(self, text: str = DOWN, ping: bool = False) -> None:
         """A statement finds no database."""
         self.backend.failed(
             SimpleNamespace(is_disconnect=False, is_pre_ping=ping, original_exception=ConnectionError(text))
@@ -53,9 +53,9 @@ def failing(database: Database, worked: int, status: str = "500 INTERNAL SERVER 
     def application(_environ: Any, start_response: Any) -> list[bytes]:
         for _ in range(worked):
             database.backend.worked()
-        database.lose()
+        database.fail_statement()
         start_response(status, [("Content-Type", "text/html"), ("X-Subject-Run", "abc")])
-        return [AWAY.encode()]
+        return [DOWN.encode()]
 
     return application
 
@@ -109,8 +109,8 @@ def test_other_errors_are_mlflows(database: Database) -> None:
     """Also after a connection that had been idle for too long was replaced."""
 
     def application(_environ: Any, start_response: Any) -> list[bytes]:
-        database.lose(ping=True)
-        database.lose("a statement is wrong")
+        database.fail_statement(ping=True)
+        database.fail_statement("a statement is wrong")
         start_response("500 INTERNAL SERVER ERROR", [])
         return [b"mlflow's"]
 
@@ -143,10 +143,10 @@ def test_the_asgi_routes_answer_the_same(database: Database, there: bool, worked
     async def application(_scope: Any, _receive: Any, send: Any) -> None:
         for _ in range(worked):
             database.backend.worked()
-        database.lose()
+        database.fail_statement()
         await send({"type": "http.response.start", "status": 500, "headers": []})
-        await send({"type": "http.response.body", "body": AWAY.encode()})
-        raise ConnectionError(AWAY)
+        await send({"type": "http.response.body", "body": DOWN.encode()})
+        raise ConnectionError(DOWN)
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -156,4 +156,4 @@ def test_the_asgi_routes_answer_the_same(database: Database, there: bool, worked
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert sent[0]["status"] == status
     assert (b"retry-after", b"5") in sent[0]["headers"]
-    assert AWAY.encode() not in sent[1]["body"]
+    assert DOWN.encode() not in sent[1]["body"]

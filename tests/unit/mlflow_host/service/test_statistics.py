@@ -28,7 +28,7 @@ class Counter:
 
 
 @pytest.mark.parametrize(
-    ("path", "looks"),
+    ("path", "checks"),
     [
         ("/api/2.0/mlflow/runs/search", 1),
         ("/ajax-api/3.0/mlflow/traces/search", 1),
@@ -37,26 +37,26 @@ class Counter:
         ("/health", 0),
     ],
 )
-def test_only_searches_check_statistics(path: str, looks: int) -> None:
+def test_only_searches_check_statistics(path: str, checks: int) -> None:
     """Requests that write rows do not wait."""
     counter = Counter()
     counter.ask(path)
-    assert counter.calls == looks
+    assert counter.calls == checks
 
 
 def test_a_check_is_valid_for_a_tenth_of_a_second() -> None:
     """And a failed one for longer."""
     counter = Counter()
     counter.now = 100.0
-    for seconds, looks in [(0.0, 1), (0.05, 1), (0.11, 2)]:
+    for seconds, checks in [(0.0, 1), (0.05, 1), (0.11, 2)]:
         counter.now = 100.0 + seconds
         counter.ask()
-        assert counter.calls == looks
+        assert counter.calls == checks
     counter.fails = True
-    for seconds, looks in [(1.0, 3), (10.9, 3), (11.1, 4)]:
+    for seconds, checks in [(1.0, 3), (10.9, 3), (11.1, 4)]:
         counter.now = 100.0 + seconds
         counter.ask()
-        assert counter.calls == looks
+        assert counter.calls == checks
 
 
 def test_searches_during_a_check_wait() -> None:

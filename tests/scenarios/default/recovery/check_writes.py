@@ -1,4 +1,4 @@
-"""Check that acknowledged writes exist. ``look.py JOURNAL UNTIL`` prints the missing ones, one JSON line each."""
+"""Check that acknowledged writes exist. ``check_writes.py JOURNAL UNTIL`` prints the missing ones, one JSON line each."""
 
 from __future__ import annotations
 
