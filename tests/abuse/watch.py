@@ -53,7 +53,7 @@ TEMPORARY = ["/var/lib/nginx/", "/tmp/", "/var/tmp/"]
 PLACES = [
     *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/lib/postgresql", "/var/lib/systemd"),
     *("/var/backups", "/var/cache", "/var/lib/nginx", "/etc/*/access", "/var/lib/*-proxy/logins*"),
-    *("/var/lib/*-proxy/entries", "/var/lib/*-backup/metrics", "/var/lib/*-backup/told.json"),
+    *("/var/lib/*-proxy/entries", "/var/lib/*-backup/metrics", "/var/lib/*-backup/notified.json"),
     *("/var/lib/logrotate", "/var/lib/apt", "/var/lib/dpkg/lock*"),
 ]
 # Messages of gunicorn, the kernel, systemd and nginx when a process was lost.

@@ -23,7 +23,7 @@ def tag(host: Any, server: Any) -> Iterator[str]:
     # The only channel: those of the host with everything changed have no receiver.
     edit = f's|^command = .*|command = {command}|; s|^mail = .*|mail = ""|; s|^url = .*|url = ""|'
     host.check_output(f"sed -i '{edit}' {settings}")
-    host.check_output(f"mlflowctl watch; rm -f /run/{server.unit}-told.json")
+    host.check_output(f"mlflowctl watch; rm -f /run/{server.unit}-notified.json")
     try:
         yield tag
     finally:

@@ -86,7 +86,7 @@ def test_a_certificate_is_issued_renewed_and_kept(host: Any) -> None:
     assert renew(host) == "exit-code"
     assert served(host) == second
     reported = host.check_output("journalctl --unit 'mlflow-notify@certbot.service' --output cat")
-    assert "Tell somebody that certbot failed" in reported
+    assert "Notify that certbot failed" in reported
 
 
 @pytest.mark.usefixtures("acme")
@@ -100,5 +100,5 @@ def test_an_unavailable_acme_server_is_named(host: Any) -> None:
     done = run_playbook(away, ("--tags", "proxy"))
     assert done.returncode != 0
     message = " ".join(done.stdout.split())
-    assert "https://acme.test:14009/dir has given no certificate for acme.test; nginx goes on" in message
+    assert "https://acme.test:14009/dir has given no certificate for acme.test; nginx continues" in message
     assert served(host) == before

@@ -163,7 +163,7 @@ CASES: list[Case] = [
     (
         "points on the volume",
         {"mlflow_backup_repositories": [repository(location="/var/lib/mlflow/artifacts/points")]},
-        ["mlflow_backup_repositories", "lies inside of what is backed up", "another disk"],
+        ["mlflow_backup_repositories", "is inside of what is backed up", "another disk"],
     ),
     (
         "weak repository password",

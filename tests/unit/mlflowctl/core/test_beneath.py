@@ -415,7 +415,7 @@ def test_a_path_that_leaves_is_refused(instance: config.Config, path: str) -> No
         lambda: beneath.rename(volume, "store", path),
         lambda: list(beneath.walk(volume, path)),
     ):
-        with pytest.raises(ControlError, match="does not lie below"):
+        with pytest.raises(ControlError, match="is not below"):
             operation()
 
 

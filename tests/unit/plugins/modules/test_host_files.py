@@ -46,7 +46,7 @@ def wanted(tmp_path: Path) -> dict[str, Any]:
 def test_writes_once(wanted: dict[str, Any], tmp_path: Path) -> None:
     """The first run writes, the second changes nothing; times and links are returned."""
     os.symlink("target", tmp_path / "link")
-    first = run(**wanted, look=[str(tmp_path / "link"), str(tmp_path / "none")])
+    first = run(**wanted, stat=[str(tmp_path / "link"), str(tmp_path / "none")])
     file = tmp_path / "d" / "f"
     assert first["changed"], first
     assert first["written"] == [str(file)]

@@ -69,7 +69,7 @@ def test_invalid_output_of_a_repository_is_unknown(answers: list[str]) -> None:
     """For any output: no exception but ours."""
     left = iter(answers)
     with pytest.raises(module.Unknown):
-        module.look(lambda *_: next(left, ""), "latest", "/stage/manifest.json")
+        module.read_point(lambda *_: next(left, ""), "latest", "/stage/manifest.json")
 
 
 def test_the_postgresql_version_of_a_point_is_read() -> None:
@@ -80,5 +80,5 @@ def test_the_postgresql_version_of_a_point_is_read() -> None:
         asked.append(arguments)
         return json.dumps(LISTED) if arguments[0] == "snapshots" else '{"postgresql": 17, "rows": {}}'
 
-    assert module.look(run, "latest", "/stage/manifest.json") == {"name": "20261122-b", "postgresql": 17}
+    assert module.read_point(run, "latest", "/stage/manifest.json") == {"name": "20261122-b", "postgresql": 17}
     assert asked[1:] == [("dump", "bbbb", "/stage/manifest.json")]
