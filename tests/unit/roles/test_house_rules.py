@@ -242,6 +242,28 @@ def test_plays_need_no_ansible_cfg(path: Path) -> None:
             assert "vars/connection.yml" in play.get("vars_files", []), play["name"]
 
 
+# Words of our own for what the field has a word for: operation, cached, set aside, unauthenticated, notify.
+COINED = re.compile(
+    r"\b(deeds?|strangers?|asks itself|in a way of its own|made up for|with_less|looking_at_few|told to come back"
+    r"|tell somebody|puts? (it |them )?aside|can have this database)\b",
+    re.IGNORECASE,
+)
+FOLDERS = ("bench", "docs", "files", "inventories", "molecule", "playbooks", "plugins", "roles", "scripts", "tests")
+
+
+def test_texts_use_words_of_the_field() -> None:
+    """Names, comments and documents; committed results keep what was printed, and this file has the list."""
+    paths = [*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))]
+    texts = [
+        path
+        for path in paths
+        if path.suffix in (".py", ".yml", ".j2", ".md", ".lua", ".sql") and path != Path(__file__)
+    ]
+    assert len(texts) > 500
+    found = [f"{name(path)}: {word[0]}" for path in texts for word in COINED.finditer(path.read_text())]
+    assert found == []
+
+
 def test_collections_are_those_of_the_ansible_package() -> None:
     """requirements.yml pins what the ansible package ships, so Galaxy is not needed."""
     import ansible_collections  # type: ignore[import-untyped]
