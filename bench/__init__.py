@@ -1,1 +1,1 @@
-"""How fast it is, against stock MLflow and against what the machine can do: ``make bench``."""
+"""Benchmarks against stock MLflow and against the limits of the machine: ``make bench``."""

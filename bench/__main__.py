@@ -1,8 +1,8 @@
 """Measure, print the table, write bench/results.json and docs/speed.md: an hour on an idle machine.
 
-``python -m bench [WORD…]`` measures only the rows whose name holds one of the
+``python -m bench [WORD…]`` measures only the rows whose names contain one of the
 words, and writes nothing. ``BENCH_ROUNDS`` and ``BENCH_SECONDS`` shorten it. A run
-that broke off goes on after its last row with ``BENCH_RESUME=1``.
+that was interrupted continues after its last row with ``BENCH_RESUME=1``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECONDS_UNTIL_IDLE = 30
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and most, to four digits that count."""
+    """Median, minimum and maximum, to four significant digits."""
 
     def digits(value: float) -> float:
         return float(f"{value:.4g}")
@@ -39,7 +39,7 @@ def spread(values: list[float]) -> dict[str, float]:
 
 
 def row(work: Work) -> dict[str, Any]:
-    """Measure one row: the servers take turns, so that whatever else the machine does meets all of them."""
+    """Measure one row: the servers take turns, so that other load of the machine affects all of them alike."""
     found: dict[str, list[float]] = {server.name: [] for server in work.on}
     for server in work.on:
         if work.unit == "requests/s":
@@ -54,7 +54,7 @@ def row(work: Work) -> dict[str, Any]:
 
 
 def entry(work: str, clients: int, unit: str, better: str, found: dict[str, list[float]]) -> dict[str, Any]:
-    """One row as it is written."""
+    """One row as it is stored."""
     figures = {name: spread(found[name]) if found.get(name) else None for name in ("ours", "stock", "limit")}
     ours, stock = figures["ours"], figures["stock"]
     ratio = round(ours["median"] / stock["median"], 2) if ours and stock else None
@@ -62,7 +62,7 @@ def entry(work: str, clients: int, unit: str, better: str, found: dict[str, list
 
 
 def say(found: dict[str, Any]) -> None:
-    """One line of the table, with what was hoped for."""
+    """One line of the table, with its goals."""
 
     def shown(name: str) -> str:
         return f"{found[name]['median']:>10,.4g}" if found[name] else " " * 10
@@ -84,7 +84,7 @@ def say(found: dict[str, Any]) -> None:
 
 
 def idle() -> dict[str, Any]:
-    """Memory of all processes when nobody asks for anything."""
+    """Memory of all processes without requests."""
     time.sleep(SECONDS_UNTIL_IDLE)
     found = {server.name: [memory(server)] for server in (OURS, STOCK)}
     return entry("memory, idle", 0, "MiB PSS", "lower", found) | {"goal": 0.4, "limit_goal": None}

@@ -1,4 +1,4 @@
-"""Measure what a login costs, and what guessers cost others, on an otherwise idle machine: some minutes.
+"""Measure what a login costs, and how password guessing delays others, on an otherwise idle machine: some minutes.
 
 ``python -m bench.access [CONTAINER CLIENT_ENV]``; by default the demo's, after `make demo`. Writes
 docs/results/access.json. `make readme` puts the figures into docs/results/README.md.
@@ -24,7 +24,7 @@ from bench.servers import ROOT
 
 REQUESTS = 1000
 ROUNDS = 7
-# Not one of the answers that nginx remembers: MLflow does the same work with and without a login.
+# Not one of the answers that nginx caches: MLflow does the same work with and without a login.
 ROUTE = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 GUESSES_PER_SECOND = 20
 
@@ -38,7 +38,7 @@ server {
     location / { include /etc/nginx/mlflow/upstream.conf; }
 }
 """
-# On the host: guess a name's password, from another address than the client's. Arguments: Host, name, per second, port.
+# On the host: guess a password, from an address other than the client's. Arguments: Host, name, per second, port.
 GUESS = """
 import base64, http.client, secrets, ssl, sys, time
 context = ssl._create_unverified_context()
@@ -86,7 +86,7 @@ class Client:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Median, least and most, to three digits."""
+    """Median, minimum and maximum, to three digits."""
     return {"median": round(median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
 
 
@@ -110,7 +110,7 @@ def main() -> None:
         port = url.port or 443
         headers = {"Host": url.netloc}
         known = Client(str(url.hostname), port, context, headers | {"Authorization": f"Basic {login}"})
-        # Both over the container's own address: what differs is the login alone.
+        # Both over the container's own address: only the login differs.
         direct = Client(address, port, loose, headers | {"Authorization": f"Basic {login}"})
         opened = Client(address, 18443, loose, headers)
         ratios = []

@@ -1,4 +1,4 @@
-"""What the settings of MLflow's own processes are worth: `make bench-application`, minutes on an idle machine.
+"""Measure the effect of each setting of MLflow's processes: `make bench-application`, minutes on an idle machine.
 
 Writes docs/results/application.json, and its table in docs/speed.md.
 """
@@ -33,13 +33,13 @@ REQUESTS = {
 
 @dataclass(frozen=True)
 class Instead:
-    """What is otherwise than installed.
+    """A difference from what is installed.
 
     Attributes:
-        arguments: gunicorn's, which win over its configuration.
+        arguments: of gunicorn; they override its configuration.
         environment: of the unit.
-        loaded: a library that the service then has in memory, or nothing was measured.
-        left_out: a line of gunicorn's configuration.
+        loaded: a library that the service must have in memory, or the measurement is invalid.
+        left_out: a line to remove from gunicorn's configuration.
     """
 
     arguments: str = ""
@@ -83,7 +83,7 @@ def use(instead: Instead) -> None:
 def _restart() -> None:
     on_host("systemctl", "daemon-reload")
     on_host("systemctl", "restart", "mlflow.service")
-    # The first one waits in the socket until there is a worker.
+    # The first request waits in the socket until there is a worker.
     ask(OURS, "GET", f"{data.API}/experiments/get?experiment_id=0")
     time.sleep(SECONDS_TO_WARM_UP)
 

@@ -1,6 +1,6 @@
-"""Measure what the parts of an artifact's way through nginx cost, in minutes: `make bench-artifacts`.
+"""Measure the cost of each step of an artifact request in nginx, in minutes: `make bench-artifacts`.
 
-Takes them out of the configuration of the container of `make bench`, one after
+Removes them from the configuration of the container of `make bench`, one after
 the other, and puts it back. Writes docs/results/artifacts.json, and its table in
 docs/speed.md.
 """
@@ -41,7 +41,7 @@ ALONE = "nginx alone, without rules for names, roles, fences and limits"
 
 
 def _configure(commands: list[str]) -> None:
-    """Let nginx run without what these take out."""
+    """Run nginx with a configuration that these commands have changed."""
     on_host("cp", f"{POLICY}.whole", POLICY)
     for command in commands:
         on_host("sed", "--in-place", command, POLICY)
@@ -55,7 +55,7 @@ def measure() -> dict[str, dict[str, list[float]]]:
 
     def rates(words: str, server: Server) -> None:
         for name, request in REQUESTS.items():
-            load(server, request, CLIENTS, 1)  # connections and the memory of logins are warm
+            load(server, request, CLIENTS, 1)  # connections and the login cache are warm
             found[words][name].append(float(f"{load(server, request, CLIENTS, SECONDS).rate:.4g}"))
             print(f"   {words:<65}{name:<15}{found[words][name][-1]:>10,.4g}/s", flush=True)
 

@@ -1,4 +1,4 @@
-"""What changes since another commit cost: ``scripts/bench before COMMIT``, a quarter of an hour on an idle machine.
+"""Measure the cost of the changes since a commit: ``scripts/bench before COMMIT``, 15 minutes on an idle machine.
 
 Two containers, one provisioned by that commit's own playbook and one by this
 checkout's, take turns in one run. Writes docs/results/before.json.
@@ -38,13 +38,13 @@ REQUESTS = {
 
 
 def measure(request: Request, clients: int) -> dict[str, list[float]]:
-    """Requests per second of both in each round; who is first changes."""
+    """Requests per second of both in each round; the order alternates."""
     found: dict[str, list[float]] = {BEFORE: [], HOST: []}
     for number in range(ROUNDS + 1):
         for container in (BEFORE, HOST) if number % 2 else (HOST, BEFORE):
             with elsewhere(container):
                 rate = load(OURS, request, clients, SECONDS).rate
-            if number:  # in the first round connections, caches and code become warm
+            if number:  # the first round warms up connections, caches and code
                 found[container].append(float(f"{rate:.4g}"))
     return found
 

@@ -14,11 +14,11 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from bench.servers import LOGIN, OURS, Server
 
-WAIT = 120  # seconds until the list must be there
+WAIT = 120  # timeout in seconds for the list
 
 
 def cold_load(server: Server) -> dict[str, float]:
-    """Megabytes (10^6 bytes) that were sent, and seconds until the list of experiments is shown."""
+    """Megabytes (10^6 bytes) received, and seconds until the list of experiments is shown."""
     options = webdriver.ChromeOptions()
     options.binary_location = "/usr/bin/chromium"
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
@@ -32,7 +32,7 @@ def cold_load(server: Server) -> dict[str, float]:
         driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
         try:
             if server is OURS:
-                # Not in the address: a page that was opened so cannot fetch anything.
+                # Credentials not in the URL: a page that was opened with them cannot fetch anything.
                 login = b64encode(":".join(LOGIN).encode()).decode()
                 driver.execute_cdp_cmd("Network.enable", {})
                 driver.execute_cdp_cmd("Network.setExtraHTTPHeaders", {"headers": {"Authorization": f"Basic {login}"}})
@@ -41,7 +41,7 @@ def cold_load(server: Server) -> dict[str, float]:
             shown = (By.XPATH, "//a[contains(@href, '/experiments/')]")
             WebDriverWait(driver, WAIT, 0.05).until(expected_conditions.visibility_of_element_located(shown))
             seconds = time.monotonic() - start
-            # What the page goes on to load belongs to the visit.
+            # Requests after the list is shown belong to the visit.
             time.sleep(3)
             sent = _sent(driver, server)
         finally:

@@ -58,7 +58,7 @@ def fill(server: Server) -> None:
 
 
 def bodies(server: Server) -> None:
-    """Lay the bodies of all requests onto the host, for this server's own experiments and runs."""
+    """Write the bodies of all requests to the host, for this server's own experiments and runs."""
     put("requests.lua", SCRIPT)
     name = server.name
     put(f"{name}-4k", "x" * 4096)

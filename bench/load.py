@@ -1,4 +1,4 @@
-"""Load on one server at a time, from the host itself, so that the network is in nobody's way."""
+"""Load on one server at a time, from the host itself, so that the network does not matter."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _seeds = itertools.count(int(time.time()) * 1_000_000, 1_000_000)
 
 @dataclass(frozen=True)
 class Request:
-    """One kind of request; the place-holders are those of wrk/requests.lua.
+    """One kind of request; the placeholders are those of wrk/requests.lua.
 
     Attributes:
         path: with ``{artifacts}`` for where the server keeps artifacts.
         body: name of a file in the folder on the host, or ``-`` for none.
         runs: the same, of a list of runs.
         type: content type of the body.
-        script: what sends it; from the folder on the host.
+        script: of wrk, which sends it; from the folder on the host.
     """
 
     method: str
@@ -40,20 +40,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """What wrk has seen: requests per second, and the 95th percentile of the latency in seconds."""
+    """What wrk has measured: requests per second, and the 95th percentile of the latency in seconds."""
 
     rate: float
     p95: float
 
 
 def put(name: str, content: str) -> None:
-    """Lay a file into the folder on the host."""
+    """Write a file to the folder on the host."""
     on_host("mkdir", "--parents", FOLDER)
     on_host("tee", f"{FOLDER}/{name}", stdin=content)
 
 
 def settle() -> None:
-    """Wait until the machine has nothing more to do: a server goes on with requests whose clients have left.
+    """Wait until the machine is idle: a server continues with requests whose clients have disconnected.
 
     Raises:
         SystemExit: it is still busy after two minutes.
@@ -74,11 +74,11 @@ def cpu_ticks() -> tuple[int, int]:
 
 
 def load(server: Server, request: Request, clients: int, seconds: int, *, calm: bool = True) -> Result:
-    """Send one kind of request over so many connections; if ``calm``, only once the machine does nothing else.
+    """Send one kind of request over so many connections; if ``calm``, only once the machine is idle.
 
     Raises:
         SystemExit: more than one request in a hundred failed; of stock MLflow's one in five, because
-            it fails some of the searches that meet (see mlflow_host.patches.speed.no_login). Those that failed
+            it fails some concurrent searches (see mlflow_host.patches.speed.no_login). Those that failed
             do not count.
     """
     headers = server.headers | ({"Content-Type": request.type} if request.body != "-" else {})
@@ -101,7 +101,7 @@ def load(server: Server, request: Request, clients: int, seconds: int, *, calm: 
 
 
 def long_enough(server: Server, request: Request, clients: int, seconds: int) -> int:
-    """Seconds in which each client gets two answers at least; caches and connections are warm afterwards.
+    """Seconds in which each client gets at least two answers; caches and connections are warm afterwards.
 
     Raises:
         SystemExit: two minutes are not enough.

@@ -1,4 +1,4 @@
-"""What each of the role's PostgreSQL settings is worth to MLflow's own work: one after the other as Debian has it.
+"""Measure the effect of each of the role's PostgreSQL settings: one after the other is set to Debian's default.
 
 The second part of `make bench-scale`: a million runs are there. Writes
 docs/results/postgres.json, and its table in docs/speed.md.
@@ -18,7 +18,7 @@ from bench.turns import CLIENTS, ROUNDS, in_turns
 from scripts import readme_tables
 
 RESULT = ROOT / "docs" / "results" / "postgres.json"
-# What tells settings of PostgreSQL from each other: what it sorts, what it filters, all it reads, what it writes.
+# Requests that depend on PostgreSQL's settings: they sort, filter, read a lot, or write.
 SEARCHES = (
     "runs/search in the largest experiment, by a metric",
     "runs/search in the largest experiment, with a parameter that a tenth has",
@@ -26,10 +26,10 @@ SEARCHES = (
 )
 WRITES = ("log-metric", "create-run", "log-batch, 1,000 metrics")
 
-# Seconds after a restart, in which memory and connections become what they are in use; runs are
+# Seconds to warm up memory and connections after a restart; runs are
 # created more slowly until then.
 SECONDS_TO_WARM_UP = 10
-# PostgreSQL's own defaults. The second one changes nothing: what it differs by, chance does.
+# PostgreSQL's own defaults. The second entry changes nothing: its difference is noise.
 WITHOUT = {
     "as installed": {},
     "nothing, measured once more": {},
@@ -48,7 +48,7 @@ WITHOUT = {
 
 
 def restart_with(settings: dict[str, str]) -> None:
-    """Restart PostgreSQL with these instead of the role's, which win over nothing that ALTER SYSTEM has said."""
+    """Restart PostgreSQL with these instead of the role's, by ALTER SYSTEM, which overrides configuration files."""
     words = ["ALTER SYSTEM RESET ALL", *(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in settings.items())]
     for word in words:
         on_host("psql", "--username=postgres", "--quiet", "-c", word)

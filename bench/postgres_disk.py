@@ -1,6 +1,6 @@
-"""The same of PostgreSQL's settings where the memory holds a part of the database, so that the disk is asked, too.
+"""The same for PostgreSQL's settings where only a part of the database fits into memory, so that the disk is read, too.
 
-The third part of `make bench-scale`: the host is left 4 GiB, and each request
+The third part of `make bench-scale`: the host keeps 4 GiB, and each request
 is for another experiment or run of the million. Writes
 docs/results/postgres-disk.json, and its table in docs/speed.md.
 """
@@ -33,12 +33,12 @@ INSTEAD: dict[str, dict[str, str]] = {
     "`random_page_cost` 4": {"random_page_cost": "4"},
     "`effective_io_concurrency` 1": {"effective_io_concurrency": "1"},
 }
-# Enough of them that the memory cannot hold what they need.
+# So many that the data that they need does not fit into memory.
 RUNS = 100_000
 
 
 def requests() -> dict[str, Request]:
-    """What is asked for, by the words of the table; the bodies, experiments and runs are laid onto the host."""
+    """The requests, by their names in the table; bodies, experiments and runs are written to the host."""
     runs = (md5(b"scale-%d" % number, usedforsecurity=False) for number in sample(range(scale.RUNS), RUNS))
     put(f"{OURS.name}-any-run", "\n".join(run.hexdigest() for run in runs))
     ordinary = range(scale.ORDINARY, scale.LARGEST + scale.EXPERIMENTS)
@@ -74,12 +74,12 @@ def compare() -> dict[str, dict[str, list[float]]]:
     data.bodies(OURS)
     wanted = requests()
     try:
-        # Before the memory is taken from it.
+        # Before its memory is limited.
         restart_with(INSTALLED)
         _leave(MEMORY_GIB)
         return in_turns(INSTEAD, lambda settings: restart_with(INSTALLED | settings), wanted)
     finally:
-        # Docker has no word for none.
+        # Docker cannot remove a limit, so it is raised.
         _leave(1024)
         restart_with({})
 

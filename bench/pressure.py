@@ -1,6 +1,6 @@
-"""Measure small requests beside big uploads, and the server under too much load, in an hour: `make bench-pressure`.
+"""Measure small requests beside large uploads, and the overloaded server, in an hour: `make bench-pressure`.
 
-Writes docs/results/pressure.json, and its table in docs/speed.md. A run that broke off goes on after its last
+Writes docs/results/pressure.json, and its table in docs/speed.md. A run that was interrupted continues after its last
 part with ``BENCH_RESUME=1``.
 """
 
@@ -24,14 +24,14 @@ from scripts import readme_tables
 
 RESULT = ROOT / "docs" / "results" / "pressure.json"
 UNFINISHED = ROOT / ".cache" / "bench" / "pressure.json"
-# Each waits for its answer and asks at once again. A server that does 400 a second and has 4,000 of them
-# waiting is asked for ten times what it does within a second.
+# Each client waits for its answer and sends the next request at once. A server that handles 400 a second and has 4,000
+# waiting requests has ten times of what it can do within a second.
 CONNECTIONS = 4000
 OVERLOAD_SECONDS = 60
 
 
 def overload() -> dict[str, Any]:
-    """What is answered, refused and lost, the memory, and how long until all is as before."""
+    """Requests that are answered, refused and lost, the memory, and the time until all is as before."""
     settle()
     before, first = memory(OURS), _seconds_of_a_request()
     restarts = _restarts()

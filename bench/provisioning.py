@@ -1,6 +1,6 @@
-"""Measure what the documents say about provisioning, on an otherwise idle machine: ``python -m bench.provisioning``.
+"""Measure the figures of provisioning in the documents, on an otherwise idle machine: ``python -m bench.provisioning``.
 
-Provisions the demo's container from nothing, logs a run, provisions it five times more,
+Provisions a new container of the demo, logs a run, provisions it five times more,
 and writes docs/results/provisioning.json. `make readme` puts it into docs/results/README.md.
 """
 

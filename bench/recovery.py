@@ -59,7 +59,7 @@ while len(seconds) < 500 or not os.path.exists(sys.argv[1]):
 print(json.dumps(seconds))
 """
 
-# One core, the lowest priority, no disk: what two cores lose as soon as the second one is busy at all.
+# One core at the lowest priority, without the disk: what any load of the second core costs.
 HASHING = ("chrt", "--idle", "0", sys.executable, "-c", "import hashlib\nwhile True: hashlib.sha256(bytes(1000000))")
 
 
@@ -82,7 +82,7 @@ def control(*arguments: str) -> dict[str, Any]:
 
 
 def client_environment() -> dict[str, str]:
-    """What the demo leaves for clients."""
+    """The demo's environment for clients."""
     text = (ROOT / ".demo" / "client.env").read_text()
     return {**os.environ, **dict(re.findall(r"^export (\w+)=(.*)$", text, re.M)), "MLFLOW_DISABLE_TELEMETRY": "true"}
 
@@ -115,13 +115,13 @@ def stored() -> int:
 
 
 def new_repository() -> None:
-    """Begin with an empty one."""
+    """Create an empty repository."""
     on_host("find", REPOSITORY, "-mindepth", "1", "-delete")
     control("create-repository", "local")
 
 
 def backup() -> dict[str, Any]:
-    """Take a point; the figures of it."""
+    """Take a point; returns its figures."""
     before = stored()
     facts = control("backup")
     return {name: facts[name] for name in ("files", "seconds", "fence_seconds")} | {"bytes_added": stored() - before}
@@ -147,7 +147,7 @@ def percentile(seconds: list[float], share: float) -> float:
 
 
 def p95(*command: str) -> float:
-    """95th percentile of logging a metric, in milliseconds, while a program runs, which is stopped in the end."""
+    """95th percentile of logging a metric, in milliseconds, while a program runs, which is stopped afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         stop = Path(folder, "stop")
         other = subprocess.Popen(command) if command else None
@@ -172,7 +172,7 @@ def p95_during_backup() -> float:
 
 
 def latency() -> dict[str, float]:
-    """Medians of what a client notices, in turn: of nothing, of a backup, and of the least that can go on beside it."""
+    """Medians of a client's latency, in turns: alone, during a backup, and beside the smallest possible load."""
     idle, backup, hashing = [], [], []
     for _ in range(ROUNDS):
         idle.append(p95())
@@ -186,7 +186,7 @@ def latency() -> dict[str, float]:
 
 
 def restore() -> dict[str, Any]:
-    """The container is lost; a bare one is provisioned and restored."""
+    """Remove the container; provision and restore a new one."""
     password = on_host("cat", "/etc/mlflow/secrets/repository_local").strip()
     with tempfile.TemporaryDirectory() as folder:
         run("docker", "cp", f"{HOST}:{REPOSITORY}", f"{folder}/repository")
@@ -219,7 +219,7 @@ def restore() -> dict[str, Any]:
 
 
 def fill(folder: str) -> None:
-    """The set that is backed up beside a client, and restored: files of a run, and rows of metrics."""
+    """Create the data for the backup beside a client and for the restore: files of a run, and rows of metrics."""
     write(folder, 0, 20_000, FILE_BYTES)
     rows = (
         "INSERT INTO metrics (key, value, timestamp, run_uuid, step, is_nan)"

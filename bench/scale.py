@@ -1,4 +1,4 @@
-"""Measure how the same requests keep up as a site grows, on an idle machine: `make bench-scale`.
+"""Measure the same requests as the amount of data grows, on an idle machine: `make bench-scale`.
 
 Fills the container of `make bench` straight in its database and on its volume,
 at 1 %, 10 % and 100 % of 10,000 experiments, 1,000,000 runs, 20,000,000 metric
@@ -48,7 +48,7 @@ os.system(f"chown -R mlflow:mlflow-artifacts {root}/scale && chmod -R u=rwX,g=rw
 
 
 def requests() -> dict[str, Request]:
-    """What is asked for, by the words of the table; its bodies are laid onto the host."""
+    """The requests, by their names in the table; their bodies are written to the host."""
     run = on_host("psql", "--username=postgres", "mlflow", "-Atc", "SELECT md5('scale-1')").strip()
     # Experiments, and the number of a run in them.
     names = {"the largest experiment": (LARGEST, 500), "an ordinary experiment": (ORDINARY, 5)}
@@ -92,7 +92,7 @@ def _post(path: str, body: dict[str, Any]) -> Request:
 
 
 def fill(before: int, share: int) -> dict[str, float]:
-    """Let the site grow from one share to another, in per cent; returns the sizes."""
+    """Add data from one share to another, in per cent; returns the sizes."""
     bounds = [(total * before // 100, total * share // 100) for total in (EXPERIMENTS, RUNS, FILES)]
     (first_experiment, experiments), (first_run, runs), (first_file, files) = bounds
     settings = {

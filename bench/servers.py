@@ -1,4 +1,4 @@
-"""What is measured: this project, stock MLflow, and bare nginx, all on one host."""
+"""The servers that are measured: this project, stock MLflow, and bare nginx, all on one host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _container = ContextVar("container", default=HOST)
 ADDRESS = "127.0.0.31"
 LOGIN = ("bench", "nothing-but-a-benchmark")
 CA = ROOT / ".cache" / "bench" / "ca.crt"
-# After its first answer stock MLflow goes on loading workers and its job runner.
+# After its first answer, stock MLflow continues to load workers and its job runner.
 SECONDS_TO_WARM_UP = 40
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - in the container; published on the loopback address only
 
@@ -49,10 +49,10 @@ class Server:
     Attributes:
         name: ``ours``, ``stock`` or ``limit``.
         url: as seen from the host itself, and from this machine.
-        units: the systemd units whose memory is its.
+        units: the systemd units whose memory counts.
         headers: what every request carries.
-        artifacts: path of the URL below which artifacts lie.
-        store: where they lie on the host; it is there, and its owner theirs.
+        artifacts: path of the URL below which artifacts are.
+        store: their existing directory on the host, which has the right owner.
     """
 
     name: str
@@ -79,7 +79,7 @@ STOCK = Server(
 BARE = Server(
     name="limit",
     url=f"https://{ADDRESS}:18443",
-    # MLflow answers to one name only.
+    # MLflow accepts only one host name.
     headers={"Host": ADDRESS},
     artifacts="/files",
     store="/var/lib/mlflow/artifacts/limit",
@@ -149,10 +149,10 @@ def ask(server: Server, method: str, path: str, body: object = None, *, patient:
 
     Args:
         body: sent as JSON, if there is one.
-        patient: no answer is an empty one.
+        patient: return an empty text if there is no answer.
 
     Raises:
-        SystemExit: the answer is no success.
+        SystemExit: the answer is an error.
     """
     command = ["curl", "--silent", "--show-error", "--fail-with-body", "--insecure", "--request", method]
     for name, value in server.headers.items():

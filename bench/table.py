@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
-# What the README shows, and of how many clients.
+# The rows of the README, and their number of clients.
 FIGURES = {"log-metric": 8, "artifact of 4 KiB, read": 8, "memory, idle": 0}
-# What docs/results/README.md shows.
+# The rows of docs/results/README.md.
 SHORT = {
     "log-metric": 8,
     "log-batch, 1,000 metrics": 8,
@@ -24,7 +24,7 @@ SHORT = {
 
 
 def markdown(heads: list[str], rows: Iterable[Iterable[str]], note: str = "") -> str:
-    """A table in Markdown, and what is said below it."""
+    """A table in Markdown, and the text below it."""
     lines = [f"| {' | '.join(cells)} |" for cells in (heads, *rows)]
     lines.insert(1, "|" + "---|" * len(heads))
     return "\n".join([*lines, "", note] if note else lines)
@@ -66,7 +66,7 @@ def figures(measured: dict[str, Any], provisioned: dict[str, Any], recovered: di
 
 
 def speed_in_short(found: dict[str, Any]) -> str:
-    """The work that most people do."""
+    """The most common requests."""
     rows = [
         [
             row["work"],
@@ -127,7 +127,7 @@ def scale(found: dict[str, Any]) -> str:
 
 
 def artifacts(found: dict[str, Any]) -> str:
-    """What the parts of a small artifact's way through nginx cost."""
+    """The cost of each step of a small artifact's request in nginx."""
     rates = found["rates"]
     names = list(next(iter(rates.values())))
     return markdown(
@@ -139,18 +139,18 @@ def artifacts(found: dict[str, Any]) -> str:
 
 
 def settings(found: dict[str, Any]) -> str:
-    """What each of the role's PostgreSQL settings is worth where the memory holds all of the database."""
+    """The effect of each of the role's PostgreSQL settings where all of the database fits into memory."""
     return _shares(found, "all of the database in memory")
 
 
 def settings_disk(found: dict[str, Any]) -> str:
-    """What they are worth where the memory holds a part of it."""
+    """Their effect where a part of it does."""
     size = found["database_mib"] / 1024
     return _shares(found, f"the host left with {found['left_gib']} GiB for itself and a database of {size:.1f} GiB")
 
 
 def _shares(found: dict[str, Any], where: str) -> str:
-    """Rates with the installed settings, and how much of them is left with others."""
+    """Rates with the installed settings, and the share of them with others."""
     installed, *others = found["settings"].items()
     rates = {name: median(measured) for name, measured in installed[1].items()}
     rows = [["nothing", *(f"{_rounded(rate, 3)}/s" for rate in rates.values())]]
@@ -165,7 +165,7 @@ def _shares(found: dict[str, Any], where: str) -> str:
 
 
 def application(found: dict[str, Any]) -> str:
-    """What MLflow's own processes do and need with what is installed, and without parts of it."""
+    """Rates and memory of MLflow's processes as installed, and without some settings."""
     names = list(next(iter(found["settings"].values())))
     return markdown(
         [f"requests/s, {found['clients']} clients", *names],
@@ -203,7 +203,7 @@ def provisioning(found: dict[str, Any]) -> str:
 
 
 def recovery(found: dict[str, Any]) -> str:
-    """What recovery points cost and give, and the machine that it was measured on."""
+    """The times of recovery points, and the machine that they were measured on."""
     growth, latency, restore = found["growth"], found["latency"], found["restore"]
     middle = growth[1]
     share = 100 * middle["next_with_1_percent_changed"]["bytes_added"] / middle["first"]["bytes_added"]

@@ -8,7 +8,7 @@ from bench.table import host, markdown
 
 
 def pressure(found: dict[str, Any]) -> str:
-    """What happens to small requests beside big uploads, and to the server under too much load."""
+    """Small requests beside large uploads, and the overloaded server."""
     much, upload, disk = found["overload"], found["upload"], found["disk"]
     memory, share = much["memory_mib"], 100 * much["refused"] / (much["answered"] + much["refused"])
     rows = [
@@ -28,7 +28,7 @@ def pressure(found: dict[str, Any]) -> str:
         ),
         (
             f"{much['connections']:,} connections that ask as fast as they can for {much['seconds']} s",
-            f"{much['answered']:,} answered, {much['refused']:,} told to come back ({share:.0f} %), "
+            f"{much['answered']:,} answered, {much['refused']:,} refused with Retry-After ({share:.0f} %), "
             f"{much['broken']} without an answer",
         ),
         (
@@ -54,7 +54,7 @@ def _speed(part: dict[str, Any]) -> str:
 
 
 def _beside(part: dict[str, Any], other: str) -> tuple[str, str]:
-    """What small requests take alone and beside something else."""
+    """Latency of small requests alone and beside other load."""
     ratios = part["ratios_of_single_rounds"]
     clients = "1 client" if part["clients"] == 1 else f"{part['clients']} clients"
     return (

@@ -23,13 +23,13 @@ def in_turns(
     """Requests per second in each round, by settings and request; all settings take turns in each round.
 
     Args:
-        settings: by the words of the table; ``use`` puts them in force.
+        settings: by their names in the table; ``use`` applies them.
         also: further figures, read right after the requests.
     """
     found: dict[str, dict[str, list[float]]] = {words: {} for words in settings}
     order = list(settings.items())
     for number in range(ROUNDS):
-        # Each round begins with another one: to be the first is worth something, too.
+        # Each round begins with another one, because the first has an advantage.
         first = number * len(order) // ROUNDS
         for words, wanted in order[first:] + order[:first]:
             use(wanted)

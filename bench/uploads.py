@@ -1,4 +1,4 @@
-"""Small requests beside uploads of 1 GiB, these beside searches, and what the disk alone makes of it."""
+"""Small requests beside uploads of 1 GiB, uploads beside searches, and the disk alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SEARCH = Request("POST", f"{data.API}/runs/search", "runs-search")
 # MiB/s of each: networks of 1 and 2.5 Gbit/s, and more than this host sends to itself.
 NETWORKS, UNLIMITED = (117 // UPLOADS, 297 // UPLOADS), 4000
 # On the host, as a service: uploads of 1 GiB, one after the other, each to a name of its own as runs do. A dollar
-# is doubled for systemd. To be filled in: rate (MiB/s), login, file, url.
+# is doubled for systemd. Placeholders: rate (MiB/s), login, file, url.
 UPLOAD = (
     "i=0; while i=$$((i + 1)); do "
     "curl --limit-rate {rate}M --silent --show-error --fail --insecure --http1.1 "
@@ -46,7 +46,7 @@ WORKS = {
 
 
 def beside(clients: int) -> list[dict[str, Any]]:
-    """From networks; as fast as they come to a disk of their own, and to the database's."""
+    """Uploads at the rate of networks; at full speed to a separate disk, and to the database's."""
     found = [{"volume_of_its_own": False} | _metrics_beside(network, clients) for network in NETWORKS]
     with _volume_in_memory():
         found.append({"volume_of_its_own": True} | _metrics_beside(UNLIMITED, clients))
@@ -71,9 +71,9 @@ def _metrics_beside(mib_per_second: int, clients: int) -> dict[str, Any]:
 
 
 def beside_computing() -> dict[str, Any]:
-    """Log-metric of one client, alone and beside one program that only computes, and only while no other wants to.
+    """Log-metric of one client, alone and beside one program that computes at idle priority.
 
-    Says whether what gets what is left of the processors, as the second nginx and curl here, delays others by itself.
+    Shows whether programs of idle priority, as the second nginx and curl here, delay others by themselves.
     """
     return _in_turns(1, _computing)
 
@@ -107,10 +107,10 @@ def _in_turns(clients: int, beside: Callable[[], AbstractContextManager[None]]) 
 
 @contextmanager
 def _uploading(mib_per_second: int, rates: list[float]) -> Iterator[None]:
-    """Eight uploads of 1 GiB at any time; afterwards what came of all together (MiB/s) is in ``rates``.
+    """Eight concurrent uploads of 1 GiB; afterwards their total rate (MiB/s) is in ``rates``.
 
-    Who uploads is elsewhere, and takes no processor from a server. Here they get what is left of the processors;
-    like any other program they would be measured instead of what they send.
+    Real clients are on other machines, and take no processor from the server. Here they have idle priority;
+    at normal priority their own load would be measured.
 
     Raises:
         SystemExit: an upload failed.
@@ -140,7 +140,7 @@ def _received() -> int:
 
 @contextmanager
 def _computing() -> Iterator[None]:
-    """One program that needs nothing but a processor, and gets what is left of them, as the second nginx does."""
+    """A program that only computes, at idle priority, as the second nginx has."""
     unit = "bench-computing.service"
     _idle_service(unit, "while :; do :; done")
     try:
@@ -150,14 +150,14 @@ def _computing() -> Iterator[None]:
 
 
 def _idle_service(unit: str, command: str) -> None:
-    """Start what gets the processors only while nobody else wants them."""
+    """Start a service of idle priority."""
     on_host("systemd-run", "--quiet", "--property=CPUWeight=idle", f"--unit={unit}", "sh", "-c", command)
     _only_idle_processors(unit)
 
 
 @dataclass(frozen=True)
 class Took:
-    """What requests took, and the machine with them.
+    """Latency of requests, and the load of the machine.
 
     Attributes:
         p95: 95th percentile of the requests that were sent, in ms. That of wrk itself also counts requests
@@ -175,7 +175,7 @@ def _times(clients: int, *, calm: bool = True) -> Took:
     """Ask for ``SECONDS``; if ``calm``, only once the machine does nothing else."""
     if calm:
         settle()
-    # Those of more clients, before this, have more of them.
+    # The works with more clients, before this, have created more.
     on_host("sh", "-c", f"rm -f {FOLDER}/took.*")
     began = cpu_ticks()
     load(OURS, METRIC, clients, SECONDS, calm=False)
@@ -186,7 +186,7 @@ def _times(clients: int, *, calm: bool = True) -> Took:
 
 
 def _only_idle_processors(unit: str) -> None:
-    """Say for systemd that a service gets what is left of the processors: it tells cgroup v2 alone."""
+    """Set idle priority for a service: systemd does it for cgroup v2 only."""
     found = f"find /sys/fs/cgroup/cpu -path '*/{unit}/cpu.idle' 2>/dev/null || true"
     for path in on_host("sh", "-c", found).split():
         on_host("tee", path, stdin="1")
@@ -194,7 +194,7 @@ def _only_idle_processors(unit: str) -> None:
 
 @contextmanager
 def _volume_in_memory() -> Iterator[None]:
-    """The artifact volume on a disk that is not the database's: the host's memory stands in for it."""
+    """The artifact volume on a disk other than the database's, for which tmpfs is used."""
     on_host("systemctl", "stop", *UNITS)
     on_host("sh", "-c", f"cp -a {VOLUME} {VOLUME}.copy")
     on_host("mount", "-t", "tmpfs", "-o", f"size={MEMORY_GIB}g", "tmpfs", VOLUME)
@@ -231,7 +231,7 @@ def while_searching() -> dict[str, Any]:
 
 
 def disk() -> dict[str, Any]:
-    """95th percentile (ms) of what the disk needs for a commit, alone and beside plain programs that write files."""
+    """95th percentile (ms) of a commit on the disk, alone and beside plain programs that write files."""
     on_host("sh", "-c", "command -v fio >/dev/null || apt-get install --yes --quiet --no-install-recommends fio")
     found: dict[str, list[float]] = {"commit": [], "commit uploads": []}
     folder = "/var/lib/mlflow/fio"

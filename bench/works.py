@@ -1,4 +1,4 @@
-"""What is measured, and how."""
+"""The rows of the table, and how each is measured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.machine import machine
 from bench.servers import BARE, CA, LOGIN, OURS, ROOT, STOCK, Server, on_host
 
 API = "/api/2.0/mlflow"
-# What ours answers from nginx's memory, a second old at most.
+# Answers that nginx caches for a second.
 REMEMBERED = "/version, remembered by ours"
 SECONDS = int(os.environ.get("BENCH_SECONDS", "4"))
 # A real client, which times itself.
@@ -54,7 +54,7 @@ class Work:
         better: ``higher`` or ``lower``.
         measure: does the work on a server and returns the figure.
         on: the servers that it is done on.
-        goal: least ratio to stock (for ``lower``: greatest), if one is set.
+        goal: minimum ratio to stock (for ``lower``: maximum), if one is set.
         limit_goal: the same to the limit.
     """
 
@@ -69,7 +69,7 @@ class Work:
 
 
 def _requests(request: Request, clients: int) -> Measure:
-    # What many clients wait for takes long, and wrk counts only what has come.
+    # With many clients an answer takes long, and wrk counts only completed ones.
     seconds = SECONDS if clients <= 8 else 2 * SECONDS
 
     def measure(server: Server) -> float:
@@ -110,7 +110,7 @@ def gibibyte(method: str) -> Measure:
         else:
             command += [f"{server.url}{server.artifacts}/read/big"]
         seconds = float(on_host(*command, "--write-out", "%{time_total}"))
-        # What was written must not be on its way to the disk while the next one is measured.
+        # Nothing may still be written to the disk while the next one is measured.
         on_host("sync")
         return 1024 / seconds
 
@@ -132,7 +132,7 @@ def _pgbench(clients: int) -> Measure:
 
 
 def _disk(server: Server) -> float:
-    """MiB per second of 1 GiB that is on the disk in the end."""
+    """MiB per second of writing 1 GiB, including the sync to the disk."""
     target = f"{BARE.store}/disk"
     seconds = on_host(
         "sh",
@@ -186,7 +186,7 @@ def works() -> list[Work]:
             measure = _requests(request, clients)
             rows.append(Work(name, clients, "requests/s", "higher", measure, (STOCK, OURS, BARE), goal, limit))
         rows.append(Work("insert by PostgreSQL alone", clients, "requests/s", "higher", _pgbench(clients), (BARE,)))
-    # Not one of the answers that nginx remembers: MLflow does the same work for both.
+    # Not one of the answers that nginx caches: MLflow does the same work for both.
     answer = Request("GET", f"{API}/experiments/get?experiment_id=0")
     rows += [
         Work(

@@ -1,4 +1,4 @@
-"""Write down every endpoint of a release, with its role: docs/reference/endpoints.md; and its list in files/endpoints.
+"""List every endpoint of a release, with its role: docs/reference/endpoints.md; and its list in files/endpoints.
 
 ``ssh host cat /opt/mlflow/current/release.json | python -m scripts.access_table``
 """
@@ -41,12 +41,12 @@ def entries_of(endpoints: list[str]) -> list[Entry]:
 
 
 def endpoints_list(endpoints: list[str]) -> str:
-    """What ``files/endpoints`` holds of a release: an endpoint on each line."""
+    """The file in ``files/endpoints`` of a release: an endpoint on each line."""
     return "".join(f"{endpoint}\n" for endpoint in sorted(endpoints))
 
 
 def main() -> None:
-    """Rewrite both for the release whose description comes on standard input."""
+    """Rewrite both for the release whose description is on standard input."""
     description = json.load(sys.stdin)
     (LISTS / f"mlflow-{description['version']}.txt").write_text(endpoints_list(description["endpoints"]))
     entries = entries_of(description["endpoints"])

@@ -1,4 +1,4 @@
-"""Write what documents take from elsewhere: variables, figures, patches, commands.
+"""Write the generated parts of the documents: variables, figures, patches, commands.
 
 ``python -m scripts.readme_tables`` rewrites the documents; with ``--check`` it only
 reports, by exit code 1, that one of them is out of date.
@@ -104,10 +104,10 @@ def patches() -> str:
 
 
 def differences() -> str:
-    """A Markdown table of where clients get another answer than from a stock server."""
+    """A Markdown table of the answers that differ from a stock server's."""
     rows = []
     for item in DIFFERENCES:
-        # Where a star is meant itself it is in quotes; all others stand for anything.
+        # A literal star is in quotes; all others are wildcards.
         questions = "<br>".join(item.questions).replace("[*]", "'*'").replace("[?]", "?")
         rows.append([questions, item.stock, item.here, item.why])
     return results.markdown(["question", "stock", "here", "why"], rows)
@@ -126,7 +126,7 @@ def render(readme: str, mark: str, text: str) -> str:
 
 
 def tables() -> list[tuple[Path, str, str]]:
-    """File, mark and text of each table; of the long measurements those that were made."""
+    """File, mark and text of each table; long measurements only if they have results."""
     readme, page, overview = ROOT / "README.md", ROOT / "docs" / "speed.md", RESULTS / "README.md"
     found = [(role / "README.md", "variables", table(role)) for role in sorted((ROOT / "roles").iterdir())]
     variables = ROOT / "docs" / "reference" / "variables.md"

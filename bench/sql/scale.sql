@@ -1,9 +1,9 @@
--- Let MLflow's tables grow, as its own clients would have filled them.
+-- Fill MLflow's tables as its own clients would.
 -- Variables: first_experiment, experiments, first_run, runs (numbers, the ends
--- excluded), largest (ID of the experiment that gets every tenth run). IDs lie
--- far above those that MLflow itself gives.
+-- excluded), largest (ID of the experiment that gets every tenth run). IDs are
+-- far above those that MLflow itself uses.
 BEGIN;
--- Every row's run and experiment is made here, so foreign keys need not be looked up for 30 million rows.
+-- Every row's run and experiment is created here, so foreign keys need not be checked for 30 million rows.
 SET LOCAL session_replication_role = replica;
 
 INSERT INTO experiments (experiment_id, name, artifact_location, lifecycle_stage, creation_time, last_update_time)
@@ -30,7 +30,7 @@ INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid)
 SELECT k.key, random(), 1790000000004 + 1000 * n, 4, false, id
 FROM new_run, (VALUES ('loss'), ('accuracy'), ('f1'), ('seconds')) AS k (key);
 
--- One that many runs share, wherever they are; one that each run has for itself; one that each experiment has for itself.
+-- One that many runs share; one that is different for each run; one that is different for each experiment.
 INSERT INTO params (key, value, run_uuid)
 SELECT p.key, p.value, id
 FROM new_run, LATERAL (VALUES ('layers', (('x' || substr(id, 1, 4))::bit(16)::integer % 10)::text), ('seed', n::text),
@@ -42,5 +42,5 @@ FROM new_run, (VALUES ('mlflow.user', 'someone'), ('mlflow.source.name', 'train.
     ('mlflow.runName', 'run')) AS t (key, value);
 
 COMMIT;
--- What autovacuum would do within minutes, and as it does: in one process.
+-- As autovacuum would do within minutes, in one process.
 VACUUM (ANALYZE, PARALLEL 0);

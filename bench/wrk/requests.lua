@@ -1,10 +1,10 @@
--- One kind of request, each of them new.
+-- Unique requests of one kind.
 -- wrk -s requests.lua URL -- SEED METHOD PATH BODYFILE RUNSFILE HEADER...
 --
--- In the path: @COUNTER@ a number that never comes again, @SLOT@ one of a
--- thousand, in turn. In the body: @COUNTER@; @RUN@ a run of this connection's
--- own; 16 zeros, a trace's id. In both: @ANY@ any word of the runs' file, each
--- time another. Prints requests, errors, seconds and the 95th percentile of the
+-- In the path: @COUNTER@ is a unique number, @SLOT@ one of a thousand, in turn.
+-- In the body: @COUNTER@; @RUN@ is a run of this connection; 16 zeros are
+-- replaced by a trace's ID. In both: @ANY@ is a word of the runs' file, another
+-- one each time. Prints requests, errors, seconds and the 95th percentile of the
 -- latency in seconds.
 
 local threads = 0

@@ -1,8 +1,8 @@
--- One metric after the other, and what becomes of each.
+-- Log one metric after the other, and count the answers.
 -- wrk -s statuses.lua URL -- BODYFILE RUNSFILE AUTHORIZATION
 --
--- Prints how many were answered, how many were told to come back (429 or 503,
--- with Retry-After), how many got any other answer, and how many got none.
+-- Prints how many were answered, how many were refused with Retry-After (429 or
+-- 503), how many got any other answer, and how many got none.
 
 local threads = {}
 

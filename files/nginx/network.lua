@@ -1,4 +1,4 @@
-        -- Who asks: an address, or the network of 64 bits that it is in, in words.
+        -- The client: an IPv4 address, or the /64 network of an IPv6 address, as text.
         local function network(address)
             local head, tail = string.match(address, "^([%x:]*)::([%x:.]*)$")
             if not string.find(address, ":", 1, true) then

@@ -88,11 +88,11 @@ def access_table(endpoints: list[str], rules: dict[str, list[str]], more: dict[s
 def access_map(table: list[Entry]) -> list[Entry]:
     """The entries of nginx's ``map`` of ``METHOD /path`` to role.
 
-    Endpoints without parameters stand as they are, which nginx finds first,
+    Endpoints without parameters are exact entries, which nginx finds first,
     by hashing. The others become one regular expression for each operation;
-    nginx takes the first that matches, so those that spell out more come
-    first. The admins' are among them: a parameter that may hold slashes would
-    otherwise open what lies below it. Artifacts come before all others, which
+    nginx uses the first match, so the more specific ones come first. The admins' are
+    among them: a parameter that may contain slashes would otherwise open the paths
+    below it. Artifacts come before all others, which
     they have no path in common with: where nginx does all the work itself, sixty
     expressions that cannot match are a part of it.
     """

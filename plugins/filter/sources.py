@@ -1,7 +1,8 @@
-"""A tree of Python sources for a host, in a directory that is named by its content."""
+"""A tree of Python sources for a host, in a directory that is named by its content; and the patches in it."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from functools import cache
 from pathlib import Path
@@ -58,9 +59,32 @@ def source_files(tree: Tree, destination: str, mark: str) -> dict[str, list[Any]
     }
 
 
+def patch_names(tree: Tree, kind: str) -> list[str]:
+    """Names of the patches of MLflow that a tree describes, each by a call of ``Patch`` with literal arguments.
+
+    Args:
+        tree: of ``source_tree``.
+        kind: ``speed`` or ``safety``.
+
+    Raises:
+        ValueError: it describes none of that kind.
+    """
+    found = []
+    for text in tree["files"].values():
+        for node in ast.walk(ast.parse(text)) if "Patch(" in text else ():
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Patch":
+                given = {one.arg: one.value for one in node.keywords}
+                name, its_kind = given.get("name"), given.get("kind")
+                if isinstance(its_kind, ast.Name) and its_kind.id == kind.upper() and isinstance(name, ast.Constant):
+                    found.append(str(name.value))
+    if not found:
+        raise ValueError(f"the sources describe no {kind} patch")
+    return sorted(found)
+
+
 class FilterModule:
     """The filters, by name."""
 
     def filters(self) -> dict[str, Any]:
         """The filters by name."""
-        return {"source_tree": source_tree, "source_files": source_files}
+        return {"source_tree": source_tree, "source_files": source_files, "patch_names": patch_names}

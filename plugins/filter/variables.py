@@ -356,7 +356,7 @@ def _paths_apart(values: Mapping[str, Any], options: Spec) -> list[str]:
                 problems.append(f"{name} and {other} are both {place!r}: give each a place of its own.")
             elif other == "mlflow_volume_path" and place.startswith(place_of_other + "/"):
                 problems.append(
-                    f"{name} is {place!r}, which lies on the artifact volume {place_of_other}: use one outside of it."
+                    f"{name} is {place!r}, which is on the artifact volume {place_of_other}: use one outside of it."
                 )
     return problems
 

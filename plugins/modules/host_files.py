@@ -29,12 +29,12 @@ options:
     elements: dict
     default: []
   contents:
-    description: What the files hold, in the same order. No secrets, they would show in a diff.
+    description: The content of each file, in the same order. No secrets, they would show in a diff.
     type: list
     elements: raw
     default: []
-  look:
-    description: Further paths to report in C(times) and C(links), if they are there.
+  stat:
+    description: Further paths to report in C(times) and C(links), if they exist.
     type: list
     elements: str
     default: []
@@ -47,7 +47,7 @@ written:
   type: list
   returned: always
 times:
-  description: When each file and path to look at was last written, in seconds since 1970. Missing ones are left out.
+  description: When each file and further path was last written, in seconds since 1970. Missing ones are left out.
   type: dict
   returned: always
 links:
@@ -124,7 +124,7 @@ def main() -> None:
             "directories": {"type": "list", "elements": "dict", "default": []},
             "files": {"type": "list", "elements": "dict", "default": []},
             "contents": {"type": "list", "elements": "raw", "default": []},
-            "look": {"type": "list", "elements": "str", "default": []},
+            "stat": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -145,7 +145,7 @@ def main() -> None:
             differences.append(difference)
 
     times, links = {}, {}
-    for path in [wanted["dest"] for wanted in files] + module.params["look"]:
+    for path in [wanted["dest"] for wanted in files] + module.params["stat"]:
         try:
             times[path] = os.lstat(path).st_mtime
         except FileNotFoundError:

@@ -122,7 +122,7 @@ def _moment(text: str) -> datetime:
     ).astimezone()
 
 
-def look(run: Run, wanted: str, manifest: str) -> dict[str, Any]:
+def read_point(run: Run, wanted: str, manifest: str) -> dict[str, Any]:
     """Name and version of PostgreSQL of a point.
 
     Args:
@@ -146,7 +146,7 @@ def program(name: str, folder: str) -> str:
     """A program of the host, or one from the distribution's package, unpacked in a directory.
 
     Raises:
-        Unknown: it cannot be had.
+        Unknown: there is none.
     """
     if here := shutil.which(name):
         return here
@@ -197,7 +197,7 @@ def read(asked: dict[str, Any], folder: str) -> dict[str, Any]:
     else:
         environment["RESTIC_PASSWORD_FILE"] = asked["password_file"]
     arguments = [restic, "--quiet", "--no-lock", f"--cache-dir={folder}/cache"]
-    return look(lambda *more: _run([*arguments, *more], folder, environment), asked["point"], asked["manifest"])
+    return read_point(lambda *more: _run([*arguments, *more], folder, environment), asked["point"], asked["manifest"])
 
 
 def main() -> None:

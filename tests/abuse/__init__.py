@@ -1,4 +1,4 @@
-"""What hostile clients, rows, names and accounts do to a running server, and what an honest client feels of it.
+"""Attack a running server by hostile clients, rows, names and accounts, and measure the effect on an honest client.
 
 ``python -m tests.abuse`` runs it against one server; tests/host/test_abuse.py runs a short form, `make soak` a long one.
 """

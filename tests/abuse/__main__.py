@@ -1,4 +1,4 @@
-"""Abuse one running server; see ``python -m tests.abuse --help``. Exits 1 if something was wrong."""
+"""Run the attacks on one server; see ``python -m tests.abuse --help``. Exits 1 if a fault was found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies that are small on the wire and large in memory, and such as are not what they say."""
+"""Compressed bodies that are small on the wire and large in memory, and bodies with a wrong encoding."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def _zeros(mebibytes: int, wbits: int) -> bytes:
 
 
 def bombs(attack: Attack) -> None:
-    """A few hundred KiB that unpack to hundreds of MiB count with what they unpack to."""
-    dice, target, found = attack.dice, attack.target, attack.found
+    """A few hundred KiB that decompress to hundreds of MiB are limited by their decompressed size."""
+    rng, target, found = attack.rng, attack.target, attack.found
     headers = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": "0"}
-    while attack.goes_on():
-        size = dice.randrange(80, 400)
-        # Made when it is their turn: hundreds of MiB take their time.
+    while attack.has_time():
+        size = rng.randrange(80, 400)
+        # Created when they are needed: hundreds of MiB take a while.
         kinds: list[tuple[str, str, Callable[[int], bytes]]] = [
             ("gzip", "gzip", lambda size: _zeros(size, 31)),
             ("deflate", "deflate", lambda size: _zeros(size, 15)),
@@ -34,13 +34,13 @@ def bombs(attack: Attack) -> None:
             (f"gzip of {size} members", "gzip", lambda size: gzip.compress(bytes(MIB)) * size),
             ("gzip within gzip", "gzip", lambda size: gzip.compress(_zeros(size, 31))),
         ]
-        dice.shuffle(kinds)
+        rng.shuffle(kinds)
         with target.session("editor") as http, ThreadPoolExecutor(BOMBS) as pool:
             for what, encoding, make in kinds:
                 body = make(size)
                 url = f"{target.url}/v1/traces"
                 more = headers | {"Content-Encoding": encoding}
-                # What is packed twice or has no head may be refused before it is unpacked.
+                # Bodies that are compressed twice or have no header may be refused before they are decompressed.
                 right = {"413"} if what.startswith(("gzip of", "deflate")) or what == "gzip" else {"400", "413", "415"}
                 words = f"{what} of {size} MiB to /v1/traces"
                 for asked in [
@@ -48,22 +48,22 @@ def bombs(attack: Attack) -> None:
                     for _ in range(BOMBS)
                 ]:
                     asked.result()
-                if not attack.goes_on():
+                if not attack.has_time():
                     break
 
 
 def wrong(attack: Attack) -> None:
-    """Encodings that nobody speaks, bodies that break off, and packed questions to the REST API: refused, never 5xx."""
-    dice, target, found = attack.dice, attack.target, attack.found
-    # MLflow takes a question that it cannot read for an empty one.
+    """Unknown encodings, truncated bodies, and compressed requests to the REST API: refused, never 5xx."""
+    rng, target, found = attack.rng, attack.target, attack.found
+    # MLflow treats a body that it cannot parse as empty.
     right = {"200", "400", "403", "413", "415"}
     packed = gzip.compress(b'{"max_results": 1}')
-    while attack.goes_on():
+    while attack.has_time():
         bodies = [
-            ("gzip", packed[: dice.randrange(1, len(packed))]),
-            ("gzip", dice.randbytes(300)),
-            ("deflate", dice.randbytes(300)),
-            (dice.choice(["br", "zstd", "compress", attack.word()]), dice.randbytes(300)),
+            ("gzip", packed[: rng.randrange(1, len(packed))]),
+            ("gzip", rng.randbytes(300)),
+            ("deflate", rng.randbytes(300)),
+            (rng.choice(["br", "zstd", "compress", attack.word()]), rng.randbytes(300)),
             ("gzip, gzip", gzip.compress(packed)),
             ("identity, gzip", packed),
         ]

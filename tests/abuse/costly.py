@@ -1,4 +1,4 @@
-"""Questions of ordinary size that cost much: long filters, deep JSON, aliases of GraphQL, listings of everything."""
+"""Requests of ordinary size that are expensive: long filters, deep JSON, aliases of GraphQL, listings of everything."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.abuse.found import Attack
 from tests.abuse.target import REST
 
-# JSON that is too deep for Python is an error of MLflow's own, and nobody's but who sent it.
+# JSON that is too deep for Python is an error in MLflow, and only its sender gets it.
 RIGHT = {"200", "400", "413", "429", "500", "503"}
 AT_ONCE = 4
 
 
 def questions(attack: Attack) -> None:
     """A few at a time, by a viewer: each is answered or refused within a minute."""
-    target, found, dice = attack.target, attack.found, attack.dice
+    target, found, rng = attack.target, attack.found, attack.rng
     search = f"{REST}/runs/search"
     with target.session("viewer") as http, ThreadPoolExecutor(AT_ONCE) as pool:
-        while attack.goes_on():
-            terms, depth, aliases = dice.randrange(200, 3000), dice.randrange(500, 200_000), dice.randrange(50, 3000)
+        while attack.has_time():
+            terms, depth, aliases = rng.randrange(200, 3000), rng.randrange(500, 200_000), rng.randrange(50, 3000)
             clause = " AND ".join(f"tags.`{attack.word(5)}` LIKE '%{attack.word(3)}%'" for _ in range(terms))
-            order = [f"metrics.`{attack.word(5)}` DESC" for _ in range(dice.randrange(50, 400))]
+            order = [f"metrics.`{attack.word(5)}` DESC" for _ in range(rng.randrange(50, 400))]
             field = 'mlflowGetExperiment(input: {experimentId: "0"}) { experiment { name } }'
             query = " ".join(f"a{number}: {field}" for number in range(aliases))
             asked = [
@@ -38,7 +38,7 @@ def questions(attack: Attack) -> None:
                 ("aliases of GraphQL", "/graphql", f'{{"query":"{{ {query} }}"}}'.replace('"0"', '\\"0\\"')),
                 ("deep GraphQL", "/graphql", f'{{"query":"{"{ a " * (depth // 20)}{"}" * (depth // 20)}"}}'),
             ]
-            dice.shuffle(asked)
+            rng.shuffle(asked)
             headers = {"Content-Type": "application/json"}
             working = [
                 pool.submit(

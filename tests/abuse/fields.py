@@ -1,4 +1,4 @@
-"""Bodies that name two runs, or one in other words: the audit line says what was changed, or nothing."""
+"""Bodies that name two runs, or one in another notation: the audit line has the one that was changed, or none."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.abuse.found import Attack
 from tests.abuse.target import REST
 
 
-def bodies(dice: Random, victim: str, decoy: str) -> dict[str, str]:
-    """Bodies of set-tag by what is forged, with ``KEY`` for the tag's name."""
+def bodies(rng: Random, victim: str, decoy: str) -> dict[str, str]:
+    """Bodies of set-tag by the kind of forgery, with ``KEY`` for the tag's name."""
     rest = '"key":"KEY","value":"v"'
-    escaped = "".join(f"\\u{ord(letter):04x}" if dice.random() < 0.4 else letter for letter in "run_id")
+    escaped = "".join(f"\\u{ord(letter):04x}" if rng.random() < 0.4 else letter for letter in "run_id")
     return {
         "doubled": f'{{"run_id":"{decoy}",{rest},"run_id":"{victim}"}}',
         "doubled, escaped": f'{{"{escaped}":"{victim}",{rest},"run_id":"{victim}"}}',
@@ -27,23 +27,23 @@ def bodies(dice: Random, victim: str, decoy: str) -> dict[str, str]:
         "in camel case, beside": f'{{"runId":"{victim}","run_uuid":"{decoy}",{rest}}}',
         "within a value": f'{{"run_id":"{victim}","key":"KEY","value":"\\"run_id\\":\\"{decoy}\\""}}',
         "within a value, with spaces": f'{{"run_id"\n:\t"{victim}",{rest},"note":"\\"run_id\\": \\"{decoy}\\""}}',
-        "behind much space": f'{{{" " * dice.randrange(1, 100_000)}"run_id":"{victim}",{rest}}}',
-        "with another experiment": f'{{"run_id":"{victim}",{rest},"experiment_id":"{dice.randrange(10**6)}"}}',
+        "behind much space": f'{{{" " * rng.randrange(1, 100_000)}"run_id":"{victim}",{rest}}}',
+        "with another experiment": f'{{"run_id":"{victim}",{rest},"experiment_id":"{rng.randrange(10**6)}"}}',
         "of no run": f'{{{rest},"x":{{"run_id":"{decoy}"}}}}',
     }
 
 
 def forged(attack: Attack) -> None:
-    """A decoy beside the run that is changed: doubled, nested, escaped, spelled otherwise, in the address."""
-    target, found, dice = attack.target, attack.found, attack.dice
+    """A decoy beside the run that is changed: duplicated, nested, escaped, in another spelling, in the URL."""
+    target, found, rng = attack.target, attack.found, attack.rng
     runs = target.run(), target.run()
     url = f"{target.url}{REST}/runs/set-tag"
     with target.session("admin") as http:
-        while attack.goes_on():
+        while attack.has_time():
             sent = []
-            for what, body in bodies(dice, *runs).items():
+            for what, body in bodies(rng, *runs).items():
                 key = attack.word()
-                query = dice.choice(["", f"?run_id={runs[1]}", f"?run_uuid={runs[1]}"])
+                query = rng.choice(["", f"?run_id={runs[1]}", f"?run_uuid={runs[1]}"])
                 headers = {"Content-Type": "application/json"}
                 answer = http.post(url + query, data=body.replace("KEY", key), headers=headers, timeout=60)
                 found.expect("a forged field", str(answer.status_code), {"200", "400", "404"}, answer.text)
@@ -68,7 +68,7 @@ def _tags(http: requests.Session, url: str, run: str) -> list[str]:
 
 
 def _last_lines(attack: Attack, count: int) -> list[dict[str, str]]:
-    """The last lines of the admin's; nobody else uses that login meanwhile."""
+    """The last lines of the admin, whose login nothing else uses meanwhile."""
     name = attack.target.logins["admin"][0]
     time.sleep(0.2)
     message = attack.target.shell(f'grep \'"name":"{name}"\' /var/log/mlflow/audit.log | tail -n {count}')
@@ -76,7 +76,7 @@ def _last_lines(attack: Attack, count: int) -> list[dict[str, str]]:
 
 
 def _journal(attack: Attack) -> None:
-    """Lines that somebody else writes to the journal by the same name."""
+    """Lines that another process writes to the journal with the same identifier."""
     word = attack.word()
     line = {"time": "2026-01-01T00:00:00+00:00", "name": word, "role": "admin", "route": f"/{word}", "status": 200}
     attack.target.shell(f"logger --tag mlflow_audit '{json.dumps(line)}'", user="nobody")

@@ -1,4 +1,4 @@
-"""What an attack has seen: answers by status, and behaviour that is not right."""
+"""The findings of an attack: answers by status, and faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import requests
 
 from tests.abuse.target import Target
 
-# Of each kind; a soak that fails does so thousands of times.
+# Faults of each kind to keep: a failing soak has thousands.
 FAULTS = 20
 NO_ANSWER = "none"
 
@@ -24,20 +24,20 @@ class Found:
     """The findings of one attack.
 
     Attributes:
-        answers: how many of each status; ``none`` for a connection that ended without one.
-        faults: what was wrong, in words.
+        answers: how many of each status; ``none`` for a connection that was closed without one.
+        faults: what was wrong, as sentences.
     """
 
     answers: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
     def fault(self, words: str) -> None:
-        """Note something wrong, once."""
+        """Record a fault, once."""
         if words not in self.faults and len(self.faults) < FAULTS:
             self.faults.append(words)
 
     def expect(self, what: str, status: str, right: Collection[str], body: str | None = None) -> None:
-        """Note an answer; a refusal with a body has to be JSON with MLflow's two words."""
+        """Record an answer; a refusal with a body must be JSON with ``error_code`` and ``message``."""
         self.answers[status] += 1
         if status not in right:
             self.fault(f"{what}: {status}, right is {' or '.join(sorted(right))}")
@@ -45,7 +45,7 @@ class Found:
             self.fault(f"{what}: {status} without error_code and message in JSON")
 
     def ask(self, what: str, right: Collection[str], http: requests.Session, method: str, url: str, **more: Any) -> str:
-        """Send a request with requests, and note its answer; returns the status."""
+        """Send a request with requests, and record its answer; returns the status."""
         try:
             answer = http.request(method, url, timeout=more.pop("timeout", 60), **more)
         except requests.RequestException:
@@ -57,38 +57,38 @@ class Found:
 
 @dataclass
 class Attack:
-    """What a module's function gets.
+    """The argument of a module's function.
 
     Attributes:
         target: the server.
-        dice: what the inputs are thrown with; the same seed gives the same ones.
-        ends: by ``time.monotonic()``.
-        found: where the findings go.
+        rng: generator of the inputs; the same seed gives the same ones.
+        deadline: by ``time.monotonic()``.
+        found: collects the findings.
     """
 
     target: Target
-    dice: Random
-    ends: float
+    rng: Random
+    deadline: float
     found: Found
 
-    def goes_on(self) -> bool:
+    def has_time(self) -> bool:
         """Whether there is time left."""
-        return time.monotonic() < self.ends
+        return time.monotonic() < self.deadline
 
     def left(self, most: float = 600) -> float:
         """Seconds that are left."""
-        return min(most, max(0.0, self.ends - time.monotonic()))
+        return min(most, max(0.0, self.deadline - time.monotonic()))
 
     def word(self, length: int = 12) -> str:
-        """Letters that nobody else uses."""
-        return "".join(self.dice.choices("abcdefghijklmnopqrstuvwxyz", k=length))
+        """A unique word."""
+        return "".join(self.rng.choices("abcdefghijklmnopqrstuvwxyz", k=length))
 
 
 def readable(body: str) -> bool:
-    """Whether MLflow's client would show what is in an answer."""
+    """Whether MLflow's client would show the message of an answer."""
     try:
         found = json.loads(body)
     except ValueError:
         return False
-    # The second is how MLflow's ASGI routes say it.
+    # The second is the form of MLflow's ASGI routes.
     return isinstance(found, dict) and bool((found.get("error_code") and found.get("message")) or found.get("detail"))

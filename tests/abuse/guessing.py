@@ -1,4 +1,4 @@
-"""Guesses of passwords from many addresses, while the owner of the name works."""
+"""Password guesses from many addresses, while the owner of the name works."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 
 from tests.abuse.found import Attack
 
-# Runs on the host, standard library only: guesses from addresses of 127.0.0.0/8, each connection from another one,
-# until its input ends; prints how many answers of each status came.
+# Runs on the host, standard library only: guesses from addresses in 127.0.0.0/8, each connection from another one,
+# until its standard input is closed; prints the number of answers by status.
 GUESS = """
 import asyncio, base64, collections, json, random, ssl, sys
 wanted = json.loads(sys.stdin.readline())
-dice, kinds = random.Random(wanted["seed"]), collections.Counter()
+rng, kinds = random.Random(wanted["seed"]), collections.Counter()
 context = ssl.create_default_context()
 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 async def guess(address):
@@ -22,8 +22,8 @@ async def guess(address):
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", wanted["port"], ssl=context, local_addr=(address, 0), ssl_handshake_timeout=60)
             for _ in range(20):
-                name = dice.choice(wanted["names"]) if dice.random() < 0.9 else f"n{dice.randrange(10**9)}"
-                login = base64.b64encode(f"{name}:{dice.randrange(10**12)}".encode()).decode()
+                name = rng.choice(wanted["names"]) if rng.random() < 0.9 else f"n{rng.randrange(10**9)}"
+                login = base64.b64encode(f"{name}:{rng.randrange(10**12)}".encode()).decode()
                 writer.write(f"GET {wanted['path']}/version HTTP/1.1\\r\\nHost: {wanted['host']}\\r\\n"
                              f"Authorization: Basic {login}\\r\\n\\r\\n".encode())
                 head = (await reader.readuntil(b"\\r\\n\\r\\n")).decode().lower()
@@ -35,7 +35,7 @@ async def guess(address):
             kinds["none"] += 1
             await asyncio.sleep(0.2)
 async def main():
-    addresses = [f"127.{dice.randrange(1, 255)}.{dice.randrange(256)}.{dice.randrange(1, 255)}"
+    addresses = [f"127.{rng.randrange(1, 255)}.{rng.randrange(256)}.{rng.randrange(1, 255)}"
                  for _ in range(wanted["addresses"])]
     tasks = [asyncio.create_task(guess(address)) for address in addresses for _ in range(wanted["each"])]
     await asyncio.to_thread(sys.stdin.readline)
@@ -45,16 +45,16 @@ asyncio.run(main())
 print(json.dumps(kinds))
 """
 ADDRESSES, EACH = 40, 8
-# Somebody who logs in anew need not wait like the guesses.
+# A new login need not wait like the guesses.
 FRESH_SECONDS = 10
 
 
 def many_addresses(attack: Attack) -> None:
-    """The owner's remembered login is the honest client's; here tokens that nobody has used before, and other names."""
-    target, found, dice = attack.target, attack.found, attack.dice
+    """The honest client has the owner's cached login; this tries tokens that were not used before, and other names."""
+    target, found, rng = attack.target, attack.found, attack.rng
     owner = target.logins["editor"][0]
     wanted = {
-        "seed": dice.getrandbits(32),
+        "seed": rng.getrandbits(32),
         "port": target.address[1],
         "host": target.netloc,
         "path": target.path,
@@ -72,7 +72,7 @@ def many_addresses(attack: Attack) -> None:
         time.sleep(2)
         with target.session() as http:
             header = {"Authorization": f"Bearer {(made or {}).get('token', '')}"}
-            while attack.goes_on():
+            while attack.has_time():
                 url = target.url + "/version"
                 found.ask(
                     "a token that was not used before", {"200"}, http, "GET", url, headers=header, timeout=FRESH_SECONDS

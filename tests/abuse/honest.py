@@ -1,7 +1,7 @@
-"""An honest client: logs a metric again and again, and notes how long each answer took.
+"""An honest client: logs a metric again and again, and records the time of each answer.
 
-Reads one JSON object in a line (``url``, ``ca``, ``login``, ``run``), asks until its input ends, and prints a list of
-``[seconds, status]``. A process of its own, so that what the attacks compute delays nothing here.
+Reads one JSON object in a line (``url``, ``ca``, ``login``, ``run``), runs until its standard input is closed, and prints a list of
+``[seconds, status]``. A separate process, so that the attacks' computing does not delay it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import requests
 from tests.abuse.target import Target
 
 PAUSE = 0.03
-# An API that does not answer for so long is gone, on the slowest machine, too.
+# An API that does not answer for so long is considered down, even on the slowest machine.
 TIMEOUT = 10
 NO_ANSWER = 0
 
 
-def ask_until_told(wanted: dict[str, Any]) -> list[tuple[float, int]]:
-    """Log metrics until the input ends."""
+def log_until_closed(wanted: dict[str, Any]) -> list[tuple[float, int]]:
+    """Log metrics until standard input is closed."""
     enough = threading.Event()
 
     def listen() -> None:
@@ -74,7 +74,7 @@ class Honest:
         self.answers = [(seconds, status) for seconds, status in json.loads(message or "[]")]
 
     def failed(self) -> int:
-        """Requests that were no success."""
+        """Requests that failed."""
         return sum(status != 200 for _, status in self.answers)
 
     def milliseconds(self) -> dict[str, float]:
@@ -83,7 +83,7 @@ class Honest:
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """The 50th, 95th and 99th, and the most."""
+    """The 50th, 95th and 99th percentile, and the maximum."""
     if len(values) < 2:
         return dict.fromkeys(("p50", "p95", "p99", "most"), max(values, default=0.0))
     cuts = quantiles(values, n=100, method="inclusive")
@@ -92,4 +92,4 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(ask_until_told(json.loads(sys.stdin.readline()))))
+    print(json.dumps(log_until_closed(json.loads(sys.stdin.readline()))))

@@ -1,4 +1,4 @@
-"""Links in the store, as MLflow's own account could leave them: nobody reads, writes or moves anything through one."""
+"""Links in the store, as MLflow's own account could create them: nothing is read, written or moved through one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from tests.abuse.found import Attack
 from tests.harness.artifacts import API
 
-# What may be answered to a request through a link: no success.
+# Allowed answers to a request through a link: no success.
 REFUSED = {"400", "403", "404", "405", "409", "500"}
 FILES = ["/etc/passwd", "/etc/hostname", "/etc/mlflow/mlflow.env", "/var/log/nginx/access.log", "/proc/self/environ"]
 FOLDERS = [
@@ -21,13 +21,13 @@ FOLDERS = [
 
 
 def through_http(attack: Attack) -> None:
-    """Links to files and directories outside, read and written by plain and odd names."""
-    target, found, dice = attack.target, attack.found, attack.dice
+    """Links to files and directories outside, read and written by plain and unusual names."""
+    target, found, rng = attack.target, attack.found, attack.rng
     settings = target.settings
     user, store = settings["instance"]["user"], f"{settings['artifacts']['path']}/store"
-    while attack.goes_on():
+    while attack.has_time():
         root = f"abuse-links/{attack.word()}"
-        file, folder = dice.choice(FILES), dice.choice(FOLDERS)
+        file, folder = rng.choice(FILES), rng.choice(FOLDERS)
         planted = f"mkdir -p {store}/{root} && cd {store}/{root} && ln -s {file} file && ln -s {file} 'a$b'"
         target.shell(f"umask 002; {planted} && ln -s {folder} folder && ln -s / top && ln -s .. up", user=user)
         try:
@@ -54,23 +54,23 @@ def through_http(attack: Attack) -> None:
 
 
 def _way(path: str) -> str:
-    """nginx serves names of ordinary letters, MLflow all others."""
-    return "an odd link" if "%" in path else "a plain link"
+    """nginx serves names of plain characters, MLflow all others."""
+    return "an unusual link" if "%" in path else "a plain link"
 
 
 def through_operations(attack: Attack) -> None:
-    """Orphans that are put aside, and put back when a link stands where they lay."""
+    """Orphans that are set aside, and moved back when a link has replaced their directory."""
     target, found = attack.target, attack.found
     settings = target.settings
     user, volume = settings["instance"]["user"], settings["artifacts"]["path"]
-    while attack.goes_on():
+    while attack.has_time():
         word = attack.word()
-        outside = attack.dice.choice(["/etc/profile.d", "/etc/cron.d", "/usr/local/bin"])
-        # The link stands in place of the directory itself, or of the one above it.
+        outside = attack.rng.choice(["/etc/profile.d", "/etc/cron.d", "/usr/local/bin"])
+        # The link replaces the directory itself, or the one above it.
         top, name = f"abuse-links/{word}", outside.rpartition("/")[2]
         below = f"{top}/{name}"
-        link, goal = attack.dice.choice([(below, outside), (top, outside.rpartition("/")[0])])
-        # Older than a year: nothing of others is.
+        link, goal = attack.rng.choice([(below, outside), (top, outside.rpartition("/")[0])])
+        # Older than a year, as no other file is.
         target.shell(
             f"umask 002; mkdir -p {volume}/store/{below} && cd {volume}/store/{below}"
             f" && echo echo abused > {word}.sh && touch -d '400 days ago' {word}.sh . ..",

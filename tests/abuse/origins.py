@@ -1,4 +1,4 @@
-"""Pages of other sites, with the login that a browser remembers: nothing but reading, and no CORS headers."""
+"""Pages of other sites, with credentials that a browser has stored: read-only, and no CORS headers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ PATHS = [
 
 
 def foreign(attack: Attack) -> None:
-    """Every way to write, from every kind of other origin: 403."""
-    target, found, dice = attack.target, attack.found, attack.dice
+    """Each way to write, from each kind of foreign origin: 403."""
+    target, found, rng = attack.target, attack.found, attack.rng
     host = target.netloc
-    while attack.goes_on():
+    while attack.has_time():
         origins = [
             "null",
             "http://localhost:3000",
@@ -37,10 +37,10 @@ def foreign(attack: Attack) -> None:
         origins += [f"{target.origin}.evil.example", f"http://{host}", f"https://user@{host}", "http://[::1]:5000"]
         origins += [target.origin + "/", f"{target.origin} https://evil.example", "chrome-extension://abcdef"]
         with target.session("editor") as http:
-            for path in dice.sample(PATHS, len(PATHS)):
+            for path in rng.sample(PATHS, len(PATHS)):
                 for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "GET"):
-                    origin = dice.choice(origins)
-                    headers = {"Origin": origin, "Content-Type": dice.choice(["application/json", "text/plain"])}
+                    origin = rng.choice(origins)
+                    headers = {"Origin": origin, "Content-Type": rng.choice(["application/json", "text/plain"])}
                     if method == "OPTIONS":
                         headers["Access-Control-Request-Method"] = "POST"
                     answer = http.request(
@@ -55,7 +55,7 @@ def foreign(attack: Attack) -> None:
                     shown = [name for name in answer.headers if name.lower().startswith("access-control-")]
                     if shown:
                         found.fault(f"{what}: answered with {', '.join(shown)}")
-                if not attack.goes_on():
+                if not attack.has_time():
                     break
             for headers in ({}, {"Origin": target.origin}):
                 url = f"{target.url}{REST}/runs/search"
@@ -71,7 +71,7 @@ def foreign(attack: Attack) -> None:
 
 
 def _kind(origin: str, own: str) -> str:
-    """Without what differs from one server to the next."""
+    """Without the parts that differ between servers."""
     return (
         origin.replace(own.partition("://")[2], "OURS")
         if ".example" not in origin or "OURS" in origin

@@ -1,4 +1,4 @@
-"""After the abuse: a recovery point is taken and verified, holds all of the store, and no operation stumbles."""
+"""After the abuse: a recovery point is taken and verified, contains all of the store, and no operation fails."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.abuse.target import Target
 OPERATIONS = ["verify", "gc --dry-run", "orphans list", "status"]
 
 
-def look(target: Target) -> tuple[Found, str]:
-    """Take a point, ask every operation that reads rows, and compare; returns what was wrong, and the point's name."""
+def check(target: Target) -> tuple[Found, str]:
+    """Take a point, run every operation that reads rows, and compare; returns the faults, and the point's name."""
     found = Found()
     settings = target.settings
     code, _, message = target.control("backup")
@@ -25,7 +25,7 @@ def look(target: Target) -> tuple[Found, str]:
     name = str(last.get("point", ""))
     if code or last.get("state") != "verified":
         found.fault(f"the last recovery point is {last.get('state', 'none')}")
-    # One of what a row says is broken may be told (1); nothing may stop them.
+    # They may report a broken row (exit 1), but must not fail.
     for operation in [*OPERATIONS, f"verify {name}"]:
         code, _, message = target.control(operation)
         found.answers[f"{operation.split()[0]} {code}"] += 1
@@ -39,7 +39,7 @@ def look(target: Target) -> tuple[Found, str]:
 
 
 def _compare(target: Target, settings: dict[str, Any], found: Found) -> None:
-    """Every file of the store is in the point. Links are not followed, and no artifacts."""
+    """Every file of the store is in the point. Links are not followed, and are no artifacts."""
     store = f"{settings['artifacts']['path']}/store"
     repository = settings["recovery"]["repositories"][0]
     listing = target.on_host(
@@ -47,12 +47,12 @@ def _compare(target: Target, settings: dict[str, Any], found: Found) -> None:
         *("restic", "--no-cache", "--no-lock", "--quiet", "ls", "--json", "--tag", "mlflow", "latest"),
     )  # fmt: skip
     held = set()
-    # Names may hold what Python takes for the end of a line, too.
+    # Names may contain characters that Python treats as the end of a line.
     for line in filter(None, listing.stdout.split("\n")):
         entry = json.loads(line)
         if entry.get("type") == "file" and "/store/" in entry["path"]:
             held.add(entry["path"].partition("/store/")[2])
-    # Names may hold anything but this.
+    # Names may contain any byte but this.
     code = "import json, os, sys; print(json.dumps([os.path.relpath(os.path.join(p, n), sys.argv[1])" + (
         " for p, _, ns in os.walk(sys.argv[1]) for n in ns if not os.path.islink(os.path.join(p, n))]))"
     )
@@ -64,13 +64,13 @@ def _compare(target: Target, settings: dict[str, Any], found: Found) -> None:
 
 
 def _last(message: str) -> str:
-    """What an operation said in the end, or an exception within it."""
+    """The last message of an operation, or of an exception in it."""
     lines = message.splitlines() or [""]
     return next((line for line in reversed(lines) if "Error: " in line), lines[-1])[:200]
 
 
 def clean(target: Target) -> None:
-    """Take away odd names and rows: what comes next on this server is about something else."""
+    """Remove unusual names and rows, for the tests that follow on this server."""
     store = f"{target.settings['artifacts']['path']}/store"
     target.shell(
         f"rm -rf {store}/{ROOT} {store}/abuse-links {store}/abuse {store}/.artifact.uploading* {store}/abuse-origin"

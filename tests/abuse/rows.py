@@ -1,4 +1,4 @@
-"""Rows that no client of good will writes: addresses that are none. No recovery point and no operation ends by them."""
+"""Rows that only a hostile client writes: invalid locations. No recovery point and no operation fails because of them."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import uuid
 from tests.abuse.found import Attack
 from tests.abuse.target import REST
 
-# Refused, or written: both are right as long as points are taken afterwards. MLflow itself stumbles over some (500).
+# Refused or written: both are right as long as points can be taken afterwards. MLflow itself fails on some (500).
 RIGHT = {"200", "400", "403", "404", "500"}
 PREFIX = "abuse-"
 
 
 def _junk(attack: Attack) -> str:
-    """What an address may have behind its scheme, and must not have."""
-    dice = attack.dice
-    return dice.choice(
+    """Parts that may follow a location's scheme, and invalid ones."""
+    rng = attack.rng
+    return rng.choice(
         [
-            dice.choice("abcxyz") * dice.choice([255, 256, 301, 460]),
-            "/".join(attack.word(3) for _ in range(dice.randrange(40, 110))),
-            dice.choice(["[", "]", "[::1", "[v1.x]", "[]", "[fe80::1%25eth0]", "a]b[c"]),
-            "%" + dice.choice(["", "0", "zz", "00", "2e%2e", "ff", "c0%af", "25252e"]),
-            chr(dice.choice([1, 7, 9, 10, 13, 27, 127, 133, 0x2028, 0x202E, 0xFEFF, 0xFFFD])) + attack.word(4),
+            rng.choice("abcxyz") * rng.choice([255, 256, 301, 460]),
+            "/".join(attack.word(3) for _ in range(rng.randrange(40, 110))),
+            rng.choice(["[", "]", "[::1", "[v1.x]", "[]", "[fe80::1%25eth0]", "a]b[c"]),
+            "%" + rng.choice(["", "0", "zz", "00", "2e%2e", "ff", "c0%af", "25252e"]),
+            chr(rng.choice([1, 7, 9, 10, 13, 27, 127, 133, 0x2028, 0x202E, 0xFEFF, 0xFFFD])) + attack.word(4),
             "\u2100@" + attack.word(4),
-            ":" + dice.choice(["99999", "-1", "x", ""]) + "/" + attack.word(4),
-            "/" + dice.choice([".", "..", "...", "a/../../b", ".artifact.uploading.q", "\\..\\x"]),
+            ":" + rng.choice(["99999", "-1", "x", ""]) + "/" + attack.word(4),
+            "/" + rng.choice([".", "..", "...", "a/../../b", ".artifact.uploading.q", "\\..\\x"]),
             "\U0001f600" * 60,
             "?" + attack.word(3) + "#" + attack.word(3),
         ]
@@ -32,7 +32,7 @@ def _junk(attack: Attack) -> str:
 
 
 def address(attack: Attack) -> str:
-    """One with any scheme."""
+    """A location with any scheme."""
     schemes = ["mlflow-artifacts:/", "mlflow-artifacts://", "models:/", "models:/m-", "runs:/", "file://", "file:", ""]
     schemes += [
         "http://",
@@ -46,34 +46,34 @@ def address(attack: Attack) -> str:
         "mailto:",
         f"{attack.word(3)}+x:",
     ]
-    return attack.dice.choice(schemes) + _junk(attack)
+    return attack.rng.choice(schemes) + _junk(attack)
 
 
 def addresses(attack: Attack) -> None:
     """Sources of model versions, tags of traces, locations of experiments with a model that is ready."""
-    target, found, dice = attack.target, attack.found, attack.dice
+    target, found, rng = attack.target, attack.found, attack.rng
     api = target.url + REST
     version = target.url + "/api/3.0/mlflow"
     run = target.run()
     model = PREFIX + attack.word()
     with target.session("editor") as http:
         http.post(f"{api}/registered-models/create", json={"name": model}, timeout=60)
-        # One that is surely right before the odd part, and much too long as a name.
-        sources = [f"mlflow-artifacts:/0/{run}/artifacts/" + "b" * dice.choice([256, 280, 350])]
-        while attack.goes_on():
+        # A valid one before the invalid part, and one that is much too long as a name.
+        sources = [f"mlflow-artifacts:/0/{run}/artifacts/" + "b" * rng.choice([256, 280, 350])]
+        while attack.has_time():
             sources.append(address(attack))
             body = {"name": model, "source": sources.pop(0), "run_id": run}
             found.ask("a source", RIGHT, http, "POST", f"{api}/model-versions/create", json=body)
-            trace = f"tr-{uuid.UUID(int=dice.getrandbits(128)).hex}"
+            trace = f"tr-{uuid.UUID(int=rng.getrandbits(128)).hex}"
             place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}}
-            # Their name lets them be found and deleted again.
+            # They are found and deleted by their name.
             info = {"trace_id": trace, "trace_location": place, "request_time": "2026-01-01T00:00:00Z", "state": "OK"}
             info["client_request_id"] = model
             http.post(f"{version}/traces", json={"trace": {"trace_info": info}}, timeout=60)
             for key in ("mlflow.artifactLocation", "mlflow.trace.archiveLocation"):
                 body = {"key": key, "value": address(attack)}
                 found.ask("a tag of a trace", RIGHT, http, "PATCH", f"{version}/traces/{trace}/tags", json=body)
-            where = dice.choice([address(attack), f"mlflow-artifacts:/.artifact.uploading.{attack.word(4)}"])
+            where = rng.choice([address(attack), f"mlflow-artifacts:/.artifact.uploading.{attack.word(4)}"])
             body = {"name": PREFIX + attack.word(), "artifact_location": where}
             answer = http.post(f"{api}/experiments/create", json=body, timeout=60)
             found.expect("a location", str(answer.status_code), RIGHT, answer.text)

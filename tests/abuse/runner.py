@@ -1,4 +1,4 @@
-"""Run attacks beside an honest client, and write down what both saw."""
+"""Run attacks beside an honest client, and record the results of both."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tests.abuse.honest import Honest, percentiles
 from tests.abuse.table import KINDS, Kind
 from tests.abuse.target import Target
 
-# Of a short run's bodies, strangers' and users', only what fits into one question may be collected.
+# Bytes of bodies that nginx may keep in a short run: only what fits into the limits.
 OUTSIDE_MIB = 64
-# How long the idle client is looked at before and after an attack of a long run, and before a short run.
+# Seconds for which the client is measured alone before and after an attack of a long run, and before a short run.
 IDLE_SECONDS = 10
 SHORT_IDLE_SECONDS = 3
-# What an attack may cost the honest client: so many times what it waits for otherwise.
+# How much an attack may delay the honest client, as a factor of its latency alone.
 TIMES_IDLE = 3
-# How much less of the processors attackers get than the honest client.
+# Nice value of the attackers.
 NICER = 10
 
 
 def attack(kind: Kind, given: Attack) -> None:
     """The attack itself, in a thread of its own."""
-    # An attacker has a machine of its own: what its computing takes from the honest client here is not the
-    # server's doing. Threads and processes that it starts inherit this.
+    # A real attacker has another machine: the processor time that it takes from the honest client here is not the
+    # server's fault. Threads and processes that it starts inherit the nice value.
     own = threading.get_native_id()
     os.setpriority(os.PRIO_PROCESS, own, min(19, os.getpriority(os.PRIO_PROCESS, own) + NICER))
     try:
@@ -47,7 +47,7 @@ def one(target: Target, kind: Kind, seconds: float, seed: int, run: str) -> dict
     found = Found()
     began = time.monotonic()
     with watch.Watch(target) as host, Honest(target, run) as client:
-        # Connections and logins are there.
+        # Connections are open and logins are cached.
         time.sleep(0.5)
         attacker = threading.Thread(
             target=attack, args=(kind, Attack(target, Random(seed), time.monotonic() + seconds, found))
@@ -78,14 +78,14 @@ def one(target: Target, kind: Kind, seconds: float, seed: int, run: str) -> dict
 def abuse(
     target: Target, seconds: float, seed: int, kinds: Sequence[Kind] = KINDS, say: Callable[[str], None] = print
 ) -> dict[str, Any]:
-    """All attacks, by turns, until the time is over, each at least once; then what is left of it.
+    """All attacks in turns until the time is over, each at least once; then the check of what they left.
 
     Args:
         seconds: 0 is one short turn.
-        seed: of all that is left to chance.
+        seed: of the random generator.
         say: gets a line for each attack.
     """
-    dice = Random(seed)
+    rng = Random(seed)
     run = target.run()
     places = [str(target.settings["artifacts"]["path"]), str(target.settings["instance"]["state_path"])]
     places += [str(repository["location"]) for repository in target.settings["recovery"]["repositories"]]
@@ -97,23 +97,23 @@ def abuse(
             time.sleep(duration)
         return [1000 * taken for taken, _ in client.answers]
 
-    ends = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     alone = idle(IDLE_SECONDS if seconds else SHORT_IDLE_SECONDS)
     entries: list[dict[str, Any]] = []
     looked: list[Found] = []
     point = ""
     try:
-        while not entries or time.monotonic() < ends:
-            for kind in dice.sample(kinds, len(kinds)) if seconds else kinds:
-                entry = one(target, kind, kind.long if seconds else kind.short, dice.getrandbits(32), run)
-                # Others may use the machine, too: of what they do, a part lies on either side.
+        while not entries or time.monotonic() < deadline:
+            for kind in rng.sample(kinds, len(kinds)) if seconds else kinds:
+                entry = one(target, kind, kind.long if seconds else kind.short, rng.getrandbits(32), run)
+                # Other processes may use the machine, too: measuring before and after includes their load.
                 again = idle(IDLE_SECONDS) if seconds else alone
                 entry["idle_ms"] = percentiles([*alone, *again])
                 entry["times_idle"] = round(entry["honest"]["ms"]["p95"] / max(entry["idle_ms"]["p95"], 0.001), 2)
                 alone = again
                 entries.append(entry)
                 say(line(entry))
-            after, point = recovery.look(target)
+            after, point = recovery.check(target)
             looked.append(after)
             say(f"recovery point {point}: {after.faults or 'verified'}")
             recovery.clean(target)
@@ -136,7 +136,7 @@ def abuse(
 
 
 def line(entry: dict[str, Any]) -> str:
-    """What one attack came to, for whoever watches."""
+    """One line about an attack's result, for the terminal."""
     ms, faults = entry["honest"]["ms"], entry["faults"]
     head = (
         f"{entry['attack']:<22}{entry['seconds']:>6.0f} s {entry['requests']:>6} requests  honest p95 {ms['p95']:>7.3g} ms"
@@ -146,7 +146,7 @@ def line(entry: dict[str, Any]) -> str:
 
 
 def faults(result: dict[str, Any], *, timing: bool = False) -> list[str]:
-    """Everything that was wrong; with the latency only if asked for."""
+    """All faults; with those of the latency only on request."""
     found = [
         f"{entry['attack']} (seed {entry['seed']}): {fault}" for entry in result["attacks"] for fault in entry["faults"]
     ]

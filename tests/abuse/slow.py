@@ -1,4 +1,4 @@
-"""Clients that send or read a byte now and then, as many as one address may have connections."""
+"""Clients that send or read a byte now and then, with as many connections as one address may have."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from tests.harness.artifacts import API
 
 # One address may have 512; the honest client comes from the same one.
 MOST = 450
-# Whoever sends that slowly is not waited for much longer.
+# Such a slow client is disconnected soon after this time.
 BOUND = 180
 MIB = 2**20
 
 
 def _body(attack: Attack, method: str, path: str, role: str, size: int = 0, **headers: Any) -> Client:
-    length = size or attack.dice.randrange(100_000, 900_000)
+    length = size or attack.rng.randrange(100_000, 900_000)
     head = attack.target.head(method, path, role, Content_Length=length, **headers)
-    return Client(head, b"x", pause=attack.dice.uniform(0.5, 1.5), most=length)
+    return Client(head, b"x", pause=attack.rng.uniform(0.5, 1.5), most=length)
 
 
 def _senders(attack: Attack) -> list[list[Client]]:
-    """One client of each kind, in an order by chance."""
-    dice, word = attack.dice, attack.word()
+    """One client of each kind, in random order."""
+    rng, word = attack.rng, attack.word()
     json: dict[str, Any] = {"Content_Type": "application/json"}
     protobuf: dict[str, Any] = {"Content_Type": "application/x-protobuf", "x_mlflow_experiment_id": 0}
-    root = f"{API}/abuse/{uuid.UUID(int=dice.getrandbits(128)).hex}/artifacts"
-    odd = f"{root}/{word}%24{word}"
+    root = f"{API}/abuse/{uuid.UUID(int=rng.getrandbits(128)).hex}/artifacts"
+    unusual = f"{root}/{word}%24{word}"
     many = 10 * 2**20
     upload = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={'f' * 32}&path={word}"
     hello = bytes.fromhex("16030102000100")
@@ -40,8 +40,8 @@ def _senders(attack: Attack) -> list[list[Client]]:
         lambda: _body(attack, "DELETE", f"{API}/{word}", "editor"),
         lambda: _body(attack, "PUT", f"{root}/plain", "editor"),
         lambda: _body(attack, "PUT", f"{root}/big", "editor", many),
-        lambda: _body(attack, "PUT", odd, "editor"),
-        lambda: _body(attack, "PUT", odd, "editor", many),
+        lambda: _body(attack, "PUT", unusual, "editor"),
+        lambda: _body(attack, "PUT", unusual, "editor", many),
         lambda: _body(attack, "POST", f"{REST}/runs/search", "viewer", **json),
         lambda: _body(attack, "POST", "/v1/traces", "editor", **protobuf),
         lambda: _body(attack, "POST", upload, "editor", **json),
@@ -50,23 +50,23 @@ def _senders(attack: Attack) -> list[list[Client]]:
         lambda: Client(attack.target.head("GET", "/version", "viewer")[:-4], b"\r\nX", 1, 10_000),
         lambda: Client(hello, b"x", 1, 10_000, tls=False),
     ]
-    dice.shuffle(kinds)
+    rng.shuffle(kinds)
     return [[kind() for _ in range(MOST // len(kinds))] for kind in kinds]
 
 
 def senders(attack: Attack) -> None:
-    """Every way to send slowly, at once: the API goes on; each is ended in the end."""
-    while attack.goes_on():
+    """Every way to send slowly, at once: the API still works; each client is disconnected."""
+    while attack.has_time():
         kinds = _senders(attack)
         # All kinds at once, or one of them with every connection.
-        alone = attack.dice.random() < 0.5 and attack.left() > BOUND
+        alone = attack.rng.random() < 0.5 and attack.left() > BOUND
         clients = kinds[0] * len(kinds) if alone else [client for kind in kinds for client in kind]
         _hold(attack, clients)
 
 
 def readers(attack: Attack) -> None:
-    """Answers that nobody takes: big artifacts by either way, and a search with a big answer."""
-    target, dice = attack.target, attack.dice
+    """Answers that are not read: large artifacts from nginx and from MLflow, and a search with a large answer."""
+    target, rng = attack.target, attack.rng
     root = f"abuse/{attack.word()}"
     with target.session("editor") as http:
         for name in ("plain", "a%24b"):
@@ -87,10 +87,10 @@ def readers(attack: Attack) -> None:
         search + question.encode(),
     ]
     try:
-        # Once at least: on a busy machine all of this takes longer than a short turn.
-        while attack.goes_on() or not attack.found.answers:
-            count = dice.randrange(20, 40)
-            clients = [Client(head, reads=dice.randrange(1, 500), pause=1) for head in heads for _ in range(count)]
+        # At least once: on a busy machine all of this takes longer than a short turn.
+        while attack.has_time() or not attack.found.answers:
+            count = rng.randrange(20, 40)
+            clients = [Client(head, reads=rng.randrange(1, 500), pause=1) for head in heads for _ in range(count)]
             _read(attack, clients, root)
     finally:
         with target.session("editor") as http:
@@ -109,7 +109,7 @@ def _hold(attack: Attack, clients: Sequence[Client]) -> None:
 
 
 def _read(attack: Attack, clients: Sequence[Client], root: str) -> None:
-    """Hold answers; nginx's log says when it has ended them, since what lies on the way still goes on to the client."""
+    """Do not read answers; nginx's log shows when it has closed them, since buffered data still arrives at the client."""
     patience, before = max(5.0, attack.left(BOUND)) + 1, _logged(attack, root)
     with ThreadPoolExecutor(1) as pool:
         talking = pool.submit(talk_all, attack.target, clients, patience)
@@ -123,5 +123,5 @@ def _read(attack: Attack, clients: Sequence[Client], root: str) -> None:
 
 
 def _logged(attack: Attack, root: str) -> int:
-    """How many requests for artifacts nginx is done with."""
+    """How many requests for artifacts nginx has completed."""
     return int(attack.target.shell(f"grep --count 'GET [^ ]*/{root}/' /var/log/nginx/access.log") or 0)

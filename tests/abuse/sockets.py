@@ -1,4 +1,4 @@
-"""Clients on bare sockets, many at once: what they send and read, how slowly, and how the server ended it."""
+"""Clients on plain sockets, many at once: what they send and read, how slowly, and how the server ended it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from tests.abuse.found import NO_ANSWER
 from tests.abuse.target import Target
 
-# What has neither been answered nor closed when patience ends.
+# Neither answered nor closed within the timeout.
 OPEN = "open"
-# Handshakes at once: the server is to feel the requests, not these.
+# Concurrent handshakes: requests should load the server, not handshakes.
 AT_ONCE = 40
 NO_BODY = b""
 
@@ -24,11 +24,11 @@ class Client:
 
     Attributes:
         head: first, at once.
-        piece: again and again after it.
+        piece: sent repeatedly after it.
         pause: seconds after each piece.
-        most: bytes of pieces; no more are sent.
+        most: maximum bytes of pieces.
         reads: bytes of the answer to read after each pause; all at once if 0.
-        tls: whether it speaks TLS at all.
+        tls: whether it uses TLS.
     """
 
     head: bytes
@@ -41,12 +41,12 @@ class Client:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a client's request ended.
+    """The result of a client's request.
 
     Attributes:
         status: of the answer, ``none`` if the server closed without one, or ``open``.
         seconds: until then.
-        sent: bytes of pieces that it got rid of.
+        sent: bytes of pieces that were sent.
         body: of the answer.
     """
 
@@ -71,9 +71,9 @@ async def _answer(reader: asyncio.StreamReader, client: Client) -> tuple[str, st
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         status = head.split()[1]
-        # Who is refused has nothing to be slow with.
+        # A client that was refused has nothing to send slowly.
         while client.reads and status.startswith("2"):
-            # A reader that never has enough; the end is the server's.
+            # A reader that does not stop; the server closes.
             await asyncio.sleep(client.pause)
             if not await reader.read(client.reads):
                 return status, ""
@@ -91,7 +91,7 @@ async def talk(target: Target, client: Client, patience: float, gate: asyncio.Se
     more = {"ssl": target.tls(), "ssl_handshake_timeout": 60} if client.tls else {}
     try:
         async with gate:
-            # A reader holds little, or the server would be rid of all at once.
+            # A small receive buffer, or the server could send everything at once.
             reader, writer = await asyncio.open_connection(host, port, limit=max(4096, client.reads), **more)  # type: ignore[arg-type]
     except (OSError, TimeoutError):
         return Ended(NO_ANSWER, time.monotonic() - began, 0, "")

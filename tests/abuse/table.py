@@ -1,4 +1,4 @@
-"""The attacks."""
+"""The list of attacks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Kind:
 
     Attributes:
         name: what the result calls it.
-        run: does it until its time is over.
+        run: runs until its time is over.
         short: seconds of it in a short run.
-        long: in a long one; more than slow.BOUND shows that also the slowest are ended.
+        long: in a long one; more than slow.BOUND, so that even the slowest clients are disconnected.
     """
 
     name: str
@@ -26,9 +26,9 @@ class Kind:
     long: int = 45
 
 
-# Rows that are not right come last: until they are gone, operations have something to tell.
+# Invalid rows come last: until they are removed, operations report them.
 KINDS = [
-    Kind("bodies of strangers", sizes.strangers, 4),
+    Kind("bodies without a login", sizes.without_login, 4),
     Kind("large questions", sizes.questions, 4),
     Kind("large heads", sizes.heads, 1),
     Kind("slow senders", slow.senders, 12, 240),
@@ -37,10 +37,10 @@ KINDS = [
     Kind("wrong encodings", compressed.wrong, 1),
     Kind("guessing", guessing.many_addresses, 5),
     Kind("costly questions", costly.questions, 4),
-    Kind("odd names", names.artifacts, 5),
+    Kind("unusual names", names.artifacts, 5),
     Kind("links, by HTTP", links.through_http, 2),
     Kind("links, by mlflowctl", links.through_operations, 3),
     Kind("forged fields", fields.forged, 2),
     Kind("foreign origins", origins.foreign, 3),
-    Kind("odd rows", rows.addresses, 4),
+    Kind("invalid rows", rows.addresses, 4),
 ]

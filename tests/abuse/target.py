@@ -1,4 +1,4 @@
-"""The server that is abused: its address, its logins, and the container that is its host."""
+"""The server under attack: its URL, its logins, and the container that is its host."""
 
 from __future__ import annotations
 
@@ -56,24 +56,24 @@ class Target:
         return self.url[: len(self.url) - len(self.path)]
 
     def authorization(self, role: str) -> str:
-        """Value of the header for a role; empty for a stranger."""
+        """Value of the header for a role; empty without a role."""
         if role not in self.logins:
             return ""
         return "Basic " + base64.b64encode(":".join(self.logins[role]).encode()).decode()
 
     def session(self, role: str = "") -> requests.Session:
-        """A client that verifies the server; a stranger without a role."""
+        """A client that verifies the server; without a login if there is no role."""
         session = requests.Session()
         session.trust_env, session.verify = False, self.ca
         session.auth = self.logins.get(role)
         return session
 
     def tls(self) -> ssl.SSLContext:
-        """The same for bare sockets."""
+        """The same for plain sockets."""
         return ssl.create_default_context(cafile=self.ca)
 
     def head(self, method: str, path: str, role: str = "", **headers: object) -> bytes:
-        """The head of a request of HTTP/1.1, with the empty line behind it; ``_`` in a name stands for ``-``."""
+        """The header of a request of HTTP/1.1, with the empty line after it; ``_`` in a name stands for ``-``."""
         lines = [f"{method} {self.path}{path} HTTP/1.1", f"Host: {self.netloc}"]
         if role:
             lines.append(f"Authorization: {self.authorization(role)}")
@@ -88,11 +88,11 @@ class Target:
         )  # fmt: skip
 
     def shell(self, script: str, user: str = "root") -> str:
-        """What a script of the shell prints on the host."""
+        """The output of a shell script on the host."""
         return self.on_host("sh", "-c", script, user=user).stdout
 
     def control(self, arguments: str) -> tuple[int, Any, str]:
-        """Exit code of mlflowctl, what it printed as JSON, and what it said."""
+        """Exit code of mlflowctl, its JSON output, and its messages."""
         done = self.on_host("sh", "-c", f"mlflowctl {arguments} --json")
         try:
             found = json.loads(done.stdout or "null")
@@ -102,7 +102,7 @@ class Target:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """What mlflowctl knows about the instance: its user, its volume, its repositories."""
+        """mlflowctl's settings of the instance: its user, its volume, its repositories."""
         code = (
             "import glob, json, tomllib; data = {}\n"
             "for part in ['/etc/mlflow/mlflowctl.toml', *glob.glob('/etc/mlflow/mlflowctl.d/*.toml')]:\n"
@@ -125,5 +125,5 @@ class Target:
         return str(answer.json()["run"]["info"]["run_id"])
 
     def artifacts(self, root: str) -> str:
-        """Address below which artifacts of nobody else lie."""
+        """A unique path for artifacts."""
         return f"{self.url}{API}/{root}"

@@ -1,4 +1,4 @@
-"""What the host looks like while it is abused: workers, memory, bytes where none should be, and files that are new."""
+"""The state of the host during the attacks: workers, memory, bytes where none should be, and new files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from tests.abuse.target import Target
 
-# Runs on the host, standard library only: looks twice a second until its input ends, and prints the most that it saw:
+# Runs on the host, standard library only: measures twice a second until its standard input is closed, and prints the maxima:
 # memory of each unit's processes, and bytes of files below temporary directories of the root disk, also of those that
-# are open and have no name any more.
+# are open and have been deleted.
 LOOK = """
 import glob, json, os, select, sys
 units, folders = json.loads(sys.argv[1]), json.loads(sys.argv[2])
@@ -47,27 +47,27 @@ while not select.select([sys.stdin], [], [], 0.5)[0]:
 print(json.dumps(most))
 """
 TEMPORARY = ["/var/lib/nginx/", "/tmp/", "/var/tmp/"]
-# Where the server may write: its volume, its database, its logs, its points, its users and tokens, what is compiled
-# of them, and what its timers measured and reported. systemd, logrotate and apt, which looks for updates, note when
-# they did something.
+# Where the server may write: its volume, its database, its logs, its points, its users and tokens, the files compiled
+# from them, and the state of its timers. systemd, logrotate and apt, which checks for updates, write when
+# they ran.
 PLACES = [
     *("/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/log", "/var/lib/postgresql", "/var/lib/systemd"),
     *("/var/backups", "/var/cache", "/var/lib/nginx", "/etc/*/access", "/var/lib/*-proxy/logins*"),
-    *("/var/lib/*-proxy/entries", "/var/lib/*-backup/metrics", "/var/lib/*-backup/told.json"),
+    *("/var/lib/*-proxy/entries", "/var/lib/*-backup/metrics", "/var/lib/*-backup/notified.json"),
     *("/var/lib/logrotate", "/var/lib/apt", "/var/lib/dpkg/lock*"),
 ]
-# What gunicorn, the kernel, systemd and nginx say when a process was lost.
+# Messages of gunicorn, the kernel, systemd and nginx when a process was lost.
 LOST = re.compile(
     r"WORKER TIMEOUT|was sent SIG|Out of memory|OOM killer|oom-kill|exited on signal|Failed with result|code=killed"
 )
 
 
 class Watch:
-    """Looks at the host beside whatever happens within a ``with`` block.
+    """Watches the host during a ``with`` block.
 
     Attributes:
         most: the memory of each unit, and bytes outside.
-        lost: lines of the journal about processes that ended badly; starts of a unit anew.
+        lost: lines of the journal about processes that failed; restarts of a unit.
     """
 
     def __init__(self, target: Target) -> None:
@@ -91,7 +91,7 @@ class Watch:
         message, _ = self._process.communicate(timeout=60)
         self.most = json.loads(message or "{}")
         units = " ".join(f"-u {unit}" for unit in [*self._units, "postgresql@*"])
-        # The kernel's lines belong to the machine, on which others may run out of memory.
+        # The kernel's lines are about the whole machine, on which other processes may run out of memory.
         message = self._target.shell(f"journalctl --no-pager -o cat --after-cursor='{self._cursor}' {units}")
         self.lost = [line.strip()[:200] for line in message.splitlines() if LOST.search(line)]
         after = self._processes()
@@ -102,18 +102,18 @@ class Watch:
         ]
 
     def _processes(self) -> dict[str, str]:
-        """The main process of each unit; a worker that was replaced after its share of requests is no loss."""
+        """The main process of each unit; a worker that was replaced after its number of requests is not lost."""
         message = self._target.shell(f"systemctl show -p MainPID --value {' '.join(self._units)}")
         return dict(zip(self._units, message.split(), strict=False))
 
 
 def files(target: Target, *places: str) -> set[str]:
-    """Every file of the root disk outside of the places, with size, mode, owner and time of change."""
+    """Every file of the root disk outside of these places, with size, mode, owner and time of change."""
     pruned = " -o ".join(f"-path '{place}'" for place in [*PLACES, *places])
     script = f"find / -xdev \\( {pruned} \\) -prune -o ! -type d -printf '%p %s %m %u %l %C@\\n'"
     return set(filter(None, target.shell(script).split("\n")))
 
 
 def bodies(target: Target) -> str:
-    """What nginx has kept of bodies."""
+    """Bodies that nginx has stored."""
     return target.shell("find /var/lib/nginx -type f")

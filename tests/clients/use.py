@@ -1,4 +1,4 @@
-"""What a client of any version does, by means that all versions have; run by old clients.
+"""Typical use of a client, with functions that all versions have; run by old clients.
 
 ``use.py READY``: logs, searches, uploads, downloads, registers; creates the
 file READY; then deletes an artifact.

@@ -1,1 +1,1 @@
-"""A day with a server: what breaks or changes, and what the client, `mlflowctl status` and the notifier say of it."""
+"""A day with a server: failures and changes, and how the client, `mlflowctl status` and the notifier report them."""

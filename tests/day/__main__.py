@@ -1,6 +1,6 @@
-"""``python -m tests.day CONTAINER INVENTORY URL --ca FILE --login NAME:PASSWORD``: live through the day and print a table.
+"""``python -m tests.day CONTAINER INVENTORY URL --ca FILE --login NAME:PASSWORD``: run the steps and print a table.
 
-Long unless ``--short``. ``--only WORD`` takes the steps with that word, ``--write`` keeps the table in docs/results/day.json.
+Long unless ``--short``. ``--only WORD`` runs the steps with that word, ``--write`` writes the table to docs/results/day.json.
 """
 
 from __future__ import annotations
@@ -12,51 +12,51 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.day.steps import STEPS, Step
-from tests.day.watch import Heard, Server
+from tests.day.watch import Report, Server
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "day.json"
 
 
-def live(server: Server, step: Step) -> Heard:
-    """One step: do it, listen, undo it, and wait until the server answers."""
-    heard = Heard(step.name)
+def live(server: Server, step: Step) -> Report:
+    """One step: do it, record the reports, undo it, and wait until the server answers."""
+    report = Report(step.name)
     server.listen()
     since = server.run("date '+%F %T'").stdout.strip()
     wrong = [step.do(server)]
-    # A playbook writes the settings again.
+    # A playbook rewrites the settings.
     server.listen()
-    heard.client, heard.client_seconds = server.ask()
-    heard.status = server.status()
+    report.client, report.client_seconds = server.ask()
+    report.status = server.status()
     server.check()
     if step.undo:
         wrong.append(step.undo(server))
-    heard.back, heard.back_seconds = server.wait()
+    report.back, report.back_seconds = server.wait()
     server.listen()
     server.check()
-    heard.notified = server.notified(since)
-    heard.problems = [problem for problem in wrong if problem]
-    if not heard.back:
-        heard.problems.append("it did not come back")
-    if step.notifies and heard.notified == "nobody":
-        heard.problems.append("nobody was notified")
-    if heard.status == "traceback":
-        heard.problems.append("mlflowctl status ended in a traceback")
-    return heard
+    report.notified = server.notified(since)
+    report.problems = [problem for problem in wrong if problem]
+    if not report.back:
+        report.problems.append("it did not recover")
+    if step.notifies and report.notified == "nobody":
+        report.problems.append("nobody was notified")
+    if report.status == "traceback":
+        report.problems.append("mlflowctl status ended in a traceback")
+    return report
 
 
-def table(day: list[Heard]) -> str:
+def table(day: list[Report]) -> str:
     """A Markdown table with a line for each step."""
     lines = ["| step | client | after s | `mlflowctl status` | notified | back after s |", "|---|---|---|---|---|---|"]
-    for heard in day:
+    for report in day:
         lines.append(
-            f"| {heard.step} | {heard.client} | {heard.client_seconds:.1f} | {heard.status[:160]} | {heard.notified[:160]} "
-            f"| {heard.back_seconds:.1f} |"
+            f"| {report.step} | {report.client} | {report.client_seconds:.1f} | {report.status[:160]} | {report.notified[:160]} "
+            f"| {report.back_seconds:.1f} |"
         )
     return "\n".join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the table; how many steps went wrong."""
+    """Print the table; returns the number of failed steps."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("container")
     parser.add_argument("inventory")
@@ -80,8 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
         server.leave()
     print(table(day))
     if given.write:
-        RESULTS.write_text(json.dumps([asdict(heard) for heard in day], indent=1) + "\n")
-    return sum(bool(heard.problems) for heard in day)
+        RESULTS.write_text(json.dumps([asdict(report) for report in day], indent=1) + "\n")
+    return sum(bool(report.problems) for report in day)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What happens on the day."""
+"""The steps of the day."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from tests.day.watch import Server
 from tests.harness.playbook import run_playbook
 
-# What is on the volume, and may be a file system of its own: an empty directory is there instead.
+# The store on the volume, which may be a file system of its own, is replaced by an empty directory.
 ARTIFACTS = "/var/lib/mlflow/artifacts"
 ASIDE = f"{ARTIFACTS}/aside"
 GONE = f"mkdir {ASIDE} && mv {ARTIFACTS}/.volume-id {ARTIFACTS}/store {ASIDE}"
@@ -24,9 +24,9 @@ class Step:
     Attributes:
         name: in the table.
         do: what happens.
-        undo: how that ends; without it the server returns by itself.
-        long: left out of a short day.
-        notifies: whether somebody must be told of it.
+        undo: reverts it; without it the server recovers by itself.
+        long: not in a short day.
+        notifies: whether there must be a notification.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Step:
 def play(
     playbook: str, *arguments: str, variables: dict[str, Any] | None = None, refused: str = ""
 ) -> Callable[[Server], str]:
-    """Run a playbook; what went wrong, if anything did. ``refused`` is what a refusal must say."""
+    """Run a playbook; returns the error, if any. ``refused`` is text that a refusal must contain."""
 
     def run(server: Server) -> str:
         done = run_playbook(variables, arguments, {"MOLECULE_INVENTORY_FILE": server.inventory}, playbook)
@@ -52,7 +52,7 @@ def play(
 
 
 def shell(command: str) -> Callable[[Server], str]:
-    """Run a command on the host; what it complained of if it failed."""
+    """Run a command on the host; returns its error output if it failed."""
 
     def run(server: Server) -> str:
         done = server.run(command)
@@ -62,7 +62,7 @@ def shell(command: str) -> Callable[[Server], str]:
 
 
 def reboot(server: Server) -> str:
-    """As near to one as a container comes."""
+    """The nearest thing to a reboot in a container."""
     done = subprocess.run(
         ["docker", "restart", server.container], capture_output=True, text=True, check=False, timeout=120
     )
@@ -108,13 +108,13 @@ STEPS = [
         )
         for part in PARTS
     ),
-    # Killed, each must return by itself.
+    # Each must restart by itself after it was killed.
     *(
         Step(f"{label(part)} killed", shell(f"systemctl kill --signal KILL {part}"), long=part not in SHORT)
         for part in PARTS
     ),
-    # It cannot start, and says so.
-    Step("volume away", shell(f"{GONE} && ! systemctl restart mlflow.service"), shell(BACK), notifies=True),
+    # It cannot start, and reports that.
+    Step("volume missing", shell(f"{GONE} && ! systemctl restart mlflow.service"), shell(BACK), notifies=True),
     Step(
         "volume full",
         play("site.yml", "--tags", "mlflow", variables={"mlflow_volume_reserve_mb": 1000000000}),

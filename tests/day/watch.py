@@ -1,4 +1,4 @@
-"""Ask as a client, as an operator and as somebody who is notified."""
+"""The views of a client, an operator and a receiver of notifications."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 import requests
 
-# A hang, not a measure: nothing takes so long that works.
+# A limit for hangs: what works is much faster.
 BOUND = 180.0
 TAG = "notified-of-the-day"
 SETTINGS = "/etc/mlflow/mlflowctl.toml"
-# Where a reboot does not lose it.
+# In a directory that survives a reboot.
 KEPT = "/var/tmp/mlflowctl.toml.kept"
 
 
 @dataclass
-class Heard:
-    """What was said during one step, and after how many seconds."""
+class Report:
+    """The reports during one step, and after how many seconds."""
 
     step: str
     client: str = ""
@@ -71,7 +71,7 @@ class Server:
         return False, bound
 
     def status(self) -> str:
-        """What `mlflowctl status` says is wrong, in one line."""
+        """The problems that `mlflowctl status` reports, in one line."""
         done = self.run("mlflowctl status --json", 60)
         if "Traceback" in done.stderr:
             return "traceback"
@@ -83,21 +83,21 @@ class Server:
         return "; ".join(printed) or "no problem"
 
     def listen(self) -> None:
-        """Let the notifier write into the journal, and nowhere else; the settings are kept for :meth:`leave`."""
+        """Let the notifier write to the journal only; :meth:`leave` restores the settings."""
         command = json.dumps(["/usr/bin/logger", "--tag", TAG])
         edit = f's|^command = .*|command = {command}|; s|^mail = .*|mail = ""|; s|^url = .*|url = ""|'
         self.run(f"test -e {SETTINGS} && {{ test -e {KEPT} || cp -p {SETTINGS} {KEPT}; sed -i '{edit}' {SETTINGS}; }}")
 
     def leave(self) -> None:
-        """Give the host its settings back."""
+        """Restore the host's settings."""
         self.run(f"test -e {SETTINGS} && cp -p {KEPT} {SETTINGS}; rm -f {KEPT}")
 
     def check(self) -> None:
-        """What the timer does each minute: look whether the server serves, and tell somebody if not."""
+        """Run the check that the timer runs each minute, which notifies if the server does not serve."""
         self.run(f"systemctl start {self.unit}-watch.service")
 
     def notified(self, since: str) -> str:
-        """What somebody was told since a moment of the host's clock: a unit or a part, and why."""
+        """The notifications since a time of the host's clock: a unit or a part, and why."""
         printed = self.run(f"journalctl --quiet --since '{since}' --output cat --identifier {TAG}").stdout
         lines = list(dict.fromkeys(line.strip() for line in printed.splitlines() if line.strip()))
         return "; ".join(line[:120] for line in lines) or "nobody"

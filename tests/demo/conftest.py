@@ -1,4 +1,4 @@
-"""One demo for all tests of this folder."""
+"""One demo for all tests in this folder."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_demo_ends_with_the_runs_url(make: Callable[[str], str]) -> None:
-    """From nothing to a logged run; prints the URL, the user and what to do next."""
+    """It starts from nothing, logs a run, and prints the URL, the user and the next steps."""
     message = make("demo")
     assert re.search(r"The run is at +https://localhost:8443/#/experiments/\d+/runs/[0-9a-f]{32}", message)
     assert re.search(r"Log in as +demo", message)

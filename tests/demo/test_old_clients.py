@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 VERSIONS = sorted(path.stem.removeprefix("mlflow-") for path in (ROOT / "tests/locks").glob("mlflow-*.txt"))
 FENCE = "/run/mlflow-backup"
-LIMIT = 180  # seconds; a client that was told to come back waits for half a minute
+LIMIT = 180  # seconds; a client waits for the half minute of Retry-After
 
 
 def start(version: str, ready: Path, token: str = "") -> subprocess.Popen[str]:
@@ -40,7 +40,7 @@ def wait_until(done: Callable[[], bool]) -> bool:
 
 
 def on_host(command: str) -> str:
-    """Run it in the demo's container; returns what it prints."""
+    """Run a command in the demo's container; returns what it prints."""
     done = subprocess.run(["docker", "exec", "mlflow-demo", "sh", "-c", command], check=True, capture_output=True)
     return done.stdout.decode()
 

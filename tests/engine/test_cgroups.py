@@ -1,4 +1,4 @@
-"""A container that stands for a host starts on an engine with cgroup v2, too, as nearly every machine has it."""
+"""A container that stands for a host starts on an engine with cgroup v2, too, which nearly every machine has."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BUILD = "tests/harness/build-base-image"
-# In namespaces of its own: the kernel's v2 tree takes the place of the v1 trees, and an engine without a bridge
+# In separate namespaces: the kernel's v2 tree replaces the v1 trees, and an engine without a bridge
 # removes the one that it finds.
 ENGINE = """
 umount --lazy /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit 1
@@ -34,7 +34,7 @@ def run(*command: str | Path, **environment: str) -> str:
 
 
 def version(**environment: str) -> str:
-    """Of the cgroups that an engine uses, ``1`` or ``2``; empty if none answers."""
+    """Version of the cgroups that an engine uses, ``1`` or ``2``; empty if no engine answers."""
     command = ["docker", "info", "--format", "{{.CgroupVersion}}"]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -42,7 +42,7 @@ def version(**environment: str) -> str:
 
 @pytest.fixture(scope="session")
 def on_v2() -> Iterator[Run]:
-    """Runs programs that meet an engine on cgroup v2: where the machine's own is on v1, a second one."""
+    """Runs programs with an engine on cgroup v2: a second one if the machine's own uses v1."""
     if version() == "2":
         yield run
         return
@@ -79,7 +79,7 @@ def host(request: pytest.FixtureRequest, on_v2: Run, tmp_path: Path) -> Iterator
 
 
 def test_systemd_has_the_cgroups_of_its_container(host: str, on_v2: Run) -> None:
-    """systemd runs, may divide the processors, and sees its own tree and nothing else of the engine's."""
+    """systemd runs, may set processor weights, and sees only its own tree."""
     inside = ("docker", "exec", host)
     assert on_v2(*inside, "systemctl", "is-system-running") == "running\n"
     assert "0::/init.scope" in on_v2(*inside, "cat", "/proc/1/cgroup")

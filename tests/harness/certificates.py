@@ -1,4 +1,4 @@
-"""Certificates as a user brings them: ``certificates.py FOLDER ADDRESS``.
+"""Certificates as a user provides them: ``certificates.py FOLDER ADDRESS``.
 
 A self-signed one for the server; a CA with client certificates, one of which
 is revoked, and the revocation list.
@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 NOW = datetime.now(UTC)
 CA = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "CA of the team")])
-# File, common name, organization. A comma in a value must not make a name.
+# File, common name, organization. A comma in a value must not end the common name.
 CLIENTS = [
     ("bob", "bob", "team"),
     ("spoof", "bob", "x,CN=eve"),

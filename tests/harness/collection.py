@@ -14,7 +14,7 @@ NAME = "bare_metal.mlflow"
 def _run(
     command: list[str], folder: Path, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    # No setting of this project, and none of the scenario that runs the test.
+    # No settings of this project or of the scenario that runs the test.
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTHONPATH"))}
     config = folder / "ansible.cfg"
     config.write_text("")
@@ -60,10 +60,10 @@ def install(archive: Path, folder: Path) -> Path:
 def run_installed(
     folder: Path, inventory: Path, *arguments: str, playbooks: Sequence[str] = ("site",)
 ) -> subprocess.CompletedProcess[str]:
-    """Run playbooks of the collection by their full names, where nothing else of the project can be found.
+    """Run playbooks of the collection by their full names, with no access to the checkout.
 
     Args:
-        folder: that :func:`install` was told.
+        folder: as for :func:`install`.
         inventory: file or directory.
         arguments: further arguments of ansible-playbook.
         playbooks: their names in the collection.

@@ -1,8 +1,8 @@
-"""More clients at once than a server has room for; standard library only, so that it also runs on the host itself.
+"""More concurrent clients than a server can serve; standard library only, so that it also runs on the host itself.
 
 Reads one JSON object in a line: ``address``, ``port``, ``host`` (the Host header), ``headers``, ``path``, ``body``,
-``health`` (an open path) and ``clients``. Connects them all, says so in a line, and waits for another one before they all ask at once. Prints how
-often each kind of answer came: its status, with ``, retry after`` if it says when to come back.
+``health`` (an open path) and ``clients``. Connects them all, prints a line, and waits for one on standard input before all send their requests. Prints how
+many answers of each kind there were: its status, with ``, retry after`` if it has that header.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def connection(wanted: dict[str, Any]) -> Streams:
-    """A connection that is known to work, and that the server keeps open for a minute.
+    """A working connection, which the server keeps open for a minute.
 
     Tried three times: on a busy machine one process is late with hundreds of handshakes, and the server gives up after 30 s.
     """
@@ -65,7 +65,7 @@ async def client(wanted: dict[str, Any], streams: Streams, kinds: Counter[str]) 
 
 
 async def crowd(wanted: dict[str, Any]) -> Counter[str]:
-    """All clients connect, wait for the word, and ask."""
+    """All clients connect, wait for the line, and send their requests."""
     kinds: Counter[str] = Counter()
     opened = await asyncio.gather(*(connection(wanted) for _ in range(wanted["clients"])), return_exceptions=True)
     connected = []

@@ -1,6 +1,6 @@
 """Images of converged hosts, from which other hosts start: ``image.py name|existing SCENARIO SUITE``, ``image.py keep SCENARIO SUITE CONTAINER``.
 
-An image is named by what converged it: the roles, files, playbooks and plugins, the scenario's inventory, the locks of what ran
+An image is named by a digest of what converged it: the roles, files, playbooks and plugins, the scenario's inventory, the locks of what ran
 them, and the bare host's recipe. With another text in any of these it is another image, and the old one is removed.
 A host that starts from one still runs the play: its address, name and certificate are its own.
 """
@@ -71,7 +71,7 @@ def exists(scenario: str, suite: str) -> bool:
 def keep(scenario: str, suite: str, container: str) -> bool:
     """Make an image of a converged container, unless there is one; returns whether it made one.
 
-    The container stands still meanwhile, so that what its processes write is there as after a loss of power.
+    The container is paused meanwhile, so that the files are as after a power failure.
     """
     wanted = name(scenario, suite)
     if exists(scenario, suite):
@@ -79,7 +79,7 @@ def keep(scenario: str, suite: str, container: str) -> bool:
     _docker("commit", container, wanted, check=True)
     there = _docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", _repository(scenario, suite)).stdout.split()
     for old in set(there) - {wanted}:
-        # One that a container still uses stays.
+        # An image that a container still uses stays.
         _docker("image", "rm", old)
     return True
 

@@ -22,7 +22,7 @@ def run_playbook(
     """Run a playbook against the scenario's host, at most ten minutes.
 
     Args:
-        variables: extra variables, which win over the scenario's.
+        variables: extra variables, which override the scenario's.
         arguments: further arguments of ansible-playbook.
         environment: further environment variables.
         playbook: path below the project.
@@ -53,14 +53,14 @@ def run_playbook(
 
 
 def ask(host: Any, name: str, password: str, path: str = "/ready", **request: Any) -> requests.Response:
-    """Ask the server that the playbook provisioned, through its public URL, verified.
+    """Send a request to the provisioned server, through its public URL, with verification.
 
     Args:
         host: the scenario's host.
         name: name of a user.
         password: the user's password.
-        path: what to ask for.
-        request: what else the request has; a GET unless it says another method.
+        path: of the URL.
+        request: further arguments of the request; the default method is GET.
     """
     variables = host.ansible.get_variables()
     inventory = Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent

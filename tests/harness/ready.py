@@ -20,7 +20,7 @@ def wait_for(condition: Callable[[], Any], otherwise: str, seconds: float = 30) 
     """Return as soon as a condition holds.
 
     Raises:
-        AssertionError: With what is the matter ``otherwise``, after so many seconds.
+        AssertionError: With the message ``otherwise``, after so many seconds.
     """
     end = time.monotonic() + seconds
     while not condition():

@@ -1,4 +1,4 @@
-"""What the units that serve requests are allowed, as systemd reports it for the loaded unit."""
+"""The sandbox of the units that serve requests, as systemd reports it for the loaded unit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-# Each of them.
+# Of each unit.
 SANDBOX = {
     "ProtectSystem": "strict",
     "ProtectHome": "yes",
@@ -42,13 +42,13 @@ CLOSED = SANDBOX | {
 
 
 def shown(host: Any, unit: str, names: Iterable[str]) -> dict[str, str]:
-    """Properties of a unit, as systemd has them."""
+    """Properties of a unit, as systemd reports them."""
     lines = host.check_output(f"systemctl show --property {','.join(names)} {unit}").splitlines()
     return dict(line.split("=", 1) for line in lines)
 
 
 def exposure(host: Any, unit: str) -> float:
-    """How systemd-analyze rates a unit: 0 is closed."""
+    """The exposure level of a unit by systemd-analyze: 0 is best."""
     message = host.run(f"systemd-analyze security --no-pager {unit}").stdout
     rating = re.search(r"Overall exposure level for \S+: ([0-9.]+)", message)
     assert rating is not None, message

@@ -1,4 +1,4 @@
-"""A client that is slow to send, on a bare socket."""
+"""A client that sends slowly, on a plain socket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import requests
 
 @contextmanager
 def half_an_upload(server: Any, http: Any, address: str) -> Iterator[ssl.SSLSocket]:
-    """A client that has promised 10 MB, waited for "100 Continue" and sent a part."""
+    """A client that has announced 10 MB, waited for "100 Continue" and sent a part."""
     url = urlsplit(address)
     context = ssl.create_default_context(cafile=server.ca)
     plain = socket.create_connection((url.hostname, url.port or 443), timeout=30)

@@ -61,7 +61,7 @@ class Server:
 
     @property
     def client_environment(self) -> dict[str, str]:
-        """What an unmodified client needs, and nothing of ours besides."""
+        """The environment of an unmodified client, without variables of ours."""
         name, password = self.login
         return {
             "PATH": os.environ["PATH"],
@@ -102,7 +102,7 @@ def http(server: Server) -> Iterator[requests.Session]:
 
 
 @pytest.fixture
-def stranger(server: Server) -> Iterator[requests.Session]:
+def anonymous(server: Server) -> Iterator[requests.Session]:
     """An HTTP session that verifies the server and has no login."""
     with requests.Session() as session:
         session.trust_env = False
@@ -114,7 +114,7 @@ def stranger(server: Server) -> Iterator[requests.Session]:
 def client(server: Server) -> Callable[..., str]:
     """Run Python code, or a script, as a real MLflow client; returns what it prints.
 
-    Further variables of the environment are keywords; an empty one is taken away.
+    Further variables of the environment are keywords; an empty one is removed.
     """
 
     def run(*arguments: str, **environment: str) -> str:
@@ -172,5 +172,5 @@ def in_mlflow(server: Server, host: Any) -> Callable[[str], Any]:
 
 @pytest.fixture
 def root(server: Any) -> str:
-    """Address of a directory that no other test writes to."""
+    """URL of a directory that no other test writes to."""
     return f"{server.url}{API}/0/{uuid.uuid4().hex}/artifacts"

@@ -1,4 +1,4 @@
-"""The server under abuse: everybody else's work goes on, nothing is lost, and nothing is written where it should not be.
+"""The server under attack: other clients can work, nothing is lost, and nothing is written where it should not be.
 
 One short turn of every attack of tests/abuse. In `make soak` it lasts ``ABUSE_SECONDS``, and the honest client's latency counts.
 """
@@ -35,7 +35,7 @@ def target(server: Any) -> Target:
 
 @pytest.fixture(scope="module")
 def result(target: Target) -> dict[str, Any]:
-    """What all attacks came to; inputs are others each time, and the seed is in the result."""
+    """The result of all attacks; the inputs are random, and the seed is in the result."""
     found = abuse(target, SECONDS, int(os.environ.get("ABUSE_SEED", secrets.randbits(32))))
     if RESULT:
         Path(RESULT).write_text(json.dumps(found, indent=2) + "\n")
@@ -44,7 +44,7 @@ def result(target: Target) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", [kind.name for kind in KINDS])
 def test_one_client_stops_nobody_else(result: dict[str, Any], kind: str) -> None:
-    """Each attack is answered as it should be; the honest client sees no error, and no worker is lost."""
+    """Each attack gets the expected answers; the honest client sees no error, and no worker is lost."""
     entries = [entry for entry in result["attacks"] if entry["attack"] == kind]
     assert entries
     for entry in entries:
@@ -53,19 +53,19 @@ def test_one_client_stops_nobody_else(result: dict[str, Any], kind: str) -> None
 
 
 def test_a_point_is_verified_afterwards(result: dict[str, Any]) -> None:
-    """And nothing that is in the store is missing in it."""
+    """It contains everything that is in the store."""
     assert result["recovery"]["point"]
     assert result["recovery"]["faults"] == []
 
 
 def test_nothing_is_written_outside_of_its_place(result: dict[str, Any]) -> None:
-    """The root disk is as it was, but for the places that are the server's."""
+    """The root disk is unchanged, except for the server's directories."""
     assert result["files_outside"] == []
     assert result["bodies_kept"] == []
 
 
 def test_what_is_written_outside_would_be_seen(target: Target) -> None:
-    """The look at the root disk finds files that are planted, and those whose content changes."""
+    """The check of the root disk finds new files, and those whose content has changed."""
     planted = [
         f"{place}/abuse" for place in ("/etc/cron.d", "/usr/local/bin", "/root", "/opt/mlflow", "/var/lib/mlflow-proxy")
     ]

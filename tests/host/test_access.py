@@ -1,4 +1,4 @@
-"""Who gets in, by which name, and over which protocol."""
+"""Authentication: which logins are accepted, under which host name, and over which protocol."""
 
 from __future__ import annotations
 
@@ -28,52 +28,52 @@ PATHS = [
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
-def test_nothing_answers_without_a_login(server: Any, stranger: Any, path: str, method: str) -> None:
-    """Every path and method but /health asks for a login."""
-    answer = stranger.request(method, server.url + path)
+def test_nothing_answers_without_a_login(server: Any, anonymous: Any, path: str, method: str) -> None:
+    """Every path and method but /health needs a login."""
+    answer = anonymous.request(method, server.url + path)
     assert answer.status_code in (401, 404) if path == "/-/login" else answer.status_code == 401
     if answer.status_code == 401:
         assert answer.headers["WWW-Authenticate"].startswith("Basic")
 
 
-def test_health_is_open_and_says_nothing(server: Any, stranger: Any) -> None:
-    """Load balancers may ask whether the server is up, and learn no more than that."""
-    answer = stranger.get(server.url + "/health")
+def test_health_is_open_and_says_nothing(server: Any, anonymous: Any) -> None:
+    """Load balancers may check whether the server is up, and learn nothing else."""
+    answer = anonymous.get(server.url + "/health")
     assert (answer.status_code, answer.text) == (200, "OK")
 
 
-def test_every_user_gets_in(server: Any, stranger: Any) -> None:
-    """Users with a password get in with it."""
+def test_every_user_gets_in(server: Any, anonymous: Any) -> None:
+    """Each user can log in with their password."""
     for user in server["mlflow_users"]:
         password = user.get("password", "second-secret-word")
-        answer = stranger.get(server.url + "/version", auth=(user["name"], password))
+        answer = anonymous.get(server.url + "/version", auth=(user["name"], password))
         assert (answer.status_code, answer.text) == (200, server["mlflow_version"]), user["name"]
 
 
 @pytest.mark.parametrize("change", [lambda n, p: (n, p + "x"), lambda n, p: (n + "x", p), lambda n, p: (n, "")])
-def test_wrong_logins_stay_out(server: Any, stranger: Any, change: Any) -> None:
-    """A wrong name or password is refused, also right after a correct login was remembered."""
-    assert stranger.get(server.url + "/version", auth=server.login).status_code == 200
-    assert stranger.get(server.url + "/version", auth=change(*server.login)).status_code == 401
+def test_wrong_logins_stay_out(server: Any, anonymous: Any, change: Any) -> None:
+    """A wrong name or password is refused, also right after a correct login was cached."""
+    assert anonymous.get(server.url + "/version", auth=server.login).status_code == 200
+    assert anonymous.get(server.url + "/version", auth=change(*server.login)).status_code == 401
 
 
-def test_token_is_the_same_login_in_other_words(server: Any, stranger: Any) -> None:
+def test_token_is_the_same_login_in_other_words(server: Any, anonymous: Any) -> None:
     """MLFLOW_TRACKING_TOKEN works as base64 of name:password, and only if that is right."""
     token = base64.b64encode(":".join(server.login).encode()).decode()
     url = server.url + "/version"
-    assert stranger.get(url, headers={"Authorization": f"Bearer {token}"}).status_code == 200
-    assert stranger.get(url, headers={"Authorization": f"Bearer {token[:-6]}"}).status_code == 401
-    assert stranger.get(url, headers={"Authorization": "Bearer"}).status_code == 401
+    assert anonymous.get(url, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    assert anonymous.get(url, headers={"Authorization": f"Bearer {token[:-6]}"}).status_code == 401
+    assert anonymous.get(url, headers={"Authorization": "Bearer"}).status_code == 401
 
 
-def test_plain_http_is_redirected_to_the_public_url(server: Any, stranger: Any) -> None:
-    """Plain HTTP answers with the public URL whatever the client wrote, and with nothing else."""
+def test_plain_http_is_redirected_to_the_public_url(server: Any, anonymous: Any) -> None:
+    """Plain HTTP only redirects to the public URL, whatever the client sent."""
     address = urlsplit(server.url).hostname
     port = server["mlflow_proxy_http_port"]
-    answer = stranger.get(f"http://{address}:{port}/a?b=c", allow_redirects=False)
+    answer = anonymous.get(f"http://{address}:{port}/a?b=c", allow_redirects=False)
     assert (answer.status_code, answer.headers["Location"]) == (308, server.origin + "/a?b=c")
     with pytest.raises(requests.ConnectionError):
-        stranger.get(f"http://{address}:{port}/", headers={"Host": "evil.example"})
+        anonymous.get(f"http://{address}:{port}/", headers={"Host": "evil.example"})
 
 
 @pytest.mark.parametrize("name", ["evil.example", "localhost", "127.0.0.1:5000"])
@@ -110,7 +110,7 @@ def test_browser_headers(server: Any, http: Any) -> None:
     ],
 )
 def test_tls_versions(server: Any, version: ssl.TLSVersion, accepted: bool) -> None:
-    """TLS 1.2 and 1.3 are spoken, older ones are not."""
+    """TLS 1.2 and 1.3 are accepted, older versions are not."""
     context = ssl.create_default_context(cafile=server.ca)
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = version
@@ -131,14 +131,14 @@ def test_tls_versions(server: Any, version: ssl.TLSVersion, accepted: bool) -> N
             handshake()
 
 
-def test_clients_that_verify_need_the_right_ca(server: Any, stranger: Any) -> None:
+def test_clients_that_verify_need_the_right_ca(server: Any, anonymous: Any) -> None:
     """Without the CA's certificate a verifying client refuses the server."""
     with pytest.raises(requests.exceptions.SSLError):
-        stranger.get(server.url + "/health", verify=True)
+        anonymous.get(server.url + "/health", verify=True)
 
 
 def test_remote_assistant_stays_closed(server: Any, http: Any) -> None:
-    """MLflow's assistant runs commands on the server; no client counts as local, whatever it says."""
+    """MLflow's assistant runs commands on the server; no client counts as local, whatever it sends."""
     url = server.url + "/ajax-api/3.0/mlflow/assistant/message"
     answer = http.post(url, json={"message": "hi"}, headers={"X-Forwarded-For": "127.0.0.1"})
     assert answer.status_code == 403

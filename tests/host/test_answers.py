@@ -1,4 +1,4 @@
-"""Answers are encoded in one pass; whatever is in them, they are MLflow's own."""
+"""Answers are encoded in one pass, and are equal to MLflow's for any content."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from typing import Any
 
 # On the host, with the release's own Python: many messages of every kind that MLflow knows, with random content,
-# through MLflow's function and through ours. Prints how many differ, and how many ours did by itself.
+# through MLflow's function and through ours. Prints how many differ, and how many ours encoded by itself.
 COMPARE = """
 import importlib, json, math, pkgutil, random
 import mlflow.protos
 from mlflow.utils.proto_json_utils import message_to_json
 from mlflow_host.patches.speed.answers import Encoder
 
-dice = random.Random(1)
+rng = random.Random(1)
 left = []
 def original(message, **named):
     left.append(message)
@@ -25,21 +25,21 @@ def value(field, depth):
     if kind == field.CPPTYPE_MESSAGE:
         return fill(field.message_type._concrete_class(), depth + 1)
     if kind == field.CPPTYPE_STRING:
-        text = dice.choice(["", "a", 'quote " and \\\\', "line\\nbreak", "\\u00e4\\u20ac\\U0001f600", "</script>"])
+        text = rng.choice(["", "a", 'quote " and \\\\', "line\\nbreak", "\\u00e4\\u20ac\\U0001f600", "</script>"])
         return text.encode() if field.type == field.TYPE_BYTES else text
     if kind in (field.CPPTYPE_DOUBLE, field.CPPTYPE_FLOAT):
-        return dice.choice([0.0, -0.0, 1.0, 1e300 if kind == field.CPPTYPE_DOUBLE else 1e30, 0.1, math.nan, math.inf, -math.inf])
+        return rng.choice([0.0, -0.0, 1.0, 1e300 if kind == field.CPPTYPE_DOUBLE else 1e30, 0.1, math.nan, math.inf, -math.inf])
     if kind == field.CPPTYPE_ENUM:
-        return dice.choice(list(field.enum_type.values_by_number))
+        return rng.choice(list(field.enum_type.values_by_number))
     if kind == field.CPPTYPE_BOOL:
-        return dice.choice([True, False])
+        return rng.choice([True, False])
     if kind in (field.CPPTYPE_INT64, field.CPPTYPE_UINT64):
-        return dice.choice([0, 1, 2**53 + 1, 1790000000000, 2**63 - 1])
-    return dice.choice([0, 1, 2**31 - 1])
+        return rng.choice([0, 1, 2**53 + 1, 1790000000000, 2**63 - 1])
+    return rng.choice([0, 1, 2**31 - 1])
 
 def fill(message, depth=0):
     for field in message.DESCRIPTOR.fields:
-        if depth > 3 or dice.random() < 0.2 or message.DESCRIPTOR.full_name.startswith("google."):
+        if depth > 3 or rng.random() < 0.2 or message.DESCRIPTOR.full_name.startswith("google."):
             continue
         here = getattr(message, field.name)
         if field.type == field.TYPE_MESSAGE and field.message_type.GetOptions().map_entry:
@@ -49,7 +49,7 @@ def fill(message, depth=0):
             else:
                 here[value(key, depth)] = value(item, depth)
         elif field.is_repeated:
-            here.extend(value(field, depth) for _ in range(dice.randrange(4)))
+            here.extend(value(field, depth) for _ in range(rng.randrange(4)))
         elif field.cpp_type == field.CPPTYPE_MESSAGE:
             here.CopyFrom(value(field, depth))
         else:
@@ -80,7 +80,7 @@ print(json.dumps({"messages": len(seen), "answers": total, "left": len(left), "d
 
 
 def test_answers_equal_those_of_mlflow(server: Any, host: Any) -> None:
-    """To the byte, for every kind of message that the release has; few have to go the long way."""
+    """To the byte, for every kind of message of the release; few need MLflow's own encoder."""
     python = f"{server['mlflow_root_path']}/current/bin/python"
     path = host.check_output(f"grep ^PYTHONPATH= {server['mlflow_config_path']}/mlflow.env")
     found = json.loads(host.check_output(f"{path} {python} -W ignore -c %s", COMPARE).splitlines()[-1])

@@ -1,4 +1,4 @@
-"""What holds for every artifact, whoever reads or writes it: it is whole, it is its owner's, and it can be deleted."""
+"""Rules for every artifact, whether nginx or MLflow serves it: it is complete, has the right owner, and can be deleted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.harness.uploads import half_an_upload
 
 @pytest.mark.parametrize("size", [1, 2_000_000], ids=["by the first nginx", "by the second"])
 def test_mlflow_deletes_what_nginx_has_written(http: Any, server: Any, root: str, size: int) -> None:
-    """One file, then a whole directory, each in directories that nginx has made for it."""
+    """One file, then a whole directory, each in directories that nginx has created."""
     for name in ("keep", "one", "folder/two", "folder/deeper/three"):
         assert http.put(f"{root}/{name}", data=b"x" * size).ok
     assert http.delete(f"{root}/folder/two").ok
@@ -25,7 +25,7 @@ def test_mlflow_deletes_what_nginx_has_written(http: Any, server: Any, root: str
 
 
 def test_a_download_stays_whole_while_it_is_overwritten(http: Any, root: str) -> None:
-    """Whoever has begun to read gets the old file to its end; the next one gets the new."""
+    """A download in progress gets the old file to its end; the next one gets the new one."""
     old, new = b"o" * 40_000_000, b"n" * 100
     http.put(f"{root}/file", data=old)
     with http.get(f"{root}/file", stream=True) as download:
@@ -37,7 +37,7 @@ def test_a_download_stays_whole_while_it_is_overwritten(http: Any, root: str) ->
 
 
 def test_a_killed_upload_leaves_nothing(host: Any, server: Any, http: Any, root: str) -> None:
-    """Half a file is nowhere: not below its name, and not in the way."""
+    """No partial file remains, neither under its name nor elsewhere."""
     incoming = f"find {server['mlflow_volume_path']}/incoming -type f"
     http.put(f"{root}/old", data=b"old")
     with half_an_upload(server, http, f"{root}/new"), half_an_upload(server, http, f"{root}/old"):
@@ -59,15 +59,15 @@ def test_an_upload_with_expect_continue_arrives(server: Any, http: Any, root: st
     assert http.get(f"{root}/file").content == b"x" * 5_000_000 + b"y" * 5_000_000
 
 
-def test_nothing_is_written_past_the_rules(host: Any, server: Any, http: Any, stranger: Any, root: str) -> None:
-    """Strangers, viewers, and requests for nginx's own addresses change nothing and see nothing."""
+def test_nothing_is_written_past_the_rules(host: Any, server: Any, http: Any, anonymous: Any, root: str) -> None:
+    """Clients without a login, viewers, and requests for nginx's internal paths change nothing and see nothing."""
     http.put(f"{root}/file", data=b"mine")
     viewer = (server["mlflow_users"][1]["name"], "second-secret-word")
     path = root.removeprefix(server.url + API)
-    assert stranger.put(f"{root}/file", data=b"theirs").status_code == 401
-    assert stranger.get(f"{root}/file").status_code == 401
-    assert stranger.put(f"{root}/file", data=b"theirs", auth=viewer).status_code == 403
-    assert stranger.get(f"{root}/file", auth=viewer).content == b"mine"
+    assert anonymous.put(f"{root}/file", data=b"theirs").status_code == 401
+    assert anonymous.get(f"{root}/file").status_code == 401
+    assert anonymous.put(f"{root}/file", data=b"theirs", auth=viewer).status_code == 403
+    assert anonymous.get(f"{root}/file", auth=viewer).content == b"mine"
     for own in ("/-/write", "/-/read", "/%2d/write", "/-/./write"):
         for method in ("PUT", "GET"):
             assert http.request(method, f"{server.url}{own}{path}/file", data=b"theirs").status_code in (400, 404, 405)
@@ -103,14 +103,14 @@ def test_everybody_waits_for_a_restore(host: Any, server: Any, http: Any, root: 
     ],
 )
 def test_what_no_recovery_point_would_hold_is_refused(http: Any, root: str, name: str) -> None:
-    """MLflow keeps this prefix for uploads under way, which recovery points leave out: nothing else lies there."""
+    """MLflow reserves this prefix for uploads in progress, which are not in recovery points: other files may not use it."""
     answer = http.put(f"{root}/{name}", data=b"lost")
     assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
     assert http.get(f"{root}/{name}").status_code in (400, 404)
 
 
 def test_an_experiment_in_such_a_place_takes_no_artifact(server: Any, http: Any) -> None:
-    """What clients write is refused; what MLflow writes for the UI lies below the experiment's number, and so in the point."""
+    """Clients' uploads are refused; files that MLflow writes for the UI are below the experiment's ID, and so in the point."""
     api = f"{server.url}/api/2.0/mlflow"
     place = {"name": uuid.uuid4().hex, "artifact_location": "mlflow-artifacts:/.artifact.uploading.e"}
     experiment = http.post(f"{api}/experiments/create", json=place).json()["experiment_id"]
@@ -121,5 +121,5 @@ def test_an_experiment_in_such_a_place_takes_no_artifact(server: Any, http: Any)
     uploaded = http.post(address, params={"run_uuid": run, "path": "x"}, data=b"lost")
     assert (written.status_code, uploaded.status_code) == (400, 200)
     assert http.get(f"{server.url}{API}/{experiment}/{run}/artifacts/x").content == b"lost"
-    # `.partial` and the like are names as any other, and lie in the point.
+    # `.partial` and the like are ordinary names, and are in the point.
     assert http.put(f"{server.url}{API}/0/{run}/artifacts/.partial/CACHEDIR.TAG", data=b"kept").ok

@@ -41,7 +41,7 @@ NAMES = [f"a{character}b.txt" for character in string.printable[:95] if characte
 
 @pytest.fixture
 def through_mlflow(host: Any, server: Any) -> Any:
-    """A context in which nginx leaves every artifact to MLflow."""
+    """A context in which nginx passes every artifact on to MLflow."""
     ready = f"/run/{server.unit}-service/volume-is-right"
 
     @contextmanager
@@ -56,22 +56,22 @@ def through_mlflow(host: Any, server: Any) -> Any:
 
 
 def written(http: Any, root: str, name: str) -> bool:
-    """Write a file whose content is its name; whether that was accepted."""
+    """Write a file whose content is its name; returns whether it was accepted."""
     answer = http.put(f"{root}/{quote(name)}", data=name.encode())
     assert answer.status_code < 300 or answer.status_code in (400, 500), (name, answer.status_code, answer.text)
     return bool(answer.ok)
 
 
 def read(http: Any, root: str, name: str) -> tuple[int, bytes, dict[str, str | None]]:
-    """Status, content and what a client learns from the headers."""
+    """Status, content and headers that matter to a client."""
     answer = http.get(f"{root}/{quote(name)}")
-    told = ("Content-Type", "Content-Length", "Content-Disposition", "X-Content-Type-Options", "Cache-Control")
+    reported = ("Content-Type", "Content-Length", "Content-Disposition", "X-Content-Type-Options", "Cache-Control")
     content = answer.content if answer.ok else b""  # a refusal names the path
-    return answer.status_code, content, {header: answer.headers.get(header) for header in told if answer.ok}
+    return answer.status_code, content, {header: answer.headers.get(header) for header in reported if answer.ok}
 
 
 def test_nginx_writes_and_reads(host: Any, server: Any, http: Any, root: str, through_mlflow: Any) -> None:
-    """The ways differ: a file belongs to who has written it. Both are there for the other one to read."""
+    """Both write files, each with its own owner, and each can read the other's."""
     written(http, root, "by/nginx.txt")
     with through_mlflow():
         written(http, root, "by/mlflow.txt")
@@ -84,7 +84,7 @@ def test_nginx_writes_and_reads(host: Any, server: Any, http: Any, root: str, th
 
 
 def test_every_name_comes_out_alike(server: Any, http: Any, root: str, through_mlflow: Any) -> None:
-    """Whatever a file is called: accepted or refused, read, named, typed and listed alike on both ways."""
+    """Whatever a file is called: it is accepted or refused, read, named, typed and listed alike by nginx and MLflow."""
     here, there = f"{root}/nginx", f"{root}/mlflow"
     accepted = {name: written(http, here, name) for name in NAMES}
     with through_mlflow():
@@ -107,7 +107,7 @@ def test_no_path_is_too_long_for_lstat(host: Any, http: Any, root: str) -> None:
 
 @pytest.mark.parametrize("fast", [True, False], ids=["by nginx", "by MLflow"])
 def test_a_path_that_could_not_be_restored_is_refused(http: Any, root: str, through_mlflow: Any, fast: bool) -> None:
-    """1,024 bytes are the end, however they are written: a recovery point is restored below a longer directory."""
+    """1,024 bytes are the limit, in any encoding: a recovery point is restored below a longer directory."""
     room = 1024 - len(root.partition(f"{API}/")[2]) - 1
     deep = "d/" * (room // 2 - 1)
     longest = deep + "e" * (room - len(deep))
@@ -117,14 +117,14 @@ def test_a_path_that_could_not_be_restored_is_refused(http: Any, root: str, thro
             refused = http.put(f"{root}/{path}", data=b"x")
             assert refused.status_code == 400, path
             assert "may have 1024 bytes" in refused.json()["message"]
-        # What lies there already can still be read and removed.
+        # Existing files can still be read and removed.
         assert http.get(f"{root}/{longest}e").status_code == 404
     assert http.get(f"{root}/{longest}").content == b"x"
     assert http.delete(f"{root}/d").ok
 
 
 def chunks(*parts: bytes) -> Iterator[bytes]:
-    """A body whose length nobody knows beforehand."""
+    """A body of unknown length."""
     yield from parts
 
 
@@ -134,7 +134,7 @@ def chunks(*parts: bytes) -> Iterator[bytes]:
     ids=["empty", "long", "chunked", "chunked-empty", "none"],
 )
 def test_every_kind_of_body_arrives(http: Any, root: str, through_mlflow: Any, body: Callable[[], Any]) -> None:
-    """Empty, long, chunked: the file is what was sent, and what was there before is gone."""
+    """Empty, long, chunked: the file is what was sent, and replaces an existing one."""
     http.put(f"{root}/file", data=b"before")
     assert http.put(f"{root}/file", data=body()).ok
     fast = read(http, root, "file")
@@ -163,7 +163,7 @@ def test_every_kind_of_body_arrives(http: Any, root: str, through_mlflow: Any, b
 def test_parts_and_conditions_are_answered_alike(
     http: Any, root: str, through_mlflow: Any, headers: dict[str, str]
 ) -> None:
-    """A part of a file, or nothing if it has not changed."""
+    """A range of a file, or 304 if it has not changed."""
     http.put(f"{root}/file", data=b"0123456789")
 
     def answer(method: str) -> tuple[Any, ...]:
@@ -179,7 +179,7 @@ def test_parts_and_conditions_are_answered_alike(
 def test_directories_and_files_do_not_replace_each_other(
     http: Any, server: Any, root: str, through_mlflow: Any
 ) -> None:
-    """A directory stays one, and so does a file."""
+    """A directory stays a directory, and a file stays a file."""
     http.put(f"{root}/folder/file", data=b"1")
 
     def answers() -> tuple[Any, ...]:
@@ -202,7 +202,7 @@ def test_directories_and_files_do_not_replace_each_other(
 
 
 def test_missing_things_are_reported_alike(http: Any, root: str, through_mlflow: Any) -> None:
-    """A missing file is MLflow's to answer."""
+    """MLflow answers for missing files."""
     fast = http.get(f"{root}/missing")
     with through_mlflow():
         slow = http.get(f"{root}/missing")

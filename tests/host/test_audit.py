@@ -1,4 +1,4 @@
-"""The trail of who did what."""
+"""The audit log."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import pytest
 
 from tests.harness.control import control
 
-# Other tests name artifacts in bytes that are no UTF-8, and the trail says what they wrote.
-# It ends with 1 where it has left something out.
+# Other tests name artifacts in bytes that are no UTF-8, and the log has those names.
+# It exits with 1 if it has skipped a line.
 ONLY_UTF8 = "{ iconv -c -f UTF-8 -t UTF-8 || true; }"
 
 
 def test_changes_leave_a_line(server: Any, host: Any, http: Any) -> None:
-    """Who, in which role, what, about which run, and how it ended; in the file and in the journal."""
+    """User, role, operation, run and status; in the file and in the journal."""
     api = server.url + "/api/2.0/mlflow"
     unique = f"audited {time.time_ns()}"
     experiment = http.post(api + "/experiments/create", json={"name": unique}).json()["experiment_id"]
@@ -54,11 +54,11 @@ def test_changes_leave_a_line(server: Any, host: Any, http: Any) -> None:
         assert secret not in everything
 
 
-def test_refusals_leave_a_line_and_strangers_do_not_fill_it(server: Any, host: Any, stranger: Any) -> None:
-    """Somebody who tries what the role does not allow; a failed login stands in the log of logins."""
+def test_refusals_leave_a_line_and_strangers_do_not_fill_it(server: Any, host: Any, anonymous: Any) -> None:
+    """A request that the role does not allow is logged; a failed login is in the log of logins instead."""
     url = server.url + "/api/2.0/mlflow/runs/delete"
-    assert stranger.post(url, json={"run_id": "f" * 32}, auth=("bob", "second-secret-word")).status_code == 403
-    assert stranger.post(url, json={"run_id": "e" * 32}, auth=("bob", "wrong")).status_code == 401
+    assert anonymous.post(url, json={"run_id": "f" * 32}, auth=("bob", "second-secret-word")).status_code == 403
+    assert anonymous.post(url, json={"run_id": "e" * 32}, auth=("bob", "wrong")).status_code == 401
     line = control(host, "audit --user bob --since 5m")[-1]
     assert (line["role"], line["status"], line["run"]) == ("viewer", 403, "")
     failed = json.loads(host.check_output(f"tail -n 1 /var/log/nginx/{server.unit}-login.log"))
@@ -81,7 +81,7 @@ def as_bytes(fields: str) -> bytes:
     return ("{" + fields + "}").encode()
 
 
-# How a body names a run twice, or so that a look at its text finds none: the decoy's ID, the victim's and the other
+# How a body names a run twice, or so that a search of its text finds none: the decoy's ID, the victim's and the other
 # fields give the body and the query. MLflow acts on the victim, if it accepts the body.
 FORGED: dict[str, Callable[[str, str, str], tuple[bytes, str]]] = {
     "the key twice": lambda d, v, rest: (as_bytes(f'"run_id":"{d}",{rest},"run_id":"{v}"'), ""),
@@ -111,7 +111,7 @@ FORGED: dict[str, Callable[[str, str, str], tuple[bytes, str]]] = {
     "an object": lambda d, v, rest: (as_bytes(f'"run_id":{{"run_id":"{d}"}},{rest}'), ""),
     "a form": lambda d, v, rest: (f"run_id={d}&x={v}".encode(), f"?run_id={d}"),
 }
-# What a request does, by its address.
+# The change that a request makes, by its path.
 OPERATIONS = {
     "set-tag": '"key":"k","value":"new"',
     "delete-tag": '"key":"old"',
@@ -125,7 +125,7 @@ OPERATIONS = {
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_run_is_the_one_that_changed(server: Any, host: Any, http: Any, operation: str) -> None:
-    """Whatever a body looks like: the log names the run that the database shows changed, or none."""
+    """For any body, the log names the run that was changed in the database, or none."""
     api = server.url + "/api/2.0/mlflow"
 
     def run() -> str:
@@ -145,18 +145,18 @@ def test_the_run_is_the_one_that_changed(server: Any, host: Any, http: Any, oper
             f"{api}/runs/{operation}{query}", data=body, headers={"Content-Type": kind}
         ).status_code
     lines = control(host, f"audit --user {server.login[0]} --since 5m")[-len(FORGED) :]
-    told, changed = {}, {}
+    reported, changed = {}, {}
     for (name, pair), line in zip(pairs.items(), lines, strict=True):
         assert (line["route"], line["status"]) == (f"/api/2.0/mlflow/runs/{operation}", answers[name])
         changed[name] = [run_id for run_id in pair if shown(run_id) != before[run_id]]
-        told[name] = line["run"]
-    assert {name: [run] if run else [] for name, run in told.items()} == changed
+        reported[name] = line["run"]
+    assert {name: [run] if run else [] for name, run in reported.items()} == changed
     # Not because everything is refused.
     assert all(changed[name] == [pairs[name][1]] for name in ("the key twice", "nested", "an escaped key", "UTF-16"))
 
 
 def test_the_experiment_is_the_one_that_changed(server: Any, host: Any, http: Any) -> None:
-    """As it is numbered in the database, however it was written."""
+    """By its ID in the database, in any spelling."""
     api = server.url + "/api/2.0/mlflow"
     decoy, victim = (
         http.post(api + "/experiments/create", json={"name": f"{who} {time.time_ns()}"}).json()["experiment_id"]
@@ -183,7 +183,7 @@ def test_the_experiment_is_the_one_that_changed(server: Any, host: Any, http: An
 
 
 def test_the_model_is_the_one_that_changed(server: Any, host: Any, http: Any) -> None:
-    """Registered models by name and version, logged models by what their handler goes by."""
+    """Registered models by name and version, logged models by the ID that their handler uses."""
     api = server.url + "/api/2.0/mlflow"
     unique = time.time_ns()
     decoy, victim = f"decoy {unique}", f"victim {unique}"
@@ -205,7 +205,7 @@ def test_the_model_is_the_one_that_changed(server: Any, host: Any, http: Any) ->
     send("POST", f"/registered-models/set-tag?name={decoy}", f'{twice},"key":"name","value":"{decoy}"')
     send("PATCH", f"/model-versions/update?name={decoy}&version=7", f'{twice},"version":"01","description":"changed"')
     send("POST", "/registered-models/rename", f'{twice},"new_name":"{victim} renamed"')
-    # This one goes by the body, the other two by the address.
+    # This one uses the body, the other two the path.
     send("PATCH", f"/logged-models/{logged[0]}", f'"model_id":"{logged[1]}","status":"LOGGED_MODEL_READY"')
     decoy_tags = f'"model_id":"{logged[0]}","tags":[{{"key":"k","value":"v"}}]'
     send("PATCH", f"/logged-models/{logged[1]}/tags?model_id={logged[0]}", decoy_tags)
@@ -228,7 +228,7 @@ def test_the_model_is_the_one_that_changed(server: Any, host: Any, http: Any) ->
 
 
 def test_a_trace_is_in_the_experiment_that_the_database_says(server: Any, host: Any, http: Any) -> None:
-    """Whether it is new, moved by a second request that makes it, or deleted."""
+    """Whether it is new, moved by a second request that creates it, or deleted."""
     old, new = server.url + "/api/2.0/mlflow", server.url + "/api/3.0/mlflow"
     first, second = (
         http.post(old + "/experiments/create", json={"name": f"{name} {time.time_ns()}"}).json()["experiment_id"]
@@ -253,7 +253,7 @@ def test_a_trace_is_in_the_experiment_that_the_database_says(server: Any, host: 
 
 
 def test_an_artifact_belongs_to_the_run_at_its_place(server: Any, host: Any, http: Any) -> None:
-    """Only the layout's own places count, and of repeated arguments the one that MLflow takes."""
+    """Only the layout's own places count, and of repeated arguments the one that MLflow uses."""
     api = server.url + "/api/2.0/mlflow"
     decoy, victim = (
         http.post(api + "/runs/create", json={"experiment_id": "0"}).json()["run"]["info"]["run_id"] for _ in range(2)
@@ -268,15 +268,17 @@ def test_an_artifact_belongs_to_the_run_at_its_place(server: Any, host: Any, htt
         f"0/models/{model}/artifacts/0/{decoy}/artifacts/a.txt": ("0", "", model),
     }
     root = f"{server.url}/api/2.0/mlflow-artifacts/artifacts"
-    # It is refused before anybody is asked whose login it is.
+    # It is refused before the login is checked.
     assert http.put(f"{root}/0/{victim}%0a/artifacts/a.txt", data=b"x").status_code == 400
     statuses = [http.put(f"{root}/{place}", data=b"x").status_code for place in places]
     again = f"{server.url}/ajax-api/2.0/mlflow/upload-artifact"
     query = f"?run%5fuuid={victim}&path=b.txt&run_uuid={decoy}&run_id={decoy}"
     assert http.post(again + query, data=b"x").status_code == 200
     lines = control(host, f"audit --user {server.login[0]} --since 5m")[-len(places) - 1 :]
-    told = {place: (line["experiment"], line["run"], line["model"]) for place, line in zip(places, lines, strict=False)}
-    assert told == places
+    reported = {
+        place: (line["experiment"], line["run"], line["model"]) for place, line in zip(places, lines, strict=False)
+    }
+    assert reported == places
     assert set(statuses) <= {200, 201}
     assert lines[-1]["run"] == victim
     listed = http.get(api + "/artifacts/list", params={"run_id": victim}).json()["files"]
@@ -296,7 +298,7 @@ def test_an_artifact_belongs_to_the_run_at_its_place(server: Any, host: Any, htt
     ],
 )
 def test_a_name_is_logged_as_it_is_in_one_line(server: Any, host: Any, http: Any, name: str) -> None:
-    """Whatever is in it: a line is a line, nothing in it moves a terminal, and mlflowctl gives the name back."""
+    """Whatever the name contains: it stays on one line, without control characters, and mlflowctl decodes it."""
     unique = f"{name}{time.time_ns()}"
     log = f"/var/log/{server.unit}/audit.log"
     before = int(host.check_output(f"wc -l < {log}"))
@@ -341,7 +343,7 @@ def test_clients_neither_see_nor_send_the_subject_headers(server: Any, host: Any
 
 
 def test_a_client_that_disconnects_is_still_logged(server: Any, host: Any, http: Any) -> None:
-    """MLflow does what it has begun, so the log waits for it to say what that was."""
+    """MLflow completes the request, so nginx waits for its headers."""
     api = server.url + "/api/2.0/mlflow"
     run = http.post(api + "/runs/create", json={"experiment_id": "0"}).json()["run"]["info"]["run_id"]
 
@@ -361,7 +363,7 @@ def test_a_client_that_disconnects_is_still_logged(server: Any, host: Any, http:
         context.wrap_socket(plain, server_hostname=place.hostname) as connection,
     ):
         connection.sendall(head.encode() + body)
-        # Time for nginx to pass it on is what an attacker would give it.
+        # Wait until nginx has passed it on, as an attacker would.
         time.sleep(0.002)
     deadline = time.monotonic() + 10
     while "k" not in {tag["key"] for tag in shown(run)["data"]["tags"]}:
@@ -390,13 +392,13 @@ def test_a_client_that_disconnects_is_still_logged(server: Any, host: Any, http:
 def test_a_get_that_costs_or_tells_secrets_leaves_a_line(
     server: Any, host: Any, http: Any, method: str, path: str
 ) -> None:
-    """Also without a change: whatever needs more than a viewer's role, the gateway and the assistant."""
+    """Also without a change: endpoints that need more than a viewer's role, the gateway and the assistant."""
     answer = http.request(method, server.url + path)
     line = control(host, "audit --since 5m")[-1]
     assert (line["method"], line["route"], line["status"]) == (method, urlsplit(path).path, answer.status_code)
 
 
-def test_plain_reading_and_strangers_leave_none(server: Any, host: Any, http: Any, stranger: Any) -> None:
+def test_plain_reading_and_strangers_leave_none(server: Any, host: Any, http: Any, anonymous: Any) -> None:
     """Or the log would be a second log of all requests, and anybody could fill it."""
     before = len(control(host, "audit"))
     for path in (
@@ -408,15 +410,15 @@ def test_plain_reading_and_strangers_leave_none(server: Any, host: Any, http: An
         http.get(server.url + path, params={"max_results": 1})
     for path in ("/gateway/mlflow/v1/models", "/api/2.0/mlflow/webhooks", "/x/..", "/no/such"):
         for method in ("GET", "POST", "BREW", "X-GET"):
-            stranger.request(method, server.url + path)
+            anonymous.request(method, server.url + path)
     assert len(control(host, "audit")) == before
 
 
-def test_a_refused_get_and_odd_methods_leave_a_line(server: Any, host: Any, stranger: Any) -> None:
-    """Who asked for what they may not have, however the method is spelt."""
+def test_a_refused_get_and_odd_methods_leave_a_line(server: Any, host: Any, anonymous: Any) -> None:
+    """A request without permission is logged, with any spelling of the method."""
     asked = [("GET", "/api/2.0/mlflow/webhooks"), ("GETX", "/"), ("X-DELETE", "/api/2.0/mlflow/runs/delete")]
     for method, path in asked:
-        answer = stranger.request(method, server.url + path, auth=("bob", "second-secret-word"))
+        answer = anonymous.request(method, server.url + path, auth=("bob", "second-secret-word"))
         assert answer.status_code in (403, 405), method
     lines = control(host, "audit --user bob --since 5m")[-3:]
     assert [(line["method"], line["route"]) for line in lines] == asked
@@ -424,7 +426,7 @@ def test_a_refused_get_and_odd_methods_leave_a_line(server: Any, host: Any, stra
 
 # --- where it is written -----------------------------------------------------------------------
 def test_lines_of_others_in_the_journal_are_not_ours(server: Any, host: Any, http: Any) -> None:
-    """journald notes itself which unit wrote a line; by that the forged one is told from ours."""
+    """journald records which unit wrote a line, which distinguishes a forged one from ours."""
     name = f"{server.unit}_audit"
     unique = f"genuine {time.time_ns()}"
     http.post(server.url + "/api/2.0/mlflow/registered-models/create", json={"name": unique}).raise_for_status()

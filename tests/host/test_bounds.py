@@ -1,4 +1,4 @@
-"""What one client asks for does not take MLflow's processes from the others."""
+"""One client's requests do not block MLflow's processes for others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 API = "/api/2.0/mlflow"
 MIB = 1 << 20
-# Seconds. Who reads such a body, or works on such a question, needs a minute or more.
+# Seconds. Reading such a body, or executing such a query, takes a minute or more.
 HANGS = 40
 
 
@@ -26,14 +26,14 @@ def bomb(coding: str, size: int) -> bytes:
 
 
 def traces(server: Any, http: Any, body: bytes, coding: str) -> Any:
-    """What MLflow answers to spans that are compressed so."""
+    """MLflow's answer to spans that are compressed like this."""
     headers = {"Content-Type": "application/x-protobuf", "x-mlflow-experiment-id": "0", "Content-Encoding": coding}
     return http.post(server.url + "/v1/traces", data=body, headers=headers, timeout=HANGS)
 
 
 @pytest.mark.parametrize("coding", ["gzip", "members", "zlib", "raw"])
 def test_a_compressed_body_counts_with_its_size_after_unpacking(server: Any, http: Any, coding: str) -> None:
-    """It is refused at once, and the client reads which limit it was."""
+    """It is refused at once, and the message names the limit."""
     # The first such request starts the processes.
     traces(server, http, b"", "gzip")
     answer = traces(server, http, bomb(coding, 200), "gzip" if coding in ("gzip", "members") else "deflate")
@@ -42,13 +42,13 @@ def test_a_compressed_body_counts_with_its_size_after_unpacking(server: Any, htt
 
 
 def test_many_empty_spans_are_refused_before_they_are_read(server: Any, http: Any) -> None:
-    """30 MiB of them are a minute of the thread that all wait for, or gigabytes."""
+    """Otherwise 30 MiB of them take a minute of the thread that all requests wait for, or gigabytes."""
     traces(server, http, b"", "gzip")
     assert traces(server, http, gzip.compress(b"\x0a\x00" * (15 * MIB)), "gzip").status_code == 413
 
 
 def test_a_compressed_body_within_the_limit_reaches_mlflow(server: Any, http: Any) -> None:
-    """MLflow has the word about spans that are none; what is broken it does not see."""
+    """MLflow answers for invalid spans; it does not see damaged compression."""
     assert "no spans found" in traces(server, http, gzip.compress(b""), "gzip").text
     assert traces(server, http, gzip.compress(b"x" * 100)[:-9], "gzip").json()["error_code"]
     assert traces(server, http, b"x", "br").status_code == 415
@@ -73,14 +73,14 @@ def test_a_compressed_body_within_the_limit_reaches_mlflow(server: Any, http: An
 def test_a_question_that_costs_too_much_is_refused(
     server: Any, http: Any, path: str, question: dict[str, Any], named: str
 ) -> None:
-    """As an error that the client shows, and before a worker has worked on it."""
+    """With an error that the client shows, before a worker processes it."""
     answer = http.post(f"{server.url}{API}/{path}", json=question, timeout=HANGS)
     assert answer.status_code == 400, answer.text
     assert named in answer.json()["message"]
 
 
 def test_thousands_of_runs_are_found_by_their_ids(server: Any, client: Any) -> None:
-    """As many as MLflow's parser takes."""
+    """As many as MLflow's parser accepts."""
     found = client(
         "-c",
         "import mlflow\nwith mlflow.start_run() as run: pass\n"
@@ -93,7 +93,7 @@ def test_thousands_of_runs_are_found_by_their_ids(server: Any, client: Any) -> N
 
 @pytest.mark.parametrize(("kind", "variable"), [("", "mlflow_memory_percent"), ("-asgi", "mlflow_asgi_memory_percent")])
 def test_memory_has_a_bound(server: Any, host: Any, kind: str, variable: str) -> None:
-    """The kernel ends a worker of MLflow's, and not PostgreSQL, and systemd lets the others work on."""
+    """The kernel kills a worker of MLflow and not PostgreSQL, and systemd lets the other workers continue."""
     names = "MemoryMax,MemoryHigh,OOMPolicy,OOMScoreAdjust"
     shown = host.check_output(f"systemctl show -p {names} {server.unit}{kind}.service").splitlines()
     found = dict(line.split("=") for line in shown)
@@ -104,7 +104,7 @@ def test_memory_has_a_bound(server: Any, host: Any, kind: str, variable: str) ->
 
 
 def test_a_worker_that_is_killed_is_replaced(server: Any, host: Any, http: Any) -> None:
-    """The service goes on: its master is the same, and it has as many workers as before."""
+    """The service continues: the same master, and as many workers as before."""
     main = f"systemctl show -p MainPID --value {server.unit}.service"
     before = host.check_output(main)
     workers = host.check_output(f"pgrep --parent {before}").split()
@@ -121,7 +121,7 @@ def test_a_worker_that_is_killed_is_replaced(server: Any, host: Any, http: Any) 
 
 
 def test_a_statement_has_an_end(server: Any, host: Any) -> None:
-    """For the server's statements alone."""
+    """It applies only to the server's statements."""
     environment = host.check_output(f"systemctl show -p Environment --value {server.unit}.service")
     assert f"statement_timeout={server['mlflow_statement_timeout_seconds']}s" in environment
     begun = host.check_output(f"systemctl show -p Environment --value {server.unit}-db-init.service")

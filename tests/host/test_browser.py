@@ -16,7 +16,7 @@ from selenium.webdriver.support import expected_conditions
 from selenium.webdriver.support.wait import WebDriverWait
 
 ROOT = Path(__file__).parents[2]
-WAIT = 60  # seconds until something must have appeared
+WAIT = 60  # timeout in seconds for something to appear
 
 
 @pytest.fixture

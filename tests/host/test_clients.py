@@ -71,7 +71,7 @@ def test_the_example_trains_logs_traces_and_registers(server: Any, host: Any, ex
 
 
 def test_100_mb_artifact_up_and_down(server: Any, host: Any, client: Callable[..., str]) -> None:
-    """An artifact far above nginx's default limit comes back byte for byte, and passes nginx's disk by."""
+    """An artifact far above nginx's default limit comes back byte for byte, and is not buffered on nginx's disk."""
     assert client("-c", LARGE_ARTIFACT).split()[-2:] == ["True", str(100 << 20)]
     left = host.run("find /var/lib/nginx -type f")
     assert left.stdout == ""
@@ -115,10 +115,12 @@ def test_model_sources_are_limited_to_the_proxy(server: Any, http: Any, source: 
     ],
 )
 def test_artifact_paths_do_not_leave_the_store(server: Any, host: Any, http: Any, path: str) -> None:
-    """Path tricks neither read, write nor delete outside the store; a backslash is a letter like any other."""
+    """Path tricks neither read, write nor delete outside the store; a backslash is an ordinary character."""
     volume = server["mlflow_volume_path"]
-    look = f"cat {volume}/.volume-id; sha256sum /etc/passwd; find {volume} -path {volume}/store -prune -o -print | sort"
-    before = host.check_output(look)
+    state = (
+        f"cat {volume}/.volume-id; sha256sum /etc/passwd; find {volume} -path {volume}/store -prune -o -print | sort"
+    )
+    before = host.check_output(state)
     url = server.url + "/api/2.0/mlflow-artifacts/artifacts/"
     for method in ("GET", "PUT", "GET", "DELETE"):
         request = http.prepare_request(requests.Request(method, url, data=b"x" if method == "PUT" else None))
@@ -127,7 +129,7 @@ def test_artifact_paths_do_not_leave_the_store(server: Any, host: Any, http: Any
         assert answer.status_code in (200, 201, 204, 400, 404)
         assert "root:" not in answer.text
         assert before.split()[0] not in answer.text
-    assert host.check_output(look) == before
+    assert host.check_output(state) == before
 
 
 @pytest.mark.parametrize(
@@ -147,13 +149,13 @@ def test_artifact_paths_do_not_leave_the_store(server: Any, host: Any, http: Any
     ],
 )
 def test_artifact_locations_do_not_leave_the_store(server: Any, host: Any, http: Any, location: str) -> None:
-    """An experiment that names a place of the server's lists and writes nothing there."""
+    """An experiment located in a directory of the server lists and writes nothing there."""
     api = server.url + "/api/2.0/mlflow"
-    wish = {
+    given = {
         "name": f"{location} {time.time_ns()}",
         "artifact_location": location.format(**server.settings),
     }
-    made = http.post(api + "/experiments/create", json=wish)
+    made = http.post(api + "/experiments/create", json=given)
     if not made.ok:
         assert made.status_code == 400
         return
@@ -169,7 +171,7 @@ def test_artifact_locations_do_not_leave_the_store(server: Any, host: Any, http:
 
 
 def test_every_asgi_only_route_reaches_the_asgi_unit(server: Any, host: Any, http: Any) -> None:
-    """What only the ASGI application has is routed there, as derived from the installed release."""
+    """Routes of the ASGI application alone are passed to it, as derived from the installed release."""
     description = host.file(f"{server['mlflow_root_path']}/current/release.json").content_string
     routes = json.loads(description)["asgi_routes"]
     assert len(routes) > 20
@@ -177,13 +179,13 @@ def test_every_asgi_only_route_reaches_the_asgi_unit(server: Any, host: Any, htt
         path = route.strip("^$").replace("\\", "").replace(".+", "x")
         answers = [http.request(method, server.url + path, json={}) for method in METHODS]
         # Flask answers an unknown path with a page, whatever the method; the
-        # ASGI application speaks JSON for at least one.
+        # ASGI application answers in JSON for at least one.
         kinds = {answer.headers.get("Content-Type", "").split(";")[0] for answer in answers}
         assert "application/json" in kinds, (path, [answer.status_code for answer in answers])
 
 
 def test_a_refusal_is_readable(client: Callable[..., str]) -> None:
-    """MLflow's client shows who lacks which role."""
+    """MLflow's client shows the user and the missing role."""
     output = client("-c", DELETES, MLFLOW_TRACKING_USERNAME="eve", MLFLOW_TRACKING_PASSWORD="third-secret-word")
     assert (
         output.strip() == "PERMISSION_DENIED PERMISSION_DENIED: eve has the role editor, and this needs the role admin"

@@ -13,7 +13,7 @@ def setting(host: Any, name: str) -> str:
 
 
 def test_pools_fit(server: Any, host: Any) -> None:
-    """There are the workers that this host has room for, and max_connections covers every pool of every process."""
+    """The number of workers follows from the host's size, and max_connections covers every pool of every process."""
     cores = int(host.check_output("nproc"))
     mib = int(host.check_output("awk '/^MemTotal/{print $2}' /proc/meminfo")) // 1024
     workers = server["mlflow_workers"] or max(min(cores, mib // 512, 16), 2)
@@ -51,12 +51,12 @@ def test_sized_from_the_host(server: Any, host: Any) -> None:
     ],
 )
 def test_settings_in_force(server: Any, host: Any, name: str, value: str) -> None:
-    """The settings are in force, not only written."""
+    """The settings are in effect, not only written."""
     assert setting(host, name) == value
 
 
 def test_the_database_goes_before_its_clients(server: Any, host: Any) -> None:
-    """The share of the processors is in force, and for the slice that PostgreSQL is in."""
+    """The processor weight is in effect, for PostgreSQL's slice."""
     unit = host.check_output(
         "systemctl list-units --plain --no-legend --state running 'postgresql@*' | cut -d ' ' -f 1"
     )
@@ -66,7 +66,7 @@ def test_the_database_goes_before_its_clients(server: Any, host: Any) -> None:
 
 
 def test_further_settings_win(server: Any, host: Any) -> None:
-    """mlflow_postgres_settings are written last and win over the computed ones."""
+    """mlflow_postgres_settings are written last and override the computed ones."""
     for name, value in server["mlflow_postgres_settings"].items():
         assert setting(host, name) == value
 
@@ -78,7 +78,7 @@ def test_the_database_speaks_utf8(server: Any, host: Any) -> None:
 
 
 def test_managed_files_have_a_header(server: Any, host: Any) -> None:
-    """Whoever opens a file of ours on the host is told that it will be overwritten."""
+    """A file of ours on the host says that it will be overwritten."""
     for path in (
         f"{server['mlflow_config_path']}/mlflow.env",
         f"/etc/systemd/system/{server.unit}.service",

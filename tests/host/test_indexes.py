@@ -1,4 +1,4 @@
-"""The indexes that MLflow's tables lack are there, and stay through its migrations."""
+"""The indexes that MLflow's tables lack exist, and survive its migrations."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ print(json.dumps([made, lost, list(indexes.INDEXES)]))
 
 
 def test_indexes_that_mlflow_lacks(server: Any, host: Any, in_mlflow: Any) -> None:
-    """They are there, and are made again before MLflow starts on a database that lacks them, such as a restored one."""
+    """They exist, and are created before MLflow starts on a database that lacks them, such as a restored one."""
     psql = f"psql -U postgres {server['mlflow_database']} -Atc"
     listed = f"{psql} \"SELECT indexname FROM pg_indexes WHERE indexname ~ '^vm_'\""
     wanted = in_mlflow(
@@ -55,7 +55,7 @@ def test_indexes_that_mlflow_lacks(server: Any, host: Any, in_mlflow: Any) -> No
 
 
 def test_they_stay_through_migrations(in_mlflow: Any) -> None:
-    """No migration of the last years fails over one of them, or loses one."""
+    """No migration of the last years fails because of one of them, or drops one."""
     made, lost, all_of_them = in_mlflow(MIGRATE)
     assert made == all_of_them
     assert lost == []

@@ -1,4 +1,4 @@
-"""What a local user, a neighbour on the network and a curious reader can reach."""
+"""Isolation from local users, from the network, and of secrets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_only_nginx_listens_on_a_network_address(server: Any, host: Any) -> None
 
 @pytest.mark.parametrize("name", ["wsgi", "asgi"])
 def test_backend_sockets_refuse_other_local_users(server: Any, host: Any, name: str) -> None:
-    """A local user cannot walk around the login through a backend's socket."""
+    """A local user cannot bypass the login through a backend's socket."""
     path = f"{server['mlflow_runtime_path']}/{name}.sock"
     script = f"import socket; socket.socket(socket.AF_UNIX).connect('{path}')"
     assert host.file(path).is_socket
@@ -38,7 +38,7 @@ def test_backend_sockets_refuse_other_local_users(server: Any, host: Any, name: 
 
 
 def test_login_server_refuses_other_local_users(server: Any, host: Any) -> None:
-    """A local user can neither guess passwords at its socket nor read remembered logins."""
+    """A local user can neither guess passwords at its socket nor read cached logins."""
     for path in (f"/run/{server.unit}-proxy/login/hash.sock", f"/run/{server.unit}-proxy/login/cache"):
         assert host.run(f"runuser -u mallory -- ls {path}").rc != 0
         assert host.run(f"ls {path}").rc == 0
@@ -54,7 +54,7 @@ def test_database_refuses_other_local_users(server: Any, host: Any, user: str) -
 
 
 def test_database_role_owns_one_database_and_nothing_else(server: Any, host: Any) -> None:
-    """The role cannot make databases or roles, and can enter only its own database."""
+    """The role cannot create databases or roles, and can connect only to its own database."""
     role, database = server["mlflow_database_role"], server["mlflow_database"]
     query = (
         "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls,"
@@ -69,7 +69,7 @@ def test_database_role_owns_one_database_and_nothing_else(server: Any, host: Any
 
 @pytest.mark.parametrize("kind", ["", "-asgi", "-db-init"])
 def test_sandbox_is_exactly_this(server: Any, host: Any, kind: str) -> None:
-    """Every process of MLflow runs in the sandbox as designed, nothing less and nothing more."""
+    """Every process of MLflow runs in exactly the intended sandbox."""
     unit = f"{server.unit}{kind}.service"
     more = {"User": server["mlflow_user"], "ReadWritePaths": f"-{server['mlflow_volume_path']}", "UMask": "0007"}
     assert shown(host, unit, {*CLOSED, *more}) == CLOSED | more
@@ -89,8 +89,8 @@ def test_service_cannot_change_its_own_code_or_settings(server: Any, host: Any) 
         assert host.check_output(f"find {path} -not -type l -perm /o+w | head -n 5") == ""
 
 
-# Files, directories and sockets, by who else than root may read or use them. What is
-# not a name's here, that name's processes must not reach.
+# Files, directories and sockets, by the accounts besides root that may use them. The processes of an
+# account must not reach those that are not listed for it.
 REACHED: dict[str, set[str]] = {
     "{volume}": set(),
     "{volume}/store": {"mlflow", "nginx"},
@@ -141,14 +141,14 @@ def groups(host: Any, pid: str) -> list[str]:
 
 
 def processes(server: Any, host: Any) -> dict[str, tuple[str, str]]:
-    """Users by the short name of what runs as them, each with a process."""
+    """Users by the short name of their service, each with a process."""
     main = host.check_output(f"systemctl show --property MainPID --value {server.unit}.service")
     worker = host.check_output("pgrep --oldest --parent $(cat /run/nginx.pid)")
     return {"mlflow": (server["mlflow_user"], main), "nginx": ("www-data", worker)}
 
 
 def test_each_process_is_in_its_own_groups_only(server: Any, host: Any) -> None:
-    """One group owns the volume and nothing else; beyond it MLflow's account has nothing in common with nginx."""
+    """One group owns the volume and nothing else; apart from it MLflow's account shares no group with nginx."""
     volume, user = f"{server.unit}-artifacts", server["mlflow_user"]
     found = {name: groups(host, pid) for name, (_, pid) in processes(server, host).items()}
     assert found == {"mlflow": sorted([user, volume]), "nginx": sorted(["www-data", volume])}
@@ -178,9 +178,9 @@ def test_each_account_can_only_access_its_own_files(server: Any, host: Any, who:
     assert set(there) == set(paths)
     user, pid = processes(server, host).get(who, ("mallory", ""))
     member = "--groups " + ",".join(groups(host, pid)) if pid else "--init-groups"
-    look = 'for path; do if [ -S "$path" ]; then test -w "$path"; else test -r "$path"; fi && echo "$path"; done; true'
+    probe = 'for path; do if [ -S "$path" ]; then test -w "$path"; else test -r "$path"; fi && echo "$path"; done; true'
     reached = host.check_output(
-        f"setpriv --reuid {user} --regid {user} {member} -- sh -c '{look}' sh {' '.join(there)}"
+        f"setpriv --reuid {user} --regid {user} {member} -- sh -c '{probe}' sh {' '.join(there)}"
     ).splitlines()
     assert set(reached) == {path for path, may in paths.items() if who in may}
 
@@ -222,7 +222,7 @@ def test_no_secret_where_it_does_not_belong(server: Any, host: Any) -> None:
 
 
 def test_processes_do_not_hold_secrets_in_their_environment(server: Any, host: Any) -> None:
-    """What a process was started with, which root-run tools print readily, holds no secret."""
+    """A process's initial environment, which tools print, holds no secret."""
     pid = host.check_output(f"systemctl show -p MainPID --value {server.unit}.service")
     environment = host.check_output(f"tr '\\0' '\\n' < /proc/{pid}/environ")
     assert "MLFLOW_BACKEND_STORE_URI=postgresql+psycopg2:///?service=" in environment

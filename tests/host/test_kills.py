@@ -1,4 +1,4 @@
-"""Whatever process is killed, it comes back by itself, and with it the server: nobody has to do anything."""
+"""Every process that is killed is restarted, and the server recovers without intervention."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-# A hang bound, not a promise: seconds in which everything has answered again.
+# Seconds until everything must answer again: a limit for hangs, not a promise.
 SECONDS = 90
 ALL = ("{unit}.service", "{unit}-asgi.service", "nginx.service", "{unit}-login.service", "{unit}-uploads.service")
 
@@ -20,12 +20,12 @@ def name(host: Any, server: Any, unit: str) -> str:
 
 
 def main_process(host: Any, unit: str) -> str:
-    """Number of its first process; 0 if there is none."""
+    """Its main PID; 0 if there is none."""
     return str(host.check_output("systemctl show --property=MainPID --value %s", unit))
 
 
 def answers(http: Any, server: Any) -> list[int]:
-    """What a client sees of every process: REST with the database, ASGI, a big upload."""
+    """Requests to every process: REST with the database, ASGI, a large upload."""
     try:
         return [
             http.get(f"{server.url}/ready", timeout=20).status_code,
@@ -42,7 +42,7 @@ def answers(http: Any, server: Any) -> list[int]:
 
 
 def wait(http: Any, server: Any, host: Any, unit: str, gone: str) -> None:
-    """Until all of it answers, and the unit runs, as another process than the one that is gone."""
+    """Wait until all of them are answered, and the unit runs with a new main process."""
     deadline = time.monotonic() + SECONDS
     found: object = None
     while time.monotonic() < deadline:
@@ -55,7 +55,7 @@ def wait(http: Any, server: Any, host: Any, unit: str, gone: str) -> None:
 
 @pytest.fixture(autouse=True)
 def counted_anew(host: Any) -> None:
-    """systemd's limit of starts in ten seconds is for loops, not for tests that run after each other."""
+    """Reset systemd's start limit, which successive tests would reach."""
     host.run("systemctl reset-failed")
 
 
@@ -71,7 +71,7 @@ def test_a_killed_first_process_comes_back(host: Any, http: Any, server: Any, un
 
 @pytest.mark.parametrize("unit", ["postgresql", "{unit}.service", "{unit}-asgi.service", "nginx.service"])
 def test_killed_workers_come_back(host: Any, http: Any, server: Any, unit: str) -> None:
-    """kill -9 of all that the first process has started: workers, or PostgreSQL's backends and helpers."""
+    """kill -9 of all children of the main process: workers, or PostgreSQL's backends and helpers."""
     unit = name(host, server, unit)
     wait(http, server, host, unit, "")
     pid = main_process(host, unit)
@@ -84,7 +84,7 @@ def test_killed_workers_come_back(host: Any, http: Any, server: Any, unit: str) 
 
 @pytest.mark.parametrize("unit", ["postgresql", *ALL])
 def test_a_unit_that_is_killed_as_a_whole_comes_back(host: Any, http: Any, server: Any, unit: str) -> None:
-    """kill -9 of every process of a unit at once, as the kernel does when a unit has no more memory."""
+    """kill -9 of every process of a unit at once, as the kernel does when a unit is out of memory."""
     unit = name(host, server, unit)
     wait(http, server, host, unit, "")
     pid = main_process(host, unit)
@@ -93,7 +93,7 @@ def test_a_unit_that_is_killed_as_a_whole_comes_back(host: Any, http: Any, serve
 
 
 def test_a_cluster_that_is_stopped_stays_down(host: Any, http: Any, server: Any) -> None:
-    """Who stops PostgreSQL on purpose, through systemd or with Debian's own command, is obeyed."""
+    """PostgreSQL is not restarted if it was stopped through systemd or with Debian's own command."""
     unit = name(host, server, "postgresql")
     version, _, cluster = unit.removeprefix("postgresql@").removesuffix(".service").partition("-")
     try:

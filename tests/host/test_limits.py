@@ -1,4 +1,4 @@
-"""What one request may bring, how slowly, and from whose page: refused before it costs anybody anything."""
+"""Limits of a request: size, rate and origin. It is refused before it delays others."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SEARCH = "/api/2.0/mlflow/runs/search"
 
 
 def pieces(size: int) -> Iterator[bytes]:
-    """A body that does not say how long it is."""
+    """A body without a length."""
     for _ in range(size // 65536):
         yield b" " * 65536
 
 
 def connect(server: Any, head: str, login: tuple[str, str] | None = None) -> ssl.SSLSocket:
-    """A connection that has sent the head of a request, ``{path}`` and ``{host}`` filled in."""
+    """A connection that has sent the header of a request, ``{path}`` and ``{host}`` filled in."""
     url = urlsplit(server.url)
     context = ssl.create_default_context(cafile=server.ca)
     plain = socket.create_connection((url.hostname or "", url.port or 443), timeout=30)
@@ -43,15 +43,15 @@ def connect(server: Any, head: str, login: tuple[str, str] | None = None) -> ssl
 
 @pytest.mark.parametrize("size", [1, 3 * MIB])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
-def test_without_a_login_nothing_has_a_body(server: Any, stranger: Any, method: str, size: int) -> None:
-    """/health is the one address that answers strangers: with a body it does not, whether its length is said or not."""
+def test_without_a_login_nothing_has_a_body(server: Any, anonymous: Any, method: str, size: int) -> None:
+    """Only /health needs no login: with a body it is refused, too, whether its length is given or not."""
     for body in (b" " * size, pieces(max(size, 65536))):
-        answer = stranger.request(method, server.url + "/health", data=body)
+        answer = anonymous.request(method, server.url + "/health", data=body)
         assert (answer.status_code, answer.json()["error_code"]) == (413, "REQUEST_LIMIT_EXCEEDED")
 
 
 def test_ten_gigabytes_are_refused_before_one_byte_is_kept(server: Any, host: Any) -> None:
-    """A length is believed at once; nothing lies where nginx collects bodies."""
+    """Content-Length is checked at once; there is no file in nginx's directory for bodies."""
     for head in ("POST {path}/health", f"POST {{path}}{SEARCH}", "GET {path}/version", "POST {path}/v1/traces"):
         with connect(server, f"{head} HTTP/1.1") as connection:
             connection.sendall(b"Content-Length: 10737418240\r\n\r\n" + b" " * MIB)
@@ -77,7 +77,7 @@ def test_ten_gigabytes_are_refused_before_one_byte_is_kept(server: Any, host: An
 def test_too_much_is_refused_in_words(
     server: Any, http: Any, question: tuple[str, str], size: int, output: bool
 ) -> None:
-    """413 in JSON, which MLflow's client shows, whether the length is said or counted."""
+    """413 in JSON, which MLflow's client shows, whether the length is given or counted."""
     body = b" " * size if output else pieces(size + 65536)
     method, path = question
     answer = http.request(method, server.url + path, data=body, headers={"Content-Type": "application/json"})
@@ -86,7 +86,7 @@ def test_too_much_is_refused_in_words(
 
 
 def test_what_fits_is_served(server: Any, http: Any, root: str) -> None:
-    """A question of just 1 MiB, a list of datasets of more, and an artifact of any size and name."""
+    """A request of just 1 MiB, a list of datasets of more, and an artifact of any size and name."""
     question = b'{"experiment_ids":["0"]}'
     headers = {"Content-Type": "application/json"}
     assert http.post(server.url + SEARCH, data=question.ljust(MIB), headers=headers).ok
@@ -111,7 +111,7 @@ def test_what_fits_is_served(server: Any, http: Any, root: str) -> None:
     ],
 )
 def test_names_that_no_file_can_have_are_refused(http: Any, root: str, name: str, status: int) -> None:
-    """In JSON, not as an error of the server's."""
+    """In JSON, and not as a server error."""
     answer = http.put(f"{root}/{name}", data=b"x")
     assert answer.status_code == status
     if status == 400:
@@ -129,7 +129,7 @@ SLOW = [
 
 
 def test_slow_senders_do_not_block_others_and_are_disconnected(server: Any, http: Any) -> None:
-    """Two hundred bodies that come byte by byte: others are served meanwhile, and no such body is waited for without end."""
+    """Two hundred bodies arrive byte by byte: others are served meanwhile, and the slow ones are disconnected."""
     address = f"{server.url}/api/2.0/mlflow/runs"
     run = http.post(f"{address}/create", json={"experiment_id": "0"}).json()["run"]["info"]["run_id"]
     metric = {"run_id": run, "key": "m", "value": 1, "timestamp": 1}
@@ -179,7 +179,7 @@ def test_slow_senders_do_not_block_others_and_are_disconnected(server: Any, http
     ],
 )
 def test_pages_of_other_sites_change_nothing(server: Any, http: Any, origin: str, method: str, path: str) -> None:
-    """With a browser's remembered login: 403 on every way, and no page is told that it may read."""
+    """With a browser's stored credentials: 403 on every route, and no CORS header that allows reading."""
     headers = {"Origin": origin.format(host=urlsplit(server.url).hostname), "Access-Control-Request-Method": "POST"}
     answer = http.request(method, server.url + path, headers=headers, data=b"{}")
     assert (answer.status_code, answer.json()["error_code"]) == (403, "PERMISSION_DENIED")
@@ -201,26 +201,26 @@ def test_the_servers_own_pages_work(server: Any, http: Any, root: str) -> None:
     ["/x/..#", "/#", "/health#/../version", "/x/%2E%2e", "/a/./b", "/a/%2e/b", "/api//2.0/mlflow", "/api/%2f2.0"],
 )
 def test_an_address_that_can_mean_two_things_is_refused(server: Any, target: str) -> None:
-    """What nginx decides on is what MLflow sees."""
+    """nginx decides on the same URL that MLflow sees."""
     with connect(server, f"GET {{path}}{target} HTTP/1.1") as connection:
         connection.sendall(b"Connection: close\r\n\r\n")
         assert b" 400 " in connection.recv(4096)
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR "])
-def test_the_word_before_a_token_is_any_case(server: Any, stranger: Any, scheme: str) -> None:
+def test_the_word_before_a_token_is_any_case(server: Any, anonymous: Any, scheme: str) -> None:
     """As RFC 9110 says."""
     token = base64.b64encode(":".join(server.login).encode()).decode()
-    assert stranger.get(server.url + "/version", headers={"Authorization": f"{scheme} {token}"}).ok
+    assert anonymous.get(server.url + "/version", headers={"Authorization": f"{scheme} {token}"}).ok
 
 
 def test_guesses_from_many_addresses_do_not_keep_the_owner_waiting(server: Any, host: Any, http: Any) -> None:
-    """Forty addresses with eight guesses each under way: a remembered login, and one where somebody has logged in, go on."""
+    """Forty addresses with eight concurrent guesses each: a cached login, and one from a known network, are not delayed."""
     url = urlsplit(server.url)
     name, _ = server.login
     stop = f"/run/stop-guessing-{uuid.uuid4().hex}"
     assert http.get(server.url + "/version").ok
-    # nginx keeps what it remembers of logins, and forgets what it knows of networks.
+    # nginx keeps cached logins, and loses the known networks.
     host.check_output("systemctl restart nginx")
     assert http.get(server.url + "/version").ok
     script = f"""
@@ -249,7 +249,7 @@ print(sorted(codes))
         try:
             time.sleep(4)
             for _ in range(8):
-                # Remembered, and another login of the same name that is asked for anew.
+                # A cached login, and another one of the same name that must be checked.
                 assert http.get(server.url + "/version", timeout=60).ok
                 fresh = requests.get(
                     server.url + "/version",
@@ -258,7 +258,7 @@ print(sorted(codes))
                     timeout=60,
                 )
                 assert fresh.ok
-                # Not because the guesses have ended.
+                # The guesses are still running.
                 assert not guessing.done()
         finally:
             host.check_output(f"touch {stop}")
@@ -267,7 +267,7 @@ print(sorted(codes))
 
 
 def test_too_many_guesses_are_refused_with_retry_after(server: Any) -> None:
-    """With 429 and after a second: a client that is right tries again, and one that guesses cannot keep nginx busy."""
+    """With 429 and after a second: a correct client tries again, and a guessing one cannot overload nginx."""
     name = uuid.uuid4().hex
 
     def guess(_: int) -> tuple[float, requests.Response]:
@@ -286,7 +286,7 @@ def test_too_many_guesses_are_refused_with_retry_after(server: Any) -> None:
 
 
 def test_no_password_lies_in_what_is_remembered(server: Any, host: Any, http: Any) -> None:
-    """Neither as such nor in the words of a header; and MLflow's account and nginx's workers read no hash."""
+    """Neither in plain text nor encoded as in a header; and MLflow's account and nginx's workers cannot read hashes."""
     assert http.get(server.url + "/version").ok
     name, password = server.login
     words = base64.b64encode(f"{name}:{password}".encode()).decode()

@@ -1,4 +1,4 @@
-"""Symbolic links in the artifact store, as MLflow's account could make them: nobody gets past the store by one."""
+"""Symbolic links in the artifact store, as MLflow's account could create them: none leads out of the store."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.harness.artifacts import API
 
 @dataclass(frozen=True)
 class Folder:
-    """A directory of artifacts: its address, its path on the host, and what runs a command there as MLflow's account."""
+    """A directory of artifacts: its URL, its path on the host, and a function that runs a command there as MLflow's account."""
 
     address: str
     path: str
@@ -21,13 +21,13 @@ class Folder:
     account: str
 
     def link(self, name: str, target: str) -> None:
-        """Make a symbolic link in it, as MLflow's account."""
+        """Create a symbolic link in it, as MLflow's account."""
         self.host.check_output(f"{self.account} ln --symbolic {target} {self.path}/{name}")
 
 
 @pytest.fixture
 def folder(server: Any, host: Any, root: str) -> Folder:
-    """A directory with a directory in it, made by MLflow's account."""
+    """A directory with a directory in it, created by MLflow's account."""
     path = f"{server['mlflow_volume_path']}/store{root.removeprefix(server.url + API)}"
     user = server["mlflow_user"]
     account = f"setpriv --reuid {user} --regid {user} --groups {server.unit}-artifacts --"
@@ -36,7 +36,7 @@ def folder(server: Any, host: Any, root: str) -> Folder:
 
 
 def test_no_link_is_read_that_leaves_the_store(server: Any, host: Any, http: Any, folder: Folder) -> None:
-    """A file, a directory, a link to a link, a relative one, one further up: none of them shows what it points to."""
+    """A file, a directory, a link to a link, a relative one, one further up: none of their targets can be read."""
     name = server.login[0]
     folder.link("file", "/etc/passwd")
     folder.link("relative", "../" * (folder.path.count("/") + 1) + "etc/passwd")
@@ -59,7 +59,7 @@ def test_no_link_is_read_that_leaves_the_store(server: Any, host: Any, http: Any
 
 
 def test_a_link_within_the_store_is_as_mlflow_has_it(server: Any, host: Any, http: Any, folder: Folder) -> None:
-    """MLflow decides on every link; nginx on none."""
+    """MLflow handles every path with a link; nginx none."""
     assert http.put(f"{folder.address}/real/file", data=b"content").ok
     folder.link("inside", "real/file")
     folder.link("folder", "real")
@@ -79,8 +79,8 @@ def test_a_link_within_the_store_is_as_mlflow_has_it(server: Any, host: Any, htt
     ["/var/lib/nginx/body", "/run/{unit}-proxy/login/cache", "/run/{unit}-uploads", "{volume}/incoming", "{open}"],
 )
 def test_nothing_is_written_through_a_link(server: Any, host: Any, http: Any, folder: Folder, target: str) -> None:
-    """Not where nginx may write, not where everybody may, not in a directory that is still to be made."""
-    # Its name on the host is the test's own, and nothing hides it from services.
+    """Not where nginx may write, not where everybody may, not in a directory that does not exist yet."""
+    # Its name on the host is unique, and it is visible to services.
     anybody = f"/srv/{uuid.uuid4().hex}"
     host.check_output(f"install --directory --mode=1777 {anybody}")
     target = target.format(unit=server.unit, volume=server["mlflow_volume_path"], open=anybody)
@@ -99,14 +99,14 @@ def test_nothing_is_written_through_a_link(server: Any, host: Any, http: Any, fo
 
 
 def test_the_kernel_refuses_hard_links_to_the_files_of_others(server: Any, host: Any, folder: Folder) -> None:
-    """A hard link looks like any file; MLflow's account must not make one to what is not its own."""
+    """A hard link looks like any file; MLflow's account must not create one to another owner's file."""
     sentinel = f"{server['mlflow_volume_path']}/.volume-id"
     refused = host.run(f"{folder.account} ln {sentinel} {folder.path}/hard")
     assert "Operation not permitted" in refused.stderr
 
 
 def test_directories_are_made_at_any_depth(http: Any, root: str) -> None:
-    """Where no link is in the way nginx makes as many as it takes, and more than it looks at one by one."""
+    """Without a link in the path nginx creates as many as needed, also more than it checks one by one."""
     for depth in (0, 1, 3, 6, 9, 40):
         path = f"{root}/{'d/' * depth}"
         assert http.put(f"{path}one", data=b"one").ok

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 # On the host, as MLflow's user and on its database: the same batches for two runs, through MLflow's method for one and
-# ours for the other. Few keys, steps and values, so that much of it comes twice and overtakes each other. Prints the
-# batches after which the runs differ, what each says of bad input, and how many rows were compared.
+# ours for the other. Few keys, steps and values, so that many are duplicates and out of order. Prints the
+# batches after which the runs differ, the errors of both for bad input, and how many rows were compared.
 COMPARE = """
 import json, math, os, random, uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import text
 
-dice = random.Random(1)
+rng = random.Random(1)
 original = SqlAlchemyStore._log_metrics_once
 metrics.apply()
 ours = SqlAlchemyStore._log_metrics_once
@@ -27,8 +27,8 @@ def new_run():
     return store.create_run(experiment, "someone", 1, [], None).info.run_id
 
 def metric():
-    value = dice.choice([0.0, -0.0, 0.1, 1, 1e300, math.nan, math.inf, -math.inf])
-    return Metric(dice.choice(["a", "b", "c", "d/e", "f g"]), value, dice.choice([0, 1, 2**53 + 1]), dice.choice([-1, 0, 1, 2**40]))
+    value = rng.choice([0.0, -0.0, 0.1, 1, 1e300, math.nan, math.inf, -math.inf])
+    return Metric(rng.choice(["a", "b", "c", "d/e", "f g"]), value, rng.choice([0, 1, 2**53 + 1]), rng.choice([-1, 0, 1, 2**40]))
 
 def rows(run):
     found = []
@@ -38,7 +38,7 @@ def rows(run):
             found.append(sorted(map(tuple, session.execute(text(f"SELECT {columns} FROM {table} WHERE run_uuid = :run"), {"run": run}))))
     return found
 
-def said(log, run, batch):
+def error_of(log, run, batch):
     try:
         log(store, run, batch)
     except MlflowException as error:
@@ -49,7 +49,7 @@ differ, compared = [], 0
 for trial in range(25):
     theirs_run, our_run = new_run(), new_run()
     for _ in range(6):
-        batch = [metric() for _ in range(dice.choice([0, 1, 1, 1, 3, 40]))]
+        batch = [metric() for _ in range(rng.choice([0, 1, 1, 1, 3, 40]))]
         original(store, theirs_run, batch)
         ours(store, our_run, batch)
         expected = rows(theirs_run)
@@ -62,7 +62,7 @@ store.delete_run(deleted)
 bad = [Metric("a", "x", 1, 1), Metric("../a", 1, 1, 1), Metric("a" * 251, 1, 1, 1), Metric("a", 1, 1, 2**64), Metric("a", 1, None, 1)]
 cases = [(gone, [metric()]), (deleted, [metric()]), (gone, []), (deleted, [])]
 cases += [(our_run, [wrong]) for wrong in bad] + [(our_run, [metric(), wrong]) for wrong in bad[:3]]
-answers = [(said(original, run, batch), said(ours, run, batch)) for run, batch in cases]
+answers = [(error_of(original, run, batch), error_of(ours, run, batch)) for run, batch in cases]
 
 # First values of one metric, from many at the same moment.
 together = new_run()
@@ -77,9 +77,9 @@ print(json.dumps({
 
 
 def test_one_statement_writes_what_mlflow_writes(in_mlflow: Any) -> None:
-    """Row by row, and in the same words where it is refused."""
+    """Row by row, and with the same error for bad input."""
     found = in_mlflow(COMPARE)
-    # A release that logs metrics in another way is left alone: read what is new, then change mlflow_host.patches.speed.metrics.
+    # A release that logs metrics in another way is not patched: read the new code, then change mlflow_host.patches.speed.metrics.
     assert found["known"]
     assert found["differ"] == []
     assert found["compared"] > 1000

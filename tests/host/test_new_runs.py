@@ -1,11 +1,11 @@
-"""Runs are created with less; what is answered and what is in the database are what MLflow would have made."""
+"""Runs are created with fewer statements; answer and rows are equal to MLflow's."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# On the host, as MLflow's user and on its database: the same runs through MLflow's method and ours. Prints what each has
-# answered, what each has written, and what each said of bad input, but for the run's own ID and a name made up by chance.
+# On the host, as MLflow's user and on its database: the same runs through MLflow's method and ours. Prints the answers,
+# the rows and the errors for bad input of both, without the run's ID and its random name.
 COMPARE = """
 import json, os, random, uuid
 from mlflow_host.patches.speed import experiments, new_runs, sessions
@@ -74,7 +74,7 @@ print(json.dumps({
 def test_a_run_is_what_mlflow_would_have_made(in_mlflow: Any) -> None:
     """Answer, rows and refusals."""
     found = in_mlflow(COMPARE)
-    # A release that creates runs in another way is left alone: read what is new, then change mlflow_host.patches.speed.new_runs.
+    # A release that creates runs in another way is not patched: read the new code, then change mlflow_host.patches.speed.new_runs.
     assert found["known"]
     assert [pair for pair in found["pairs"] if pair[0] != pair[1]] == []
     assert sum(1 for theirs, _ in found["pairs"] if len(theirs) == 3) >= 8

@@ -1,4 +1,4 @@
-"""What nginx's own units may do, and that nginx does all it has to within that."""
+"""The sandboxes of nginx's units, and that nginx works in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests.harness.artifacts import API
 from tests.harness.sandbox import CLOSED, SANDBOX, exposure, shown
 
-# What a master process that is root needs, with the kernel's numbers (linux/capability.h).
+# The capabilities that nginx's master process needs as root, with the kernel's numbers (linux/capability.h).
 CAPABILITIES = {
     "cap_chown": 0,
     "cap_dac_override": 1,
@@ -25,7 +25,7 @@ CAPABILITIES = {
 
 
 def test_sandbox_of_nginx_is_exactly_this(server: Any, host: Any) -> None:
-    """It writes its logs, its temporary files, /run and the volume; it has the privileges that it needs, and no other."""
+    """It can write its logs, its temporary files, /run and the volume; it has the privileges that it needs, and no others."""
     names = {*SANDBOX, "CapabilityBoundingSet", "RestrictAddressFamilies", "ReadWritePaths", "UMask"}
     found = shown(host, "nginx.service", names)
     assert set(found.pop("CapabilityBoundingSet").split()) == set(CAPABILITIES)
@@ -36,7 +36,7 @@ def test_sandbox_of_nginx_is_exactly_this(server: Any, host: Any) -> None:
 
 
 def test_sandbox_of_the_second_nginx_is_exactly_this(server: Any, host: Any) -> None:
-    """It writes the volume and nothing else, has no privilege and no network."""
+    """It can write only the volume, and has no privilege and no network."""
     more = {"User": "www-data", "ReadWritePaths": server["mlflow_volume_path"], "UMask": "0007"}
     assert shown(host, f"{server.unit}-uploads.service", {*CLOSED, *more}) == CLOSED | more
 
@@ -52,13 +52,13 @@ def test_sandbox_of_the_second_nginx_is_exactly_this(server: Any, host: Any) -> 
     ],
 )
 def test_exposure(server: Any, host: Any, unit: str, limit: float) -> None:
-    """systemd-analyze rates each unit around nginx at so much, or better."""
+    """systemd-analyze rates each unit of nginx at this value, or better."""
     assert exposure(host, f"{unit.format(unit=server.unit)}.service") <= limit
 
 
 @pytest.mark.parametrize(("unit", "percent"), [("nginx", 10), ("{unit}-uploads", 10)])
 def test_memory_has_an_end(server: Any, host: Any, unit: str, percent: int) -> None:
-    """Neither nginx takes the memory that PostgreSQL needs, and a process that dies for it takes no other with it."""
+    """Neither nginx can use up PostgreSQL's memory, and a process that is killed for it is the only one."""
     ram = int(host.check_output("awk '/^MemTotal/ {print $2}' /proc/meminfo")) * 1024
     found = shown(host, f"{unit.format(unit=server.unit)}.service", {"MemoryHigh", "MemoryMax", "OOMPolicy"})
     assert found["OOMPolicy"] == "continue"
@@ -66,7 +66,7 @@ def test_memory_has_an_end(server: Any, host: Any, unit: str, percent: int) -> N
 
 
 def test_nginx_keeps_no_more_privileges_than_it_names(host: Any) -> None:
-    """The kernel's word: the master process has those, the workers have none."""
+    """As the kernel reports it: the master process has those, the workers have none."""
     main = host.check_output("cat /run/nginx.pid")
     workers = host.check_output(f"pgrep --parent {main}").split()
     needed = sum(1 << number for number in CAPABILITIES.values())
@@ -83,7 +83,7 @@ def modes(host: Any, paths: list[str]) -> dict[str, str]:
 
 
 def sizes(host: Any, paths: list[str]) -> list[int]:
-    """How long files are."""
+    """Sizes of files."""
     return [int(size) for size in host.check_output(f"stat --format %s {' '.join(paths)}").split()]
 
 
@@ -98,15 +98,15 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_nobody_else_reads_the_logs(server: Any, host: Any, http: Any, stranger: Any, way: str) -> None:
-    """Whatever happens to the files: nginx's user writes them, the group adm reads them, and nginx goes on writing."""
+def test_nobody_else_reads_the_logs(server: Any, host: Any, http: Any, anonymous: Any, way: str) -> None:
+    """After any change of the files: nginx's user can write them, the group adm can read them, and nginx still writes."""
     own = [f"/var/log/{server.unit}/audit.log", f"/var/log/nginx/{server.unit}-login.log"]
     host.check_output(WAYS[way].format(own=" ".join(own), unit=server.unit))
     time.sleep(1)
     before = sizes(host, own)
     assert http.post(f"{server.url}/api/2.0/mlflow/experiments/set-experiment-tag", json={}).status_code == 400
-    stranger.auth = ("nobody", uuid.uuid4().hex)
-    assert stranger.get(server.url).status_code == 401
+    anonymous.auth = ("nobody", uuid.uuid4().hex)
+    assert anonymous.get(server.url).status_code == 401
     deadline = time.monotonic() + 5
     while not all(map(operator.lt, before, sizes(host, own))) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -130,7 +130,7 @@ def mounted(server: Any, host: Any, http: Any, root: str) -> Iterator[str]:
 
 
 def test_what_is_mounted_later_is_seen_and_written(server: Any, host: Any, http: Any, mounted: str) -> None:
-    """nginx is not started again for a file system: it reads and writes there, and in directories that it makes."""
+    """Without a restart, nginx reads and writes on a file system that is mounted later, and creates directories there."""
     for size in (1, 2_000_000):
         assert http.put(f"{mounted}/new/{size}", data=b"x" * size).ok
         assert len(http.get(f"{mounted}/new/{size}").content) == size
@@ -142,7 +142,7 @@ def test_what_is_mounted_later_is_seen_and_written(server: Any, host: Any, http:
 
 
 def wait_active(host: Any, unit: str) -> None:
-    """Wait until systemd has a unit running for longer than a failed start lasts."""
+    """Wait until a unit has been running for longer than a failed start takes."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if host.run(f"systemctl is-active {unit}").stdout.strip() == "active":
@@ -154,8 +154,8 @@ def wait_active(host: Any, unit: str) -> None:
 
 
 @pytest.fixture
-def away(server: Any, host: Any) -> Iterator[str]:
-    """The volume's path while an empty directory is there instead; the volume itself is at /srv/aside."""
+def without_volume(server: Any, host: Any) -> Iterator[str]:
+    """Yields the volume's path while an empty directory replaces it; the volume itself is at /srv/aside."""
     volume = server["mlflow_volume_path"]
     count = f"awk '$5 == \"{volume}\"' /proc/self/mountinfo | wc --lines"
     before = host.check_output(count)
@@ -164,7 +164,7 @@ def away(server: Any, host: Any) -> Iterator[str]:
     host.check_output(f"mount --bind {volume} /srv/aside && mount --make-private /srv/aside")
     host.check_output(f"mount --bind /srv/empty {volume}")
     yield volume
-    # What looks at the volume now and then keeps it busy for a moment.
+    # Periodic checks of the volume keep it busy for a moment.
     for _ in range(100):
         if host.check_output(count) == before:
             break
@@ -176,21 +176,21 @@ def away(server: Any, host: Any) -> Iterator[str]:
     host.check_output(f"systemctl try-restart {server.unit}-asgi.service")
 
 
-def test_nginx_answers_without_the_volume(server: Any, host: Any, http: Any, root: str, away: str) -> None:
+def test_nginx_answers_without_the_volume(server: Any, host: Any, http: Any, root: str, without_volume: str) -> None:
     """It starts without the volume, and uses it as soon as it is mounted."""
     host.check_output("systemctl restart nginx.service")
     assert http.get(f"{server.url}/version").status_code == 200
-    host.check_output(f"mount --bind /srv/aside {away}")
+    host.check_output(f"mount --bind /srv/aside {without_volume}")
     # The second nginx is tried again until it finds the volume.
     wait_active(host, f"{server.unit}-uploads.service")
     for size in (1, 2_000_000):
         assert http.put(f"{root}/new/{size}", data=b"x" * size).ok
         assert len(http.get(f"{root}/new/{size}").content) == size
-        assert host.file(f"{away}/store{root.removeprefix(server.url + API)}/new/{size}").user == "www-data"
+        assert host.file(f"{without_volume}/store{root.removeprefix(server.url + API)}/new/{size}").user == "www-data"
 
 
 def test_a_killed_nginx_comes_back(server: Any, host: Any, http: Any) -> None:
-    """systemd starts it again, with everything that the killed one left behind."""
+    """systemd restarts it, although the killed process left files behind."""
     assert http.get(f"{server.url}/version").status_code == 200
     host.check_output("systemctl kill --signal=KILL nginx.service")
     wait_active(host, "nginx.service")

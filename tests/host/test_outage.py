@@ -8,7 +8,7 @@ ASKED = 40
 
 
 def test_an_outage_is_a_few_lines(server: Any, host: Any, http: Any) -> None:
-    """One from each process, and one from each when the database is back, however often it is asked."""
+    """One from each process, and one from each when the database is back, for any number of requests."""
     address = f"{server.url}/api/2.0/mlflow/experiments/get?experiment_id=0"
     # Every worker has opened its store.
     for _ in range(ASKED):
@@ -23,8 +23,8 @@ def test_an_outage_is_a_few_lines(server: Any, host: Any, http: Any) -> None:
     assert set(answers) <= {429, 503}
     for _ in range(ASKED):
         assert http.get(address).ok
-    look = f"journalctl --no-pager -o cat --since @{start} _SYSTEMD_UNIT={server.unit}.service"
-    lines = host.check_output(look).splitlines()
+    read = f"journalctl --no-pager -o cat --since @{start} _SYSTEMD_UNIT={server.unit}.service"
+    lines = host.check_output(read).splitlines()
     workers = int(host.check_output(f"grep -Po '^workers = \\K.*' {server['mlflow_config_path']}/gunicorn.conf.py"))
     away = [line for line in lines if "the database does not answer: " in line]
     back = [line for line in lines if "the database answers again, after " in line]

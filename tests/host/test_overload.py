@@ -1,4 +1,4 @@
-"""More at once than there is room for: everybody gets an answer, and when it is over it is over."""
+"""More concurrent requests than the server can process: all are answered, and afterwards it works as before."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ for pause in 0, 10:
 
 
 def crowd(server: Any, run: str, command: list[str], **more: Any) -> subprocess.Popen[str]:
-    """Start clients, which connect and wait for the word."""
+    """Start clients, which connect and wait for a line."""
     url = urlsplit(server.url)
     login = base64.b64encode(":".join(server.login).encode()).decode()
     wanted = {
@@ -53,7 +53,7 @@ def test_overload_is_served_or_answered_with_retry_after(server: Any, http: Any,
     """Nine hundred clients from three addresses are all answered; a real one among them sees no error; nothing restarts."""
     answer = http.post(server.url + "/api/2.0/mlflow/runs/create", json={"experiment_id": "0"})
     run = answer.json()["run"]["info"]["run_id"]
-    # A worker that runs out of memory, or is replaced because it says nothing, has another number.
+    # A worker that was killed or replaced has another PID.
     main = host.check_output(f"systemctl show -p MainPID --value {server.unit}.service")
     processes = f"pgrep --parent {main}; cat /run/nginx.pid"
     before = host.check_output(processes)
@@ -82,7 +82,7 @@ def test_overload_is_served_or_answered_with_retry_after(server: Any, http: Any,
 
 
 def test_each_nginx_process_has_its_own_queue_of_connections(server: Any, host: Any) -> None:
-    """Shared by all, most connections of a busy host end up with one process, which is then late for all of them."""
+    """With a shared queue, most connections of a busy host go to one process, which is then slow for all of them."""
     port = urlsplit(server.url).port or 443
     queues = host.check_output(f"ss --tcp --listening --numeric --no-header --ipv4 'sport = :{port}'").splitlines()
     workers = host.check_output("pgrep --parent $(cat /run/nginx.pid) --full 'worker process$'").split()
@@ -92,6 +92,6 @@ def test_each_nginx_process_has_its_own_queue_of_connections(server: Any, host: 
 
 @pytest.mark.parametrize("socket", ["wsgi", "asgi"])
 def test_mlflow_keeps_connections_much_longer_than_nginx(server: Any, host: Any, socket: str) -> None:
-    """nginx lets go after 4 s. Were MLflow's end near that, a host that stands still for seconds would lose requests."""
+    """nginx closes them after 4 s. If MLflow's timeout were near that, a host that pauses for seconds would lose requests."""
     asked = host.check_output(f"python3 -c '{IDLE}' /run/{server.unit}/{socket}.sock")
     assert asked == "True True\nTrue True"

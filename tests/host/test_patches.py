@@ -1,12 +1,12 @@
-"""All patches fit the release that is installed, and each notices when what it is tied to is another thing."""
+"""All patches fit the installed release, and each detects a change of its targets."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-# Each target of each patch is taken away, then replaced, in a process of its own with the release's MLflow. Prints which
-# patches did not notice, which do not fit as it is, what is replaced with all patches and with none.
+# Each target of each patch is removed, then replaced, in a separate process with the release's MLflow. Prints which
+# patches did not detect it, which do not fit the release, and what is replaced with all patches and with none.
 LOOK = """
 import json, logging, os, sys
 from mlflow_host.patches import registry
@@ -50,7 +50,7 @@ print(json.dumps({"fits": fits, "blind": blind, "targets": targets, "again": aga
 
 
 def test_all_fit_and_none_is_blind(in_mlflow: Any) -> None:
-    """With the operator's `none` MLflow's own functions are there, and what is for safety is on."""
+    """With `mlflow_patches: none` MLflow's own functions are used, and safety patches are on."""
     found = in_mlflow(LOOK)
     assert found["fits"] == found["again"] == {}
     assert found["blind"] == []
@@ -60,5 +60,5 @@ def test_all_fit_and_none_is_blind(in_mlflow: Any) -> None:
 
 
 def test_the_running_server_has_all(server: Any, host: Any) -> None:
-    """It says so where `mlflowctl status` looks."""
+    """It reports so to `mlflowctl status`."""
     assert json.loads(host.file(f"/run/{server.unit}-service/patches.json").content_string) == {}

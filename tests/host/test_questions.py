@@ -1,4 +1,4 @@
-"""Long questions are answered, longer ones are refused in words, and so is what nginx cannot even read."""
+"""Long requests are processed, longer ones are refused with a message, and so are those that nginx cannot parse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from h2.events import DataReceived, ResponseReceived, StreamEnded
 
 KIB = 1 << 10
 SEARCH = "/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default&more="
-# An address of each way that a request takes: REST, ASGI, files of the UI, nginx itself.
+# A URL of each part that answers requests: REST, ASGI, files of the UI, nginx itself.
 WAYS = [SEARCH, "/ajax-api/3.0/mlflow/mcp-servers?more=", "/static-files/favicon.ico?more=", "/-/whoami?more="]
 
 
@@ -38,7 +38,7 @@ def raw(server: Any, head: bytes) -> tuple[int, str, bytes]:
 
 
 def refused(answer: Any, status: int) -> str:
-    """What a JSON refusal says; it is of this status and names no place on the host."""
+    """The message of a JSON refusal with this status; it contains no path of the host."""
     assert answer.status_code == status, answer.text[:200]
     assert answer.headers["Content-Type"] == "application/json"
     found = answer.json()
@@ -49,7 +49,7 @@ def refused(answer: Any, status: int) -> str:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_64_kib_of_address_of_head_and_200_fields_are_taken(server: Any, http: Any, way: str) -> None:
-    """As stock takes them; the same status as a short question has."""
+    """As a stock server accepts them; with the status of a short request."""
     short = http.get(server.url + way)
     assert short.status_code in (200, 404), short.text[:200]
     path = urlsplit(server.url).path + way
@@ -62,18 +62,18 @@ def test_64_kib_of_address_of_head_and_200_fields_are_taken(server: Any, http: A
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_is_longer_is_refused_in_json(server: Any, http: Any, stranger: Any, way: str) -> None:
-    """nginx says so; nothing reaches MLflow."""
+def test_what_is_longer_is_refused_in_json(server: Any, http: Any, anonymous: Any, way: str) -> None:
+    """nginx refuses; nothing reaches MLflow."""
     assert "64 KiB" in refused(http.get(server.url + way + "a" * 80 * KIB), 414)
     assert "64 KiB" in refused(http.get(server.url + way, headers={"Cookie": "a=" + "b" * 80 * KIB}), 431)
     assert "200" in refused(http.get(server.url + way, headers={f"X-{i}": "v" for i in range(220)}), 431)
     assert "log in" in refused(
-        stranger.get(server.url + way, headers={"Authorization": "Basic " + "b" * 20 * KIB}), 401
+        anonymous.get(server.url + way, headers={"Authorization": "Basic " + "b" * 20 * KIB}), 401
     )
 
 
 def test_a_request_that_nginx_cannot_read_is_refused_in_json(server: Any) -> None:
-    """Before nginx knows which name or address is meant."""
+    """Before nginx knows the host name or the URL."""
     host, path = urlsplit(server.url).netloc.encode(), urlsplit(server.url).path.encode()
     get = b"GET " + path + b"/"
     heads = {
@@ -92,7 +92,7 @@ def test_a_request_that_nginx_cannot_read_is_refused_in_json(server: Any) -> Non
 
 
 def test_browsers_get_a_page_with_the_same_message(server: Any, http: Any) -> None:
-    """It is the one that asks for a page first."""
+    """A browser is a client that prefers HTML."""
     address = server.url + "/-/whoami?" + "a" * 80 * KIB
     for headers in ({"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}, {"Accept": "application/json, text/html"}):
         page = http.get(server.url + "/-/nothing", headers=headers)
@@ -136,7 +136,7 @@ def over_http2(server: Any, address: str, fields: dict[str, str], method: str = 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_http2_takes_and_refuses_the_same(server: Any, way: str) -> None:
-    """Compressed fields count with their size after unpacking."""
+    """Compressed fields count with their decompressed size."""
     short = over_http2(server, way, {})[0]
     assert short in (200, 404)
     long = way + "a" * (64 * KIB - 1 - len(urlsplit(server.url).path + way))
@@ -163,7 +163,7 @@ def test_refusals_over_http2_are_the_same(server: Any, method: str) -> None:
 
 
 def test_a_name_with_control_characters_is_refused_in_json(server: Any, http: Any) -> None:
-    """Of an artifact: MLflow or nginx refuses it, in words."""
+    """Of an artifact: MLflow or nginx refuses it, with a message."""
     for name in ("a%00b", "a%7Fb", "a%01b"):
         answer = http.put(server.url + f"/api/2.0/mlflow-artifacts/artifacts/0/{name}", data=b"x")
         assert answer.status_code in (200, 400), (name, answer.text[:200])

@@ -1,4 +1,4 @@
-"""What nginx says by itself when something behind it breaks: as MLflow's own refusals, and to a browser as a page."""
+"""nginx's own answers when something behind it fails: in the form of MLflow's, and for a browser as a page."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.harness.artifacts import API
 from tests.harness.ready import wait_for, wait_until_ready
 
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
-# nginx asks another worker what changes nothing; this, nobody may repeat.
+# nginx may pass requests that change nothing to another worker; this one must not be repeated.
 CREATE = "/api/2.0/mlflow/runs/create"
 
 
-def says(answer: requests.Response, status: int, code: str) -> None:
-    """A refusal with this code, in the form that was asked for, with no place on the host in it."""
+def check_refusal(answer: requests.Response, status: int, code: str) -> None:
+    """A refusal with this code, in the requested form, without a path of the host."""
     assert answer.status_code == status, answer.text[:300]
     browser = "html" in str(answer.request.headers["Accept"])
     assert answer.headers["Content-Type"].startswith("text/html" if browser else "application/json")
@@ -29,7 +29,7 @@ def says(answer: requests.Response, status: int, code: str) -> None:
 
 @pytest.fixture
 def _locked(server: Any, host: Any, http: Any) -> Iterator[None]:
-    """Nothing can read the experiments, so that MLflow works on each request until the lock ends."""
+    """Lock the experiments, so that MLflow works on each request until the lock is released."""
     unit = f"lock-of-{server.unit}"
     sql = "BEGIN; LOCK TABLE experiments; SELECT pg_sleep(60)"
     host.check_output(f"systemd-run --collect --unit={unit} psql -U postgres -d {server['mlflow_database']} -c '{sql}'")
@@ -64,14 +64,14 @@ def test_mlflow_dies_over_a_request(server: Any, host: Any, http: Any, headers: 
         wait_for(lambda: counts(host, waits), "no request waits for the lock")
         host.check_output(f"kill -9 {' '.join(workers(server, host))}")
         answer = asked.result()
-    says(answer, 503, "TEMPORARILY_UNAVAILABLE")
+    check_refusal(answer, 503, "TEMPORARILY_UNAVAILABLE")
     assert int(answer.headers["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize("headers", [{}, PAGE], ids=["client", "browser"])
 @pytest.mark.parametrize("size", [1, 2_000_000])
 def test_nginx_cannot_write(server: Any, host: Any, http: Any, headers: dict[str, str], size: int) -> None:
-    """A small upload, and one that the second nginx writes, where the directory for what comes in takes no file."""
+    """A small upload, and one that the second nginx writes, where the directory for uploads is not writable."""
     incoming = f"{server['mlflow_volume_path']}/incoming"
     address = f"{server.url}{API}/0/{uuid.uuid4().hex}/artifacts/file"
     host.check_output(f"chmod u-w {incoming}")
@@ -79,5 +79,5 @@ def test_nginx_cannot_write(server: Any, host: Any, http: Any, headers: dict[str
         answer = http.put(address, data=b"x" * size, headers={"Accept": "*/*"} | headers)
     finally:
         host.check_output(f"chmod u+w {incoming}")
-    says(answer, 500, "INTERNAL_ERROR")
+    check_refusal(answer, 500, "INTERNAL_ERROR")
     assert http.get(address).status_code == 404

@@ -1,4 +1,4 @@
-"""What each role reaches: every endpoint of the installed release, for everybody who may knock."""
+"""The endpoints that each role may use: all of the installed release, for each kind of login."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def endpoints(server: Any, host: Any) -> list[Entry]:
 
 @pytest.fixture(scope="module")
 def without_mlflow(server: Any, host: Any) -> Iterator[None]:
-    """MLflow is away: what the proxy lets pass is answered with 429, and nothing happens."""
+    """MLflow is stopped: requests that the proxy allows are answered with 429, and change nothing."""
     units = [f"{server.unit}{kind}" for kind in (".socket", ".service", "-asgi.socket", "-asgi.service")]
-    # nginx remembers the answer of /health for a second.
+    # nginx caches the answer of /health for a second.
     host.check_output("systemctl stop " + " ".join(units) + " && sleep 2")
     yield
     host.check_output("systemctl start " + " ".join(units))
@@ -35,7 +35,7 @@ def without_mlflow(server: Any, host: Any) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def logins(server: Any, host: Any) -> Iterator[dict[str, Any]]:
-    """Everybody who may knock: a person and a token for each role, and those who may not any more."""
+    """All kinds of login: a user and a token for each role, and those that are no longer valid."""
     found: dict[str, Any] = {"anonymous": None}
     for user in server["mlflow_users"]:
         found[user.get("role", "editor")] = (user["name"], user.get("password", "second-secret-word"))
@@ -52,15 +52,15 @@ def logins(server: Any, host: Any) -> Iterator[dict[str, Any]]:
         control(host, f"token revoke matrix-{number}")
 
 
-def knock(server: Any, session: requests.Session, login: Any, method: str, path: str) -> requests.Response:
-    """A request of somebody: a name and password, a token, or nobody."""
+def request_as(server: Any, session: requests.Session, login: Any, method: str, path: str) -> requests.Response:
+    """A request with a name and password, a token, or without a login."""
     headers = {"Authorization": f"Bearer {login}"} if isinstance(login, str) else {}
     auth = login if isinstance(login, tuple) else None
     return session.request(method, server.url + path, auth=auth, headers=headers, allow_redirects=False)
 
 
 def test_the_list_of_endpoints_is_the_installed_releases(endpoints: list[Entry]) -> None:
-    """An endpoint that a new release adds stands in docs/reference/endpoints.md before anybody relies on its role."""
+    """The endpoints of a new release must be in docs/reference/endpoints.md."""
     text = PAGE.read_text()
     assert render(text, "endpoints", endpoints_table(endpoints)) == text, endpoints_table(endpoints)
     kept = {path.name: path.read_text() for path in LISTS.iterdir()}
@@ -72,17 +72,17 @@ def test_the_list_of_endpoints_is_the_installed_releases(endpoints: list[Entry])
 )
 @pytest.mark.usefixtures("without_mlflow")
 def test_endpoints_by_role(
-    server: Any, stranger: Any, endpoints: list[Entry], logins: dict[str, Any], who: str
+    server: Any, anonymous: Any, endpoints: list[Entry], logins: dict[str, Any], who: str
 ) -> None:
-    """Everybody reaches exactly what their role reaches; 0 surprises among all endpoints."""
+    """Each login can use exactly the endpoints of its role."""
     role = who.removesuffix(" by token")
     reach = ROLES.index(role) if role in ROLES else -1
     surprises = []
     for endpoint in endpoints:
         method, path = re.sub(r"<[^>]*>", "x", endpoint["endpoint"]).split(" ")
-        answer = knock(server, stranger, logins[who], method, path).status_code
+        answer = request_as(server, anonymous, logins[who], method, path).status_code
         allowed = ROLES.index(endpoint["role"]) <= reach
-        # MLflow is away; the files of the UI are nginx's, and this one is none of them.
+        # MLflow is stopped; nginx serves the files of the UI, and this is none of them.
         reached = 404 if path.startswith("/static-files/") else 429
         expected = reached if path == "/health" or allowed else 401 if reach < 0 else 403
         if answer != expected:
@@ -111,29 +111,29 @@ def test_endpoints_by_role(
 )
 @pytest.mark.usefixtures("without_mlflow")
 def test_odd_requests_need_a_role_too(
-    server: Any, stranger: Any, logins: dict[str, Any], odd: tuple[str, str, str]
+    server: Any, anonymous: Any, logins: dict[str, Any], odd: tuple[str, str, str]
 ) -> None:
-    """What no rule covers is for admins, however it is spelt."""
+    """Requests without a rule are for admins, in any spelling."""
     method, path, role = odd
     for who in ROLES:
         expected = 429 if ROLES.index(role) <= ROLES.index(who) else 403
-        assert send_as_it_is(server, stranger, logins[who], method, path) == expected, who
+        assert send_as_it_is(server, anonymous, logins[who], method, path) == expected, who
 
 
 @pytest.mark.parametrize("step", ["..", "%2e%2e", "%2E.", ".%2e"])
 @pytest.mark.parametrize("slash", ["/", "%2f", "%2F"])
 @pytest.mark.usefixtures("without_mlflow")
 def test_no_way_around_by_parent_directories(
-    server: Any, stranger: Any, logins: dict[str, Any], step: str, slash: str
+    server: Any, anonymous: Any, logins: dict[str, Any], step: str, slash: str
 ) -> None:
-    """nginx would resolve them and MLflow would not, so they are refused: for everybody, before the login."""
+    """nginx would resolve them and MLflow would not, so they are always refused, before the login."""
     path = f"/api/2.0/mlflow/runs/delete{slash}{step}{slash}search"
     for who in ("viewer", "admin"):
-        assert send_as_it_is(server, stranger, logins[who], "POST", path) == 400
+        assert send_as_it_is(server, anonymous, logins[who], "POST", path) == 400
 
 
 def send_as_it_is(server: Any, session: requests.Session, login: Any, method: str, path: str) -> int:
-    """Send a path that the library would otherwise tidy up."""
+    """Send a path that the library would otherwise normalize."""
     request = session.prepare_request(requests.Request(method, server.url, auth=login))
     request.url = server.url + path
     return session.send(request, verify=server.ca, allow_redirects=False).status_code

@@ -1,4 +1,4 @@
-"""Runs are searched in other words than MLflow's; what is found, and in which order, is what MLflow would have found."""
+"""Runs are searched by statements other than MLflow's; results and order are equal to MLflow's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 # On the host, as MLflow's user and on its database: the same searches through MLflow's statement and ours, page by page.
 # Few keys, values and times, so that much of it is equal. Prints the searches that differ, those in which PostgreSQL was
 # asked for distinct runs, how many pages came from few runs alone, without and with a filter, for how many of them it was
-# walked on, and how many runs were found.
+# continued, and how many runs were found.
 COMPARE = """
 import itertools, json, math, os, random, uuid
 from mlflow_host.patches.speed import metric_order, searches, values
@@ -24,7 +24,7 @@ def go(select, search, compare):
     sqlalchemy_store.select, SqlAlchemyStore._search_runs = select, search
     SearchUtils.get_sql_comparison_func = staticmethod(compare)
 
-dice = random.Random(1)
+rng = random.Random(1)
 original = way()
 searches.apply()
 values.apply()
@@ -37,22 +37,22 @@ long = ["é" * 63, "é" * 64, "é" * 65, "é" * 64 + "x", "é" * 500]
 store = SqlAlchemyStore(os.environ["MLFLOW_BACKEND_STORE_URI"], "mlflow-artifacts:/")
 experiment = store.create_experiment("searches-" + uuid.uuid4().hex)
 for number in range(60):
-    run = store.create_run(experiment, "someone", dice.choice([1, 2]), [], dice.choice(["a", "b"])).info.run_id
+    run = store.create_run(experiment, "someone", rng.choice([1, 2]), [], rng.choice(["a", "b"])).info.run_id
     for key in ("m", "n"):
-        if dice.random() < 0.7:
-            store.log_metric(run, Metric(key, dice.choice([0, 1, math.nan, -math.inf]), 1, 1))
-        if dice.random() < 0.7:
-            store.log_param(run, Param(key, dice.choice(["1", "2", "x"])))
-        if dice.random() < 0.7:
-            store.set_tag(run, RunTag(key, dice.choice(["1", "2", "x"])))
-    store.log_metric(run, Metric(each, dice.choice([number, number, 0, math.nan]), 1, 1))
-    store.log_param(run, Param("long", dice.choice(long)))
-    store.set_tag(run, RunTag("long", dice.choice(long)))
+        if rng.random() < 0.7:
+            store.log_metric(run, Metric(key, rng.choice([0, 1, math.nan, -math.inf]), 1, 1))
+        if rng.random() < 0.7:
+            store.log_param(run, Param(key, rng.choice(["1", "2", "x"])))
+        if rng.random() < 0.7:
+            store.set_tag(run, RunTag(key, rng.choice(["1", "2", "x"])))
+    store.log_metric(run, Metric(each, rng.choice([number, number, 0, math.nan]), 1, 1))
+    store.log_param(run, Param("long", rng.choice(long)))
+    store.set_tag(run, RunTag("long", rng.choice(long)))
     store.log_inputs(run, [
         DatasetInput(Dataset(f"data-{n}", str(n), "local", "{}"), [InputTag("mlflow.data.context", "train")])
-        for n in range(dice.choice([0, 1, 3]))
+        for n in range(rng.choice([0, 1, 3]))
     ])
-    if dice.random() < 0.2:
+    if rng.random() < 0.2:
         store.delete_run(run)
 
 def text(part):
@@ -73,7 +73,7 @@ def pages(way, words, view, order):
         found.append([text(run.to_dictionary()) for run in page])
         token = page.token or ""
         distinct += any("DISTINCT" in statement for statement in asked)
-        # MLflow's own statement: one was enough, and it was told where to look.
+        # MLflow's own statement: one was enough, and it was given its range.
         own = [statement for statement in asked if "runs.lifecycle_stage IN" in statement and "FETCH" not in statement]
         near = len(own) == 1 and "runs.run_uuid IN (%" in own[0]
         few += near
@@ -111,10 +111,10 @@ print(json.dumps({"known": known} | found))
 def test_a_search_finds_what_mlflow_would_have_found(in_mlflow: Any) -> None:
     """Runs, their order and their pages; duplicates are removed where a run has many datasets.
 
-    Values that are long or share their beginning, and the first pages by a metric, of which PostgreSQL looks at few runs.
+    Values that are long or share a prefix, and the first pages by a metric, for which PostgreSQL reads few runs.
     """
     found = in_mlflow(COMPARE)
-    # A release that searches in another way is left alone: read what is new, then change mlflow_host.patches.speed.searches.
+    # A release that searches in another way is not patched: read the new code, then change mlflow_host.patches.speed.searches.
     assert found["known"]
     assert found["differ"] == []
     assert found["distinct"] == ["dataset.context = 'train'", "dataset.name LIKE 'data%' and metrics.m = 0"]

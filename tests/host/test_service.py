@@ -1,4 +1,4 @@
-"""The service lives through restarts and outages, and refuses what would do harm."""
+"""The service survives restarts and outages, and refuses a wrong database or volume."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-# Not remembered by nginx, as /health and /version are.
+# Not cached by nginx, unlike /health and /version.
 ANSWERED_BY_MLFLOW = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 
 
 def ready(server: Any, http: Any, seconds: int = 60) -> bool:
-    """Whether /ready says yes within ``seconds``."""
+    """Whether /ready answers 200 within ``seconds``."""
     for _ in range(seconds):
         if http.get(server.url + "/ready").status_code == 200:
             return True
@@ -25,7 +25,7 @@ def ready(server: Any, http: Any, seconds: int = 60) -> bool:
 
 
 def test_ready_checks_database_and_volume(server: Any, http: Any) -> None:
-    """/ready names what it has checked."""
+    """/ready lists its checks."""
     answer = http.get(server.url + "/ready")
     assert answer.status_code == 200
     assert answer.json() == {"ready": True, "checks": {"database": "ok", "volume": "ok"}}
@@ -52,7 +52,7 @@ def test_a_restart_refuses_no_request(server: Any, host: Any, http: Any) -> None
 
 
 def test_a_refusal_harms_no_later_request(server: Any, http: Any) -> None:
-    """MLflow refuses a name unread; what comes next on the same connection to it is answered as always."""
+    """MLflow refuses a name without reading the body; the next request on the same connection is answered as always."""
 
     def refused_then_accepted(number: int) -> set[tuple[str, int]]:
         directory = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/0/{uuid.uuid4().hex}"
@@ -64,10 +64,10 @@ def test_a_refusal_harms_no_later_request(server: Any, http: Any) -> None:
 
 
 def test_database_outage_is_reported_and_survived(server: Any, host: Any, http: Any) -> None:
-    """Without its database the server says 503 and why, and recovers without hands."""
+    """Without its database the server answers 503 with a reason, and recovers by itself."""
 
     def answers() -> set[int]:
-        # At once, so that every process has connections in its pool.
+        # Concurrently, so that every process has connections in its pool.
         with ThreadPoolExecutor(8) as clients:
             return {*clients.map(lambda _: http.get(server.url + ANSWERED_BY_MLFLOW).status_code, range(80))}
 
@@ -82,7 +82,7 @@ def test_database_outage_is_reported_and_survived(server: Any, host: Any, http: 
     finally:
         assert host.run(f"systemctl start {cluster}").rc == 0
     assert ready(server, http)
-    # Each connection that died is replaced before a request meets it.
+    # Each closed connection is replaced before a request uses it.
     assert answers() == {200}
     assert host.service(f"{server.unit}.service").is_running
 
@@ -109,7 +109,7 @@ def test_a_foreign_schema_revision_is_refused(server: Any, host: Any, http: Any)
 
 
 def test_a_missing_or_wrong_volume_is_refused(server: Any, host: Any, http: Any) -> None:
-    """MLflow does not start on a volume without its sentinel, nor on another one's."""
+    """MLflow does not start on a volume without its sentinel, nor on another server's."""
     sentinel = f"{server['mlflow_volume_path']}/.volume-id"
     host.check_output(f"cp -p {sentinel} /root/sentinel")
     try:
@@ -165,14 +165,14 @@ def test_idle_memory(server: Any, host: Any, http: Any, with_asgi: bool, limit: 
 
 
 def test_answers_hold_no_spaces_for_readers(server: Any, http: Any) -> None:
-    """JSON comes without indentation: less to encode, less to send."""
+    """JSON has no indentation: less to encode and to send."""
     text = http.post(server.url + "/api/2.0/mlflow/experiments/search", json={"max_results": 10}).text
     assert text.startswith('{"experiments":[{"experiment_id":"')
     assert "\n" not in text
 
 
 def test_a_thousand_latest_values_change_together(server: Any, http: Any) -> None:
-    """One batch replaces the latest values that it is newer than, and leaves the others alone."""
+    """One batch replaces older latest values, and keeps newer ones."""
 
     def log(metrics: list[tuple[int, float, int]]) -> None:
         named = [{"key": f"m{key}", "value": value, "timestamp": 1, "step": step} for key, value, step in metrics]

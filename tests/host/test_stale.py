@@ -1,4 +1,4 @@
-"""A search after a bulk load reads a bounded number of rows, whatever PostgreSQL last knew of the tables."""
+"""A search after a bulk load reads a bounded number of rows, whatever PostgreSQL's statistics of the tables are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 RUNS = 600
-# Only a superuser may write the catalogue: the state in which a table is that was counted while it was empty.
+# Only a superuser may write the catalogue: this is the state of a table that was analyzed while it was empty.
 FORGET = """
 CREATE FUNCTION forget(name text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $body$ BEGIN
 UPDATE pg_class SET reltuples = 0, relpages = greatest(relpages, 1) WHERE oid = name::regclass;
@@ -86,7 +86,7 @@ print(json.dumps(found))
 
 @pytest.fixture
 def forgetful(server: Any, host: Any) -> Iterator[None]:
-    """The database with a function that makes PostgreSQL forget a table."""
+    """The database with a function that resets a table's statistics."""
     psql = f"psql -U postgres {server['mlflow_database']} -qAt"
     drop = f"{psql} -c 'DROP FUNCTION IF EXISTS forget(text)'"
     host.check_output(drop)
@@ -97,14 +97,14 @@ def forgetful(server: Any, host: Any) -> Iterator[None]:
 
 
 def test_no_search_falls_off_a_cliff(in_mlflow: Any, forgetful: None) -> None:
-    """For all combinations of tables that PostgreSQL has forgotten, three searches read a few rows for each run."""
+    """For all combinations of tables without statistics, three searches read a few rows for each run."""
     found = in_mlflow(SEARCH)
     assert len(found) == 45
     assert {name: rows for name, rows in found.items() if not isinstance(rows, int) or rows > 40 * RUNS} == {}
 
 
 def test_a_search_has_stale_tables_counted(server: Any, host: Any, http: Any, forgetful: None) -> None:
-    """Through the public URL, each kind of search; what only writes or reads a row counts nothing."""
+    """Through the public URL, each kind of search; requests that only write or read a row analyze nothing."""
     psql = f"psql -U postgres {server['mlflow_database']} -qAt -c"
     known = f"{psql} \"SELECT reltuples > 0 FROM pg_class WHERE oid = 'runs'::regclass\""
     api = f"{server.url}/api/2.0/mlflow"

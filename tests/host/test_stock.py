@@ -1,4 +1,4 @@
-"""What clients see is what a stock server of the same release answers, but for the listed differences."""
+"""Clients get the answers of a stock server of the same release, except for the listed differences."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from typing import Any
 
 import pytest
 
+from tests.harness.control import control
 from tests.stock.differences import DIFFERENCES, Difference
 
 ASK = Path(__file__).parents[1] / "stock" / "ask.py"
 
 
 @pytest.fixture(scope="module")
-def answers(host: Any, server: Any) -> Iterator[dict[str, dict[str, Any]]]:
-    """What both servers answered to each question; the stock one runs beside ours and is gone afterwards."""
+def answers(host: Any, server: Any, http: Any) -> Iterator[dict[str, dict[str, Any]]]:
+    """What both servers answered to each question; afterwards the stock one, and what was created on ours, are gone."""
     settings = {
         "url": server.url,
         "login": server.login,
         "certificates": Path(server.ca).read_text(),
-        "names": f"compared {uuid.uuid4().hex}".replace(" ", "-"),
+        "names": f"compared-{uuid.uuid4().hex}",
     }
     unit = f"stock-beside-{server.unit}"
     command = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", f"--unit={unit}"]
     command += [f"--uid={server['mlflow_user']}", "--property=PrivateTmp=yes", "--property=RuntimeMaxSec=280"]
     command += [f"--property=RuntimeDirectory={unit}", f"--property=WorkingDirectory=/run/{unit}"]
     command += [f"{server['mlflow_root_path']}/current/bin/python", "-W", "ignore", "-"]
-    # What comes from __future__ must be the first statement.
+    # Imports from __future__ must be the first statement.
     begin = "from __future__ import annotations\n"
     script = ASK.read_text().replace(begin, f"{begin}SETTINGS = {settings!r}\n", 1)
     try:
@@ -40,10 +41,16 @@ def answers(host: Any, server: Any) -> Iterator[dict[str, dict[str, Any]]]:
         yield json.loads(done.stdout.splitlines()[-1])
     finally:
         host.run(f"systemctl stop {unit}.service")
+        # Deleted experiments would stay in the tables.
+        control(host, "gc --older-than 0s")
+    search = {"filter": f"name LIKE '{settings['names']}%'", "view_type": "ALL", "max_results": 1}
+    left = http.post(f"{server.url}/api/2.0/mlflow/experiments/search", json=search)
+    assert left.ok, left.text
+    assert "experiments" not in left.json()
 
 
 def listed(question: str) -> list[Difference]:
-    """The differences that speak of a question."""
+    """The listed differences of a question."""
     return [item for item in DIFFERENCES if any(fnmatchcase(question, pattern) for pattern in item.questions)]
 
 

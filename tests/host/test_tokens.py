@@ -26,13 +26,13 @@ with mlflow.start_run() as run:
 print(mlflow.artifacts.load_text(run.info.artifact_uri + "/a.txt"), len(mlflow.search_runs()), run.info.run_id)
 """
 
-# The timer comes twice a minute, and an end must be felt within a minute.
+# The timer runs twice a minute, and a token must stop working within a minute of its expiry.
 EXPIRY_SECONDS = 61
 
 
 @pytest.fixture
 def create(server: Any, host: Any) -> Iterator[Callable[..., Any]]:
-    """Make a token of the first user; gone after the test."""
+    """Create a token of the first user; removed after the test."""
     names = []
 
     def make(name: str, more: str = "") -> Any:
@@ -54,7 +54,7 @@ def status(server: Any, session: Any, token: str, path: str = "/version") -> int
 def test_a_client_works_with_a_token(
     server: Any, host: Any, client: Callable[..., str], create: Callable[..., Any]
 ) -> None:
-    """MLFLOW_TRACKING_TOKEN is enough to log, upload, download and search; the list tells when it was used."""
+    """MLFLOW_TRACKING_TOKEN is enough to log, upload, download and search; the list shows when it was used."""
     made = create("ci", "--role editor")
     environment = {
         "MLFLOW_TRACKING_TOKEN": made["token"],
@@ -69,38 +69,38 @@ def test_a_client_works_with_a_token(
 
 
 def test_revoking_and_rotating_count_with_the_next_request(
-    server: Any, host: Any, stranger: Any, create: Callable[..., Any]
+    server: Any, host: Any, anonymous: Any, create: Callable[..., Any]
 ) -> None:
-    """Although the login was remembered a moment ago."""
+    """Although the login was cached a moment ago."""
     first = create("short")["token"]
-    assert [status(server, stranger, first) for _ in range(3)] == [200, 200, 200]
+    assert [status(server, anonymous, first) for _ in range(3)] == [200, 200, 200]
     second = control(host, "token rotate short")["token"]
-    assert (status(server, stranger, first), status(server, stranger, second)) == (401, 200)
+    assert (status(server, anonymous, first), status(server, anonymous, second)) == (401, 200)
     control(host, "token revoke short")
-    assert status(server, stranger, second) == 401
+    assert status(server, anonymous, second) == 401
 
 
-def test_nginx_needs_no_reload(server: Any, host: Any, stranger: Any, create: Callable[..., Any]) -> None:
+def test_nginx_needs_no_reload(server: Any, host: Any, anonymous: Any, create: Callable[..., Any]) -> None:
     """No process is replaced, so no connection is dropped."""
     workers = host.check_output("pgrep -P $(cat /run/nginx.pid)")
     token = create("quiet")["token"]
-    assert status(server, stranger, token) == 200
+    assert status(server, anonymous, token) == 200
     assert host.check_output("pgrep -P $(cat /run/nginx.pid)") == workers
 
 
-def test_tokens_survive_a_restart(server: Any, host: Any, stranger: Any, create: Callable[..., Any]) -> None:
-    """Of nginx, with everything that it remembered."""
+def test_tokens_survive_a_restart(server: Any, host: Any, anonymous: Any, create: Callable[..., Any]) -> None:
+    """Of nginx, with its cache."""
     token = create("lasting")["token"]
     host.check_output("systemctl restart nginx")
-    assert status(server, stranger, token) == 200
+    assert status(server, anonymous, token) == 200
 
 
-def test_an_expired_token_stops_working(server: Any, host: Any, stranger: Any, create: Callable[..., Any]) -> None:
-    """The timer ends it; nobody has to look."""
+def test_an_expired_token_stops_working(server: Any, host: Any, anonymous: Any, create: Callable[..., Any]) -> None:
+    """The timer ends it, without any request."""
     token = create("brief", "--expires 5s")["token"]
-    assert status(server, stranger, token) == 200
+    assert status(server, anonymous, token) == 200
     deadline = time.monotonic() + 5 + EXPIRY_SECONDS
-    while status(server, stranger, token) != 401:
+    while status(server, anonymous, token) != 401:
         assert time.monotonic() < deadline, host.check_output(f"systemctl status {server.unit}-access.timer")
         time.sleep(1)
     (listed,) = [entry for entry in control(host, "token list") if entry["name"] == "brief"]
@@ -108,7 +108,7 @@ def test_an_expired_token_stops_working(server: Any, host: Any, stranger: Any, c
 
 
 def test_many_at_once_are_one_login(server: Any, create: Callable[..., Any]) -> None:
-    """When logins are forgotten, a user's many programs ask all at once: that is no guessing."""
+    """When the cache is empty, a user's many programs log in concurrently: these are no guesses."""
     url = urlsplit(server.url)
     login = base64.b64encode(":".join(server.login).encode()).decode()
     together = threading.Barrier(64, timeout=60)
@@ -121,7 +121,7 @@ def test_many_at_once_are_one_login(server: Any, create: Callable[..., Any]) -> 
         return connection.getresponse().status
 
     for number in range(3):
-        create(f"newcomer{number}")  # any change of a login forgets what was remembered
+        create(f"newcomer{number}")  # any change of a login invalidates the cache
         with ThreadPoolExecutor(64) as clients:
             assert {*clients.map(ask, range(64))} == {200}
 
@@ -158,11 +158,11 @@ def test_no_secret_can_be_read(server: Any, host: Any, create: Callable[..., Any
         assert host.run(f"runuser -u nobody -- cat {path}").rc != 0
 
 
-def test_whoami_shows_the_user_of_a_login(server: Any, host: Any, stranger: Any) -> None:
-    """Name and role of whoever asks; mlflowctl asks as a client does."""
+def test_whoami_shows_the_user_of_a_login(server: Any, host: Any, anonymous: Any) -> None:
+    """Name and role of the login; mlflowctl uses the public URL like a client."""
     url = server.url + "/-/whoami"
-    assert stranger.get(url).status_code == 401
-    assert stranger.get(url, auth=("bob", "second-secret-word")).json() == {"name": "bob", "role": "viewer"}
+    assert anonymous.get(url).status_code == 401
+    assert anonymous.get(url, auth=("bob", "second-secret-word")).json() == {"name": "bob", "role": "viewer"}
     bundle = f"/root/{time.time_ns()}.zip"
     control(host, f"client-bundle eve --output {bundle}")
     unpack = f"python3 -m zipfile -e {bundle} /root/bundle"
@@ -174,7 +174,7 @@ def test_whoami_shows_the_user_of_a_login(server: Any, host: Any, stranger: Any)
 
 
 def test_status_names_what_would_keep_tokens_alive(server: Any, host: Any) -> None:
-    """A file that is damaged, and a timer that does not run; what nginx has stays in service."""
+    """A damaged file, and a timer that does not run; nginx's files stay in use."""
     users = f"{server['mlflow_config_path']}/access/users.json"
     access = f"{server.unit}-access"
     host.check_output(f"systemctl stop {access}.timer; cp -p {users} {users}.kept; echo '{{' > {users}")

@@ -13,19 +13,19 @@ import requests
 
 @pytest.fixture(scope="module")
 def release(host: Any, server: Any) -> dict[str, Any]:
-    """What the installed release says of itself."""
+    """The description of the installed release."""
     text = host.file(f"{server['mlflow_root_path']}/current/release.json").content_string
     return dict(json.loads(text))
 
 
 @pytest.fixture(scope="module")
 def folder(server: Any, release: dict[str, Any]) -> str:
-    """Where the files lie on the host."""
+    """The directory of the files on the host."""
     return f"{server['mlflow_root_path']}/current/{release['ui_path']}"
 
 
-def test_every_file_is_served_with_a_type_that_browsers_take(host: Any, server: Any, http: Any, folder: str) -> None:
-    """nosniff forbids guessing: a script with another type would not run. nginx's default type is none of them."""
+def test_every_file_is_served_with_a_type_that_browsers_accept(host: Any, server: Any, http: Any, folder: str) -> None:
+    """With nosniff a script with a wrong type would not run. nginx's default type is never used."""
     found = host.check_output(f"cd {folder} && find . -type f ! -name '*.gz' ! -name '*.br' -printf '%P %s\\n'")
     sizes = {name: int(size) for name, _, size in (line.rpartition(" ") for line in found.splitlines())}
     assert len(sizes) > 100
@@ -58,7 +58,7 @@ def test_what_is_sent_compressed_is_the_same_file(server: Any, http: Any, host: 
 
 
 def test_browsers_keep_what_cannot_change(server: Any, http: Any) -> None:
-    """A name with a digest is kept for good, in this browser only; others are asked for again."""
+    """A name with a digest is kept for good, in this browser only; others are revalidated."""
     page = http.get(server.url + "/").text
     script = re.findall(r"static-files/static/js/main\.[0-9a-f]+\.js", page)[0]
     assert "immutable" in http.get(f"{server.url}/{script}").headers["Cache-Control"]
@@ -68,8 +68,8 @@ def test_browsers_keep_what_cannot_change(server: Any, http: Any) -> None:
     assert "immutable" not in http.get(f"{server.url}/static-files/missing.js").headers.get("Cache-Control", "")
 
 
-def test_nothing_but_the_ui_is_served(server: Any, http: Any, stranger: Any) -> None:
-    """Not the release around it, and not to strangers."""
+def test_nothing_but_the_ui_is_served(server: Any, http: Any, anonymous: Any) -> None:
+    """Not other files of the release, and not without a login."""
     for path in (
         "/static-files/../../handlers.py",
         "/static-files/%2e%2e/%2e%2e/handlers.py",
@@ -78,4 +78,4 @@ def test_nothing_but_the_ui_is_served(server: Any, http: Any, stranger: Any) -> 
         request = http.prepare_request(requests.Request("GET", server.url))
         request.url = server.url + path
         assert http.send(request, verify=server.ca).status_code in (400, 404), path
-    assert stranger.get(f"{server.url}/static-files/favicon.ico").status_code == 401
+    assert anonymous.get(f"{server.url}/static-files/favicon.ico").status_code == 401

@@ -1,4 +1,4 @@
-"""While the database or the artifact volume is not there, every request is answered soon and says what is wrong."""
+"""While the database or the artifact volume is unavailable, every request is answered soon, with the reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import requests
 from tests.harness.artifacts import API
 from tests.harness.ready import wait_until_ready
 
-# Not a measurement: who hangs is found out.
+# Not a measurement, but a limit for hangs.
 HANGS = 20
 GRAPHQL = {
     "operationName": "Q",
@@ -30,15 +30,15 @@ ASKED: dict[str, tuple[str, str, dict[str, Any] | None]] = {
 
 
 def answers(server: Any, http: Any) -> dict[str, requests.Response]:
-    """What each kind of request is answered."""
+    """The answer to each kind of request."""
     return {
         name: http.request(method, server.url + path, json=body, timeout=HANGS)
         for name, (method, path, body) in ASKED.items()
     }
 
 
-def says(answer: requests.Response, words: str) -> None:
-    """A refusal that clients repeat, in a sentence, with nothing of the host in it."""
+def check_refusal(answer: requests.Response, words: str) -> None:
+    """A refusal after which clients retry, in a sentence without paths of the host."""
     assert answer.status_code in (429, 503), answer.text
     assert int(answer.headers["Retry-After"]) > 0
     message = answer.json()["message"]
@@ -48,12 +48,12 @@ def says(answer: requests.Response, words: str) -> None:
 
 
 def kill_workers(server: Any, host: Any) -> None:
-    """Of both kinds: those that come in their place have asked the database nothing yet."""
+    """Of both kinds: their successors have not used the database yet."""
     for unit in (server.unit, f"{server.unit}-asgi"):
         parent = host.check_output(f"systemctl show --property=MainPID --value {unit}.service")
         killed = host.check_output(f"pgrep --parent {parent}").split()
         host.check_output(f"kill -9 {' '.join(killed)}")
-        # What one of them had been given is answered with its end, and not by the next.
+        # A request that a killed worker had accepted fails, and is not passed to the next one.
         while {*killed} & {*host.run(f"pgrep --parent {parent}").stdout.split()}:
             time.sleep(0.1)
 
@@ -69,32 +69,32 @@ def _no_database(server: Any, host: Any, http: Any) -> Iterator[None]:
         yield
     finally:
         host.check_output(f"systemctl start postgresql@{cluster}-main")
-        # systemd waits a while before it tries a unit again whose start has failed.
+        # systemd waits a while before it restarts a unit whose start has failed.
         host.check_output(f"systemctl reset-failed; systemctl restart {server.unit}.service")
         wait_until_ready(http, server)
 
 
 @pytest.mark.usefixtures("_no_database")
 def test_without_a_database(server: Any, host: Any, http: Any) -> None:
-    """Workers that knew it, workers that never saw it, and a service that cannot start."""
+    """Workers that have used it, workers that have not, and a service that cannot start."""
     for answer in answers(server, http).values():
-        says(answer, "the database")
+        check_refusal(answer, "the database")
     kill_workers(server, host)
     for answer in answers(server, http).values():
-        says(answer, "the database")
+        check_refusal(answer, "the database")
     host.run(f"systemctl restart --no-block {server.unit}.service {server.unit}-asgi.service")
     for _ in range(3):
         for answer in answers(server, http).values():
-            says(answer, "the database")
+            check_refusal(answer, "the database")
     assert http.get(f"{server.url}/version", timeout=HANGS).status_code in (200, 429)
 
 
 def test_it_is_back_by_itself(server: Any, host: Any, http: Any) -> None:
-    """Nobody restarts MLflow: who comes again as told is served."""
+    """MLflow recovers by itself: a client that retries is served."""
     cluster = host.check_output("ls /etc/postgresql")
     host.check_output(f"systemctl stop postgresql@{cluster}-main")
     try:
-        says(answers(server, http)["runs"], "the database")
+        check_refusal(answers(server, http)["runs"], "the database")
     finally:
         host.check_output(f"systemctl start postgresql@{cluster}-main")
     wait_until_ready(http, server)
@@ -104,7 +104,7 @@ def test_it_is_back_by_itself(server: Any, host: Any, http: Any) -> None:
 
 @pytest.fixture
 def artifact(server: Any, host: Any, http: Any) -> Iterator[str]:
-    """The address of a file in the store, while an empty directory is there in place of the volume."""
+    """The URL of a file in the store, while an empty directory replaces the volume."""
     address = f"{server.url}{API}/0/{uuid.uuid4().hex}/artifacts/file"
     assert http.put(address, data=b"content").ok
     volume = server["mlflow_volume_path"]
@@ -120,15 +120,15 @@ def artifact(server: Any, host: Any, http: Any) -> Iterator[str]:
 
 
 def test_without_the_volume(server: Any, host: Any, http: Any, artifact: str) -> None:
-    """Artifacts are not said to be missing, the rest goes on; a service that cannot start says why."""
+    """Artifacts are not reported as missing, other requests work; a service that cannot start gives the reason."""
     wait = f"timeout 30 sh -c 'until [ -e /run/{server.unit}-service/volume-is-missing ]; do sleep 0.2; done'"
     host.check_output(wait)
     for address in (artifact, artifact.removesuffix("/file"), f"{artifact}-2"):
-        says(http.get(address, timeout=HANGS), "the artifact volume is not there")
-    says(http.put(f"{artifact}-3", data=b"x", timeout=HANGS), "the artifact volume is not there")
+        check_refusal(http.get(address, timeout=HANGS), "the artifact volume is not there")
+    check_refusal(http.put(f"{artifact}-3", data=b"x", timeout=HANGS), "the artifact volume is not there")
     assert answers(server, http)["runs"].ok
-    # It fails, and systemd goes on trying.
+    # It fails, and systemd keeps trying.
     assert host.run(f"systemctl restart {server.unit}.service").rc != 0
     for _ in range(3):
-        says(http.get(artifact, timeout=HANGS), "the artifact volume is not there")
-        says(answers(server, http)["runs"], "the artifact volume is not there")
+        check_refusal(http.get(artifact, timeout=HANGS), "the artifact volume is not there")
+        check_refusal(answers(server, http)["runs"], "the artifact volume is not there")

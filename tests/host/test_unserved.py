@@ -1,4 +1,4 @@
-"""What the server cannot do it refuses, instead of accepting it and never doing it."""
+"""Requests that the server cannot process are refused, instead of accepted and never processed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 def test_online_scoring_is_refused_with_a_message(server: Any, http: Any) -> None:
-    """One sentence of JSON under both addresses; switching it off, and a scorer that is not there, are MLflow's to answer."""
+    """One sentence of JSON at both paths; MLflow answers when it is switched off, and for a missing scorer."""
     asked = {"experiment_id": "0", "name": "no-such-scorer", "sample_rate": 0.5}
     for prefix in ("api", "ajax-api"):
         address = f"{server.url}/{prefix}/3.0/mlflow/scorers/online-config"
@@ -48,5 +48,5 @@ def test_refusals_of_jobs_and_workspaces_name_an_alternative(
 
 @pytest.mark.parametrize("path", ["ajax-api/3.0/mlflow/jobs/none", "api/3.0/mlflow/prompt-optimization/jobs/none"])
 def test_requests_for_jobs_are_answered(server: Any, http: Any, path: str) -> None:
-    """There is none, as MLflow says itself."""
+    """MLflow itself answers that there is none."""
     assert http.get(f"{server.url}/{path}").status_code == 404

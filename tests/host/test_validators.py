@@ -1,4 +1,4 @@
-"""An artifact that was rewritten never passes for the one before."""
+"""An artifact that was rewritten never counts as unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MLflow's workers are replaced after so many requests, and nobody notices."""
+"""MLflow's workers are replaced after a number of requests, without a failed request."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ MANY = 10_000
 
 @pytest.fixture
 def kind() -> str:
-    """What the unit's name has behind MLflow's."""
+    """The suffix of the unit's name."""
     return ""
 
 
 @pytest.fixture
 def workers(server: Any, host: Any, http: Any, kind: str) -> Iterator[Any]:
-    """Numbers of the workers' processes: one at a time, which is replaced after a hundred requests."""
+    """PIDs of the workers: one at a time, which is replaced after a hundred requests."""
     unit = f"{server.unit}{kind}.service"
     directory = f"/run/systemd/system/{unit}.d"
     more = '[Service]\\nEnvironment="GUNICORN_CMD_ARGS=--max-requests=100 --max-requests-jitter=0 --workers=1"\\n'
     host.check_output(f"mkdir --parents {directory} && printf '{more}' > {directory}/workers.conf")
     host.check_output(f"systemctl daemon-reload && systemctl restart {unit}")
-    # They wait in the socket until there is a worker.
+    # Requests wait in the socket until there is a worker.
     assert create_run(server, http)
     assert send_no_spans(server, http)
     main = host.check_output(f"systemctl show -p MainPID --value {unit}")
@@ -42,7 +42,7 @@ def workers(server: Any, host: Any, http: Any, kind: str) -> Iterator[Any]:
 
 
 def create_run(server: Any, http: Any) -> bool:
-    """Whether a request to the REST API was answered. Nothing repeats one that creates something."""
+    """Whether a request to the REST API was answered. No part repeats a request that creates something."""
     return bool(http.post(server.url + "/api/2.0/mlflow/runs/create", json={"experiment_id": "0"}).status_code == 200)
 
 
@@ -53,7 +53,7 @@ def send_no_spans(server: Any, http: Any) -> bool:
 
 
 def ask_until(server: Any, http: Any, enough: Any, answered: Any = create_run) -> None:
-    """Let clients ask until it is enough; each request must be answered."""
+    """Let clients send requests until a condition holds; each must be answered."""
     stop = threading.Event()
 
     def ask(_: int) -> None:
@@ -66,7 +66,7 @@ def ask_until(server: Any, http: Any, enough: Any, answered: Any = create_run) -
     with ThreadPoolExecutor(CLIENTS) as pool:
         asking = [pool.submit(ask, client) for client in range(CLIENTS)]
         try:
-            # Each look takes a processor that the clients want, too.
+            # Each check takes processor time from the clients.
             while not enough() and not any(one.done() for one in asking):
                 time.sleep(0.5)
         finally:
@@ -95,8 +95,8 @@ def test_no_request_fails(server: Any, http: Any, workers: Any, answered: Any) -
 
 
 def test_an_upload_holds_no_worker(server: Any, http: Any, workers: Any) -> None:
-    """Half an upload is nginx's affair: a worker that is replaced goes meanwhile, and the upload ends at its successor's."""
-    # A name with this character is MLflow's to store, not nginx's.
+    """nginx buffers an upload: a worker can be replaced meanwhile, and its successor gets the complete upload."""
+    # MLflow stores names with this character, not nginx.
     address = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/0/{uuid.uuid4().hex}/artifacts/a%24b"
     first = workers()
     with half_an_upload(server, http, address) as connection:

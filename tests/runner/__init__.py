@@ -1,1 +1,1 @@
-"""What `tests/run` runs: jobs made of the scenarios' descriptions, over the machine's processors, longest first."""
+"""The test runner: jobs from the scenarios' descriptions, distributed over the machine's processors, longest first."""

@@ -18,10 +18,17 @@ from tests.runner.stages import RESULTS, Log
 SOAK = {"KILL_EVERY": "3", "SOAK_POINTS": "100", "ABUSE_SECONDS": "7200"}
 
 
-def arguments(names: Sequence[str]) -> argparse.ArgumentParser:
-    """What may be asked for."""
+def arguments(names: Sequence[str], words: Sequence[str]) -> argparse.Namespace:
+    """Read the command line.
+
+    Args:
+        names: of the scenarios.
+        words: the arguments; after the name of a scenario, options and paths in any order.
+    """
     parser = argparse.ArgumentParser(prog="tests/run", description="Run tests; what they print is in .results/.")
-    parser.add_argument("--seconds", action="store_true", help="keep what each job took, for the order of later runs")
+    parser.add_argument(
+        "--seconds", action="store_true", help="record the time of each job, for the order of later runs"
+    )
     what = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     what.add_parser("all", help="what `make test` runs")
     what.add_parser("soak", help="the long proofs, for hours")
@@ -29,7 +36,7 @@ def arguments(names: Sequence[str]) -> argparse.ArgumentParser:
     what.add_parser("lint", help="the linters")
     some = what.add_parser("changed", help="only what a change of files concerns")
     some.add_argument("base", nargs="?", default="HEAD", help="the commit to compare with (HEAD)")
-    some.add_argument("--list", action="store_true", help="say what that is, and run nothing")
+    some.add_argument("--list", action="store_true", help="list the tests, and run nothing")
     for name in names:
         scenario = what.add_parser(name, help=f"the scenario tests/scenarios/{name}")
         scenario.add_argument("suite", nargs="?", choices=SUITES, default=SUITES[0])
@@ -37,7 +44,11 @@ def arguments(names: Sequence[str]) -> argparse.ArgumentParser:
         scenario.add_argument(
             "--brief", action="store_true", help="start from its image, without check mode and a second run"
         )
-    return parser
+    words = [word.replace("--changed", "changed") for word in words]
+    # argparse takes no path after an option that follows other paths. All options are without values.
+    first = next((number for number, word in enumerate(words) if not word.startswith("-")), len(words))
+    after = sorted(words[first + 1 :], key=lambda word: not word.startswith("-"))
+    return parser.parse_args([*words[: first + 1], *after])
 
 
 def in_test(known: dict[str, Scenario]) -> list[Job]:
@@ -52,7 +63,7 @@ def in_soak(known: dict[str, Scenario]) -> list[Job]:
 
 
 def concerned(base: str, known: dict[str, Scenario], log: Log) -> list[Job]:
-    """The jobs that a change concerns; says which."""
+    """The jobs that a change concerns; prints them."""
     files = changed.changed_files(base)
     units = changed.unit_tests(files)
     runs = changed.scenario_tests(files, known)
@@ -68,8 +79,7 @@ def concerned(base: str, known: dict[str, Scenario], log: Log) -> list[Job]:
 def main(given: Sequence[str] | None = None) -> int:
     """Run the jobs; returns the exit code."""
     known = scenarios()
-    words = sys.argv[1:] if given is None else given
-    asked = arguments(list(known)).parse_args([word.replace("--changed", "changed") for word in words])
+    asked = arguments(list(known), sys.argv[1:] if given is None else given)
     log, lanes = Log(), None
     match asked.what:
         case "all":
@@ -77,7 +87,7 @@ def main(given: Sequence[str] | None = None) -> int:
         case "soak":
             for name, value in SOAK.items():
                 os.environ.setdefault(name, value)
-            # One at a time: some of it measures.
+            # One at a time, because some jobs measure times.
             jobs, lanes = in_soak(known), 1
         case "fast":
             jobs = [FAST]

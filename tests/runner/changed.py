@@ -1,4 +1,4 @@
-"""What a change of files concerns: unit tests by what they import, scenarios by their descriptions."""
+"""The tests that a change of files concerns: unit tests by their imports, scenarios by their descriptions."""
 
 from __future__ import annotations
 
@@ -49,25 +49,25 @@ def _file(module: str, root: Path) -> str | None:
 def imports(path: str, root: Path = ROOT) -> set[str]:
     """All files of the project that a module imports, and those that they import."""
     found: set[str] = set()
-    look = [path]
-    while look:
-        for module in _imported(root / look.pop()):
+    pending = [path]
+    while pending:
+        for module in _imported(root / pending.pop()):
             file = _file(module, root)
             if file is not None and file not in found:
                 found.add(file)
-                look.append(file)
+                pending.append(file)
     return found
 
 
 def below(path: str, folders: Iterable[str]) -> bool:
-    """Whether a path is one of these, or in one of them."""
+    """Whether a path is one of these, or below one of them."""
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def unit_tests(changed: Iterable[str], root: Path = ROOT) -> list[str]:
     """The unit tests that a change concerns.
 
-    A module concerns those that import it. Other files are read by tests that hold the house rules, which are quick:
+    A module concerns the tests that import it. Other files are read by the tests of house rules, which are quick:
     they concern all.
     """
     paths = [path for path in changed if not below(path, UNREAD)]
@@ -83,7 +83,7 @@ def unit_tests(changed: Iterable[str], root: Path = ROOT) -> list[str]:
 def scenario_tests(changed: Iterable[str], scenarios: Mapping[str, Scenario]) -> dict[str, Run]:
     """The run of each scenario that a change concerns, on the release of its first run in `make test`.
 
-    A test file concerns itself; what stands beside tests, the directory's tests; else the longest path
+    A test file concerns itself; another file beside tests, the directory's tests; else the longest path
     of a description's ``concerns`` that a file is below.
     """
     found: dict[str, set[str]] = {}
@@ -108,6 +108,6 @@ def scenario_tests(changed: Iterable[str], scenarios: Mapping[str, Scenario]) ->
 
 
 def _least(tests: Iterable[str]) -> tuple[str, ...]:
-    """Without those that are in a directory that is there, too, and that are gone."""
+    """Without paths in a directory that is in the list, too, and without deleted ones."""
     wanted = {test for test in tests if list((ROOT / "tests").glob(test))}
     return tuple(sorted(test for test in wanted if not any(below(test, [other]) for other in wanted - {test})))

@@ -14,7 +14,7 @@ from tests.harness import image
 from tests.runner.scenarios import ROOT, Run, Scenario
 from tests.runner.stages import RESULTS, Log, Stage
 
-# Other names and addresses, for a second run on the same machine: each host's octet rises by so much.
+# Other names and addresses, for a second run on the same machine: added to each host's octet.
 PREFIX = os.environ.get("TEST_PREFIX", "")
 SHIFT = int(os.environ.get("TEST_OCTETS", "0"))
 BRIEF = ("destroy", "create", "prepare", "converge", "verify", "destroy")
@@ -31,7 +31,7 @@ class Job:
     after: str = ""
 
     def ready(self) -> bool:
-        """Whether it may begin although the job that it comes after has not ended."""
+        """Whether it may begin although the job before it has not ended."""
         return False
 
     def run(self, log: Log) -> None:
@@ -48,15 +48,15 @@ class ScenarioJob(Job):
     suite: str = ""
 
     def ready(self) -> bool:
-        """As soon as the image is there that its host starts from."""
+        """As soon as the image exists from which its host starts."""
         assert self.scenario is not None
         return bool(self.after) and image.exists(self.scenario.starts_from, self.suite)
 
     def run(self, log: Log) -> None:
-        """Make what Molecule cannot make, run it, and take that away again."""
+        """Create what Molecule cannot create, run it, and remove that again."""
         assert self.scenario is not None
         environment = dict(self.stages[0].environment)
-        # What a run that was cut off left behind would hold this one's ports.
+        # Containers of an interrupted run would occupy this one's ports.
         subprocess.run(["docker", "rm", "--force", PREFIX + self.name], capture_output=True, check=False)
         with ExitStack() as kept:
             try:

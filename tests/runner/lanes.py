@@ -1,4 +1,4 @@
-"""A queue of jobs over the processors, the longest first, by the seconds that they took before."""
+"""A queue of jobs over the processors, the longest first, by the times of an earlier run."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tests.runner.stages import Log
 SECONDS = Path(__file__).parent / "seconds.json"
 # A test spends part of its time waiting, so one lane more than processors keeps them busy.
 LANES = int(os.environ.get("LANES", "0")) or (os.cpu_count() or 1) + 1
-# How often a lane without work looks whether a job became ready.
-LOOK_SECONDS = 5.0
+# How often an idle lane checks whether a job is ready.
+POLL_SECONDS = 5.0
 
 
 def recorded(file: Path = SECONDS) -> dict[str, int]:
-    """What each job took in the run that was recorded last."""
+    """Seconds of each job in the last recorded run."""
     found: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     return found
 
 
 def longest_first(jobs: Sequence[Job], seconds: Mapping[str, int]) -> list[Job]:
-    """A job that nobody has timed yet comes first; one that others start from counts with the longest of those."""
+    """A job without a recorded time comes first; one that others start from counts with the longest of those."""
 
     def rank(job: Job) -> float:
         own = seconds.get(job.name, float("inf"))
@@ -40,17 +40,17 @@ class Lanes:
 
     Args:
         jobs: in the order in which they should begin.
-        log: where they say how they ended.
-        look_seconds: how often a lane without work looks again.
+        log: for their results.
+        poll_seconds: how often an idle lane checks again.
     """
 
-    def __init__(self, jobs: Sequence[Job], log: Log, look_seconds: float = LOOK_SECONDS) -> None:
+    def __init__(self, jobs: Sequence[Job], log: Log, poll_seconds: float = POLL_SECONDS) -> None:
         self.took: dict[str, int] = {}
         self._waiting = list(jobs)
         self._unfinished = {job.name for job in jobs}
         self._log = log
         self._changed = threading.Condition()
-        self._look_seconds = look_seconds
+        self._poll_seconds = poll_seconds
 
     def _next(self) -> Job | None:
         """The first job that may begin; waits for one. None if no job is left."""
@@ -60,7 +60,7 @@ class Lanes:
                     if job.after not in self._unfinished or job.ready():
                         self._waiting.remove(job)
                         return job
-                self._changed.wait(self._look_seconds)
+                self._changed.wait(self._poll_seconds)
             return None
 
     def _lane(self) -> None:
@@ -68,7 +68,7 @@ class Lanes:
             begun = time.monotonic()
             try:
                 job.run(self._log)
-            # The other jobs go on, and the run fails.
+            # The other jobs continue, and the run fails.
             except Exception as error:
                 self._log.broke(job.name, repr(error))
             with self._changed:
@@ -86,5 +86,5 @@ class Lanes:
 
 
 def record(took: dict[str, int], file: Path = SECONDS) -> None:
-    """Keep what the jobs took, for the next run's order."""
+    """Record the times of the jobs, for the order of the next run."""
     file.write_text(json.dumps(recorded(file) | took, indent=2, sort_keys=True) + "\n")

@@ -3,7 +3,7 @@
 A description has these keys:
 
 ``octet``        the last one of its hosts' loopback address on Debian 12; Debian 13 has the next one
-``needs``        what Molecule alone cannot make: ``device``, a block device, and ``certificates``
+``needs``        what Molecule alone cannot create: ``device``, a block device, and ``certificates``
 ``environment``  further variables for its molecule.yml, by suite
 ``starts_from``  a scenario: its host starts from that one's image, if there is one (tests/harness/image.py)
 ``test``         what `make test` runs of it: a list of runs
@@ -31,7 +31,7 @@ NEEDS = {"device", "certificates"}
 
 
 class DescriptionError(ValueError):
-    """A description that cannot be used; says which one and why."""
+    """An invalid description; the message has the file and the reason."""
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from pathlib import Path
 from tests.runner.scenarios import ROOT
 
 RESULTS = ROOT / ".results"
-# Of a stage that failed: so many lines, each so wide.
+# Output of a failed stage: number of lines, and their length.
 SAID_LINES, SAID_WIDTH = 60, 400
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A program, and what its environment has besides ours."""
+    """A program, and further variables of its environment."""
 
     name: str
     command: Sequence[str | Path]

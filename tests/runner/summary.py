@@ -1,4 +1,4 @@
-"""Adds up the JUnit files of a test run, and says again what failed."""
+"""Adds up the JUnit files of a test run, and repeats the failures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 RESULTS = Path(".results")
-# Of what a failed test said: the last lines name the assertion.
+# Lines of a failed test's output: the last ones have the assertion.
 SAID_LINES = 25
 
 
 def totals() -> tuple[int, int, list[str]]:
-    """Tests that passed, tests that did not, and what those said, over all stages that ran tests."""
+    """Numbers of passed and failed tests, and the failures, over all stages with tests."""
     passed = failed = 0
     message = []
     for path in sorted(RESULTS.glob("*.xml")):
@@ -25,7 +25,7 @@ def totals() -> tuple[int, int, list[str]]:
 
 
 def failure(stage: str, case: ElementTree.Element) -> str:
-    """What a failed test said at its end; nothing for one that passed."""
+    """The end of a failed test's output; nothing for one that passed."""
     for kind in ("failure", "error"):
         if (found := case.find(kind)) is not None:
             lines = (found.text or "").splitlines()[-SAID_LINES:]
@@ -40,7 +40,7 @@ def summary(stages: int) -> int:
         stages: how many of them failed.
     """
     passed, failed, message = totals()
-    # A stage that broke before its tests ran is a failure of its own.
+    # A stage that failed before its tests ran counts as a failure.
     failed = max(failed, stages)
     print(*message, f"{passed} passed, {failed} failed", sep="\n")
     return 1 if failed else 0

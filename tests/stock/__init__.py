@@ -1,1 +1,1 @@
-"""This project's server beside a stock one: the questions, and the differences that stay."""
+"""This project's server compared with a stock one: the requests, and the accepted differences."""

@@ -1,8 +1,8 @@
-"""Ask a stock ``mlflow server`` and this project's the same questions; runs on the host, in the release's virtualenv.
+"""Send the same requests to a stock ``mlflow server`` and to this project's; runs on the host, in the release's virtualenv.
 
-Its caller puts ``SETTINGS`` in front: ``url``, ``login`` and ``certificates`` of the server
-under test, ``names`` that are new there. The stock server is started beside it and ends with it. Prints
-for each question what each of the two answered: a short form, and all that must be equal.
+Its caller inserts ``SETTINGS``: ``url``, ``login`` and ``certificates`` of the server under test, and a
+unique ``names``. The stock server is started and stopped here. Prints both answers to each question:
+a short form, and the parts that must be equal.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ CA = Path("ca.crt").resolve()
 # MLflow reads them when it is imported.
 os.environ |= {"HOME": os.getcwd(), "MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
 os.environ |= {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
-# Of the stock server: nothing here needs its job runner, which is off in this project.
+# For the stock server: no question needs its job runner, which is off in this project.
 os.environ |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 KIB = 1 << 10
-# Experiments: more than any list that is compared has entries.
+# Experiments: more than the length of any list that is compared.
 MANY = 400
 OLD, NEW = b"old content", b"new content"
 PAST, FUTURE = "Sat, 01 Jan 2000 00:00:00 GMT", "Fri, 01 Jan 2038 00:00:00 GMT"
 API, UI = "/api/2.0/mlflow", "/ajax-api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 UNKNOWN = [f"{number:032x}" for number in range(1, 118)]
-# What differs from server to server and from time to time.
+# Parts that differ between servers and times.
 TIMES = re.compile(r'"(\w*_time(stamp)?(_ms)?|timestamp)": ?"?\d+"?')
 
 Answer = tuple[str, Any]
@@ -55,20 +55,22 @@ class Side:
         self.http.trust_env = False
         self.http.auth = login
         self.http.verify = str(CA)
-        # What the server has named, and what it is called in answers that are compared.
+        # IDs that the server has chosen, and their replacements in answers that are compared.
         self.names: dict[str, str] = {}
+        # IDs of the experiments that were created.
+        self.experiments: list[str] = []
 
     def begin(self) -> None:
-        """Make what the questions are about."""
+        """Create the runs and models for the questions."""
         from mlflow import MlflowClient
 
         os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = self.login
         self.client = MlflowClient(self.url, self.url)
-        # A number that stands for nothing else, such as a version, in an answer.
+        # An ID that is equal to no other number in an answer, such as a version.
         for number in range(1000):
-            if int(self.client.create_experiment(f"{SETTINGS['names']} {number}")) > MANY:
+            if int(self.create_experiment(f"{SETTINGS['names']} {number}")) > MANY:
                 break
-        self.experiment = self.client.create_experiment(SETTINGS["names"])
+        self.experiment = self.create_experiment(SETTINGS["names"])
         self.runs = [self.client.create_run(self.experiment, run_name=f"run {n}").info.run_id for n in range(3)]
         self.names = {run: f"RUN-{n}" for n, run in enumerate(self.runs)}
         for step, run in enumerate(self.runs):
@@ -77,24 +79,36 @@ class Side:
         self.put("model/MLmodel", OLD)
         self.client.create_registered_model(SETTINGS["names"])
 
+    def create_experiment(self, name: str) -> str:
+        """Create an experiment, which :meth:`end` deletes."""
+        self.experiments.append(self.client.create_experiment(name))
+        return self.experiments[-1]
+
+    def end(self) -> None:
+        """Delete the experiments and models that were created, and with them the runs."""
+        for model in self.client.search_registered_models(f"name LIKE '{SETTINGS['names']}%'"):
+            self.client.delete_registered_model(model.name)
+        for experiment in self.experiments:
+            self.client.delete_experiment(experiment)
+
     def put(self, name: str, content: bytes) -> None:
         """Write an artifact of the first run."""
         self.http.put(f"{self.url}{self.root}/{name}", data=content, timeout=60).raise_for_status()
 
     def same(self, text: str) -> str:
-        """A text without what each server names for itself."""
+        """A text with the server's own IDs, URL and times replaced."""
         for name, stands_for in self.names.items():
             text = text.replace(name, stands_for)
         text = re.sub(rf'(?<=[":/]){self.experiment}(?=["/])', "EXPERIMENT", text)
         return TIMES.sub(r'"\1": 0', text).replace(self.url, "URL")
 
     def ask(self, address: str, method: str = "GET", **more: Any) -> Any:
-        """An answer, on a connection of its own where the request may end it."""
+        """An answer; the connection is not used again, because the server may close it."""
         more["headers"] = {"Connection": "close"} | more.get("headers", {})
         return self.http.request(method, self.url + address, timeout=60, **more)
 
     def raw(self, head: bytes) -> Answer:
-        """The answer to a head of any size: its last bytes come when the server has seen the others."""
+        """The answer to a header of any size: its last bytes are sent when the server has read the others."""
         import ssl
 
         url = urlsplit(self.url)
@@ -111,7 +125,7 @@ class Side:
                 while piece := connection.recv(1 << 16):
                     received += piece
             except OSError:
-                pass  # it has answered and gone
+                pass  # it has answered and closed
         top, _, body = received.partition(b"\r\n\r\n")
         status = top.split(b" ")[1].decode() if top else "no answer"
         try:
@@ -121,11 +135,11 @@ class Side:
             return f"{status}{'' if status == '200' else ' in ' + form}", None
 
 
-def told(side: Side, answer: Any) -> Answer:
-    """What an answer says: its status with the code of an error, and all of its body."""
+def answered(side: Side, answer: Any) -> Answer:
+    """An answer's status with the code of an error, and all of its body."""
     text = side.same(answer.text)
     try:
-        # MLflow's own endpoints answer with either, and no client looks.
+        # MLflow's own endpoints use either type, and no client checks it.
         body = json.loads(text or "{}")
     except ValueError:
         kind = "HTML" if "<html" in text.lower() else "text"
@@ -135,7 +149,7 @@ def told(side: Side, answer: Any) -> Answer:
 
 
 def bytes_of(answer: Any) -> Answer:
-    """What an answer with a file in it says: status, which content, which part."""
+    """An answer with a file: status, which content, which part."""
     if not answer.ok:
         return f"{answer.status_code}", None
     if answer.headers.get("Content-Type", "").startswith("multipart/"):
@@ -157,19 +171,19 @@ def client_says(side: Side, ask: Callable[[], Any]) -> Answer:
     except MlflowException as error:
         return error.error_code, side.same(str(error.message))
     except requests.HTTPError as error:
-        # What goes through the proxied store of artifacts.
-        return told(side, error.response)
+        # Errors of the proxied artifact store.
+        return answered(side, error.response)
     return "done", side.same(json.dumps(found))
 
 
 def add(name: str, ask: Callable[..., Answer], *given: Any) -> None:
-    """Have a question asked, by this name and with these arguments."""
+    """Register a question, with its name and arguments."""
     assert name not in QUESTIONS, name
     QUESTIONS[name] = lambda side: ask(side, *given)
 
 
 def question(name: str) -> Callable[[Callable[[Side], Answer]], Callable[[Side], Answer]]:
-    """Have the decorated function asked, by this name."""
+    """Register the decorated function as a question."""
 
     def named(ask: Callable[[Side], Answer]) -> Callable[[Side], Answer]:
         add(name, ask)
@@ -192,22 +206,22 @@ def file_or_json(side: Side, answer: Any, way: str) -> Answer:
     """Files of the UI are compared by status and length: both are the release's."""
     if way == "the UI's files":
         return f"{answer.status_code}", len(answer.content)
-    return bytes_of(answer) if "artifact" in way else told(side, answer)
+    return bytes_of(answer) if "artifact" in way else answered(side, answer)
 
 
 def long_address(side: Side, way: str, size: int) -> Answer:
-    """An address of so many KiB in all."""
+    """A URL of so many KiB in all."""
     short = urlsplit(side.url).path + WAYS[way](side)
     return file_or_json(side, side.ask(WAYS[way](side) + "a" * (size * KIB - len(short))), way)
 
 
 def with_fields(side: Side, way: str, fields: dict[str, str]) -> Answer:
-    """A question with further fields."""
+    """A request with further header fields."""
     return file_or_json(side, side.ask(WAYS[way](side), headers=fields), way)
 
 
 def beyond(side: Side, way: str, more: str, fields: str) -> Answer:
-    """A head that is longer than a client of MLflow's would send."""
+    """A header that is longer than a client of MLflow would send."""
     url = urlsplit(side.url)
     login = base64.b64encode(":".join(side.login).encode()).decode()
     head = f"GET {url.path}{WAYS[way](side)}{more} HTTP/1.1\r\nHost: {url.netloc}\r\n{fields}"
@@ -215,7 +229,7 @@ def beyond(side: Side, way: str, more: str, fields: str) -> Answer:
 
 
 def heads() -> None:
-    """Addresses up to 64 KiB, heads up to 64 KiB and 200 fields, on every way; and what is beyond."""
+    """URLs up to 64 KiB, headers up to 64 KiB and 200 fields, on every route; and larger ones."""
     for way in WAYS:
         for size in (4, 8, 16, 32, 63):
             add(f"address of {size} KiB, {way}", long_address, way, size)
@@ -236,20 +250,20 @@ def heads() -> None:
 @question("history of 100 runs in one question of the UI")
 def _(side: Side) -> Answer:
     runs = "".join(f"run_ids={run}&" for run in [*side.runs, *UNKNOWN[:97]])
-    return told(side, side.ask(f"{UI}/metrics/get-history-bulk-interval?{runs}metric_key=loss&max_results=320"))
+    return answered(side, side.ask(f"{UI}/metrics/get-history-bulk-interval?{runs}metric_key=loss&max_results=320"))
 
 
 @question("history of 101 runs in one question of the UI")
 def _(side: Side) -> Answer:
     runs = "".join(f"run_ids={run}&" for run in [*side.runs, *UNKNOWN[:98]])
-    return told(side, side.ask(f"{UI}/metrics/get-history-bulk-interval?{runs}metric_key=loss&max_results=320"))
+    return answered(side, side.ask(f"{UI}/metrics/get-history-bulk-interval?{runs}metric_key=loss&max_results=320"))
 
 
 @question("history of 100 runs, the older form")
 def _(side: Side) -> Answer:
     runs = "".join(f"run_id={run}&" for run in [*side.runs, *UNKNOWN[:97]])
-    status, body = told(side, side.ask(f"{UI}/metrics/get-history-bulk?{runs}metric_key=loss&max_results=100"))
-    # By the runs' IDs, which each server draws.
+    status, body = answered(side, side.ask(f"{UI}/metrics/get-history-bulk?{runs}metric_key=loss&max_results=100"))
+    # The order is by the runs' IDs, which differ between the servers.
     return status, sorted(body["metrics"], key=lambda point: point["step"])
 
 
@@ -341,14 +355,14 @@ CONDITIONS: dict[str, dict[str, str]] = {
 
 
 def conditional(side: Side, way: str, method: str, headers: dict[str, str], rewritten: bool) -> Answer:
-    """Ask with what the first answer said of the content before."""
+    """Send a condition with the validators of the first answer."""
     address = side.url + FILES[way](side)
     for _ in range(20):
         began = time.time()
         side.put("model/file.bin", OLD)
         had = side.http.get(address, timeout=60).headers
         if rewritten:
-            # Later than the kernel's tick, so that stock's ETag differs; in the same second, so that its date does not.
+            # After the kernel's tick, so that stock's ETag differs; in the same second, so that its date does not.
             time.sleep(0.02)
             side.put("model/file.bin", NEW)
         if int(began) == int(time.time()):
@@ -359,7 +373,7 @@ def conditional(side: Side, way: str, method: str, headers: dict[str, str], rewr
 
 
 def conditions() -> None:
-    """A file that was rewritten at once, with the same size; and one that was not."""
+    """A file that was rewritten at once, with the same size; and one that was not rewritten."""
     for state in ("rewritten", "unchanged"):
         for way in FILES:
             for condition, headers in CONDITIONS.items():
@@ -405,7 +419,7 @@ SOURCES: dict[str, Callable[[Side], str]] = {
 
 
 def create_version(side: Side, source: Callable[[Side], str], run: int | None) -> Answer:
-    """What a version of a model may be made of, and where its files are then."""
+    """Create a model version from a source, and read its download URI."""
 
     def create() -> Any:
         run_id = None if run is None else side.runs[run]
@@ -483,13 +497,13 @@ NAMED: dict[str, Callable[[Side, str], Any]] = {
 
 
 def named(side: Side, way: str, written: str) -> Answer:
-    """What becomes of an artifact with such a name."""
+    """Use an artifact with such a name."""
     answer = NAMED[way](side, f"a{written}b")
-    return bytes_of(answer) if answer.ok and answer.content == OLD else told(side, answer)
+    return bytes_of(answer) if answer.ok and answer.content == OLD else answered(side, answer)
 
 
 def names() -> None:
-    """Characters that a name may not have, or has in another way, on each way that takes a name."""
+    """Characters that are not allowed or encoded in a name, on each route that takes a name."""
     for what, written in NAMES.items():
         for way in NAMED:
             add(f"name with {what}, {way}", named, way, written)
@@ -510,13 +524,13 @@ NOTHING = {
 
 
 def nothing(side: Side, method: str, address: str) -> Answer:
-    """What is said of it."""
-    return told(side, side.ask(address, method))
+    """A request for something that does not exist."""
+    return answered(side, side.ask(address, method))
 
 
 @question("GET of a directory")
 def _(side: Side) -> Answer:
-    return told(side, side.ask(f"{ARTIFACTS}/{side.experiment}"))
+    return answered(side, side.ask(f"{ARTIFACTS}/{side.experiment}"))
 
 
 for what, (method, address) in NOTHING.items():
@@ -537,7 +551,7 @@ def stock(port: int) -> subprocess.Popen[bytes]:
         "--artifacts-destination",
         f"{os.getcwd()}/store",
     ]
-    # What MLflow itself requires; the release has uvicorn's faster parser for another part of it.
+    # MLflow itself requires h11; the release has uvicorn's faster parser for its ASGI unit.
     command += ["--uvicorn-opts", "--http h11"]
     return subprocess.Popen(command, stdout=sys.stderr, stderr=sys.stderr)
 
@@ -555,12 +569,12 @@ def wait_for(server: subprocess.Popen[bytes], port: int) -> None:
 
 
 def answers(side: Side) -> dict[str, Answer]:
-    """Everything, one after the other."""
+    """The answers to all questions, one after the other."""
     return {name: ask(side) for name, ask in QUESTIONS.items()}
 
 
 def main() -> None:
-    """Start, ask, print."""
+    """Start the stock server, ask both, print the answers."""
     CA.write_text(SETTINGS["certificates"])
     os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = str(CA)
     with socket.socket() as free:
@@ -569,8 +583,11 @@ def main() -> None:
     server = stock(port)
     try:
         ours = Side(SETTINGS["url"], tuple(SETTINGS["login"]))
-        ours.begin()
-        here = answers(ours)
+        try:
+            ours.begin()
+            here = answers(ours)
+        finally:
+            ours.end()
         wait_for(server, port)
         theirs = Side(f"http://127.0.0.1:{port}", ours.login)
         theirs.begin()

@@ -1,4 +1,4 @@
-"""Where this project's server answers otherwise than a stock one, and why; docs/reference/differences.md shows it."""
+"""The answers that differ from a stock server's, and why; docs/reference/differences.md shows them."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class Difference:
 NGINX = "*API: "
 NO_VALIDATORS = (
     "an artifact has no ETag and no date here: stock's have the second, or the file system's tick, and the size, so that "
-    "content which was rewritten at once passes for the old one, and a part of the new for one of the old"
+    "content that was rewritten at once would count as unchanged, and a part of the new one as a part of the old"
 )
-PARTS = "nothing may be put together of parts without a validator"
-NO_FORM = "a refusal is JSON, which MLflow's client shows in a line; a browser gets a page"
+PARTS = "parts must not be combined without a validator"
+NO_FORM = "a refusal is JSON, whose message MLflow's client shows; a browser gets a page"
 FORMS = (
-    "what is not in the store of this server would be in no recovery point, or is not the client's to read; "
-    "the refusal names the forms that are taken"
+    "what is not in this server's store would be in no recovery point, or the client may not read it; "
+    "the refusal names the accepted forms"
 )
-HEAD = "the address may have 64 KiB, the head another 64 KiB in 200 fields; the refusal says so, in JSON"
-LINE_FEED = "no file of that name can be asked for again on a stock server"
+HEAD = "the URL may have 64 KiB, the header another 64 KiB in 200 fields; the refusal is JSON and names the limit"
+LINE_FEED = "a stock server cannot serve a file of that name"
 
 DIFFERENCES: tuple[Difference, ...] = (
     # --- artifacts
@@ -36,7 +36,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         ("how long an artifact may be kept",),
         "nothing said",
         "no-cache",
-        "without it a browser would keep what may be rewritten",
+        "without it a browser would cache a file that may be rewritten",
     ),
     Difference(
         (
@@ -77,21 +77,21 @@ DIFFERENCES: tuple[Difference, ...] = (
         (f"unchanged, {NGINX}If-Match: *",),
         "200 old",
         "412",
-        "there is no validator that could match; no client of MLflow's asks so",
+        "there is no validator that could match; no client of MLflow sends it",
     ),
     Difference((f"rewritten, {NGINX}If-Match: *",), "200 new", "412", "as above"),
     Difference(
         (f"unchanged, {NGINX}If-None-Match: [*]",),
         "200 old",
         "304",
-        "it asks for the content only if there is none (RFC 9110, 13.1.2)",
+        "it requests the content only if none exists (RFC 9110, 13.1.2)",
     ),
     Difference((f"rewritten, {NGINX}If-None-Match: [*]",), "200 new", "304", "as above"),
     Difference(
         ("client: list_artifacts of a name of 3,000 bytes",),
         "INTERNAL_ERROR",
         "400 INVALID_PARAMETER_VALUE",
-        "no file has such a name: stock answers 500, which its client repeats for minutes",
+        "no file can have such a name: stock answers 500, and its client retries for minutes",
     ),
     Difference(
         tuple(f"name with line feed, {way}" for way in ("PUT", "GET", "DELETE", "mpu/create", "presigned")),
@@ -99,9 +99,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         "400 INVALID_PARAMETER_VALUE",
         LINE_FEED,
     ),
-    Difference(
-        ("name with NUL, PUT", "name with NUL, DELETE"), "200", "400 BAD_REQUEST", "nginx takes no such address"
-    ),
+    Difference(("name with NUL, PUT", "name with NUL, DELETE"), "200", "400 BAD_REQUEST", "nginx refuses such a URL"),
     Difference(("name with NUL, GET",), "200 old", "400 BAD_REQUEST", "as above"),
     Difference(
         ("name with NUL, mpu/create", "name with NUL, presigned"), "501 NOT_IMPLEMENTED", "400 BAD_REQUEST", "as above"
@@ -143,7 +141,7 @@ DIFFERENCES: tuple[Difference, ...] = (
         ),
         "INVALID_PARAMETER_VALUE",
         "INVALID_PARAMETER_VALUE",
-        "the message names the forms that are taken",
+        "the message names the accepted forms",
     ),
     # --- what is not there
     Difference(

@@ -1,4 +1,4 @@
-"""What tests of mlflowctl share."""
+"""Shared helpers of mlflowctl's tests."""
 
 from __future__ import annotations
 

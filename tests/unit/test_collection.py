@@ -16,7 +16,7 @@ import yaml
 from tests.harness.collection import NAME, ROOT, build, install, run_installed
 
 GALAXY: dict[str, Any] = yaml.safe_load((ROOT / "galaxy.yml").read_text())
-# What a user or Ansible looks for at the top; the two JSON files are Galaxy's.
+# The top-level files for users and Ansible; the two JSON files are Galaxy's.
 TOP = {
     *("CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "requirements.txt", "FILES.json", "MANIFEST.json"),
     *("docs", "files", "meta", "playbooks", "plugins", "roles"),
@@ -65,15 +65,15 @@ def test_the_archive_holds_what_an_installation_needs(archive: Path) -> None:
     assert files == expected | {"FILES.json", "MANIFEST.json"}
 
 
-def test_the_name_and_version_are_said_once() -> None:
-    """As of mlflowctl; as the links of the checkout; as the tests have it."""
+def test_names_and_versions_agree() -> None:
+    """Of mlflowctl, of the links in the checkout, and in the tests."""
     assert GALAXY["version"] == mlflowctl.__version__
     assert f"{GALAXY['namespace']}.{GALAXY['name']}" == NAME
     links = ROOT / ".collections" / "ansible_collections" / GALAXY["namespace"] / GALAXY["name"]
     for link in links.iterdir():
         assert link.is_symlink()
         assert link.resolve() == ROOT / link.name
-    # Nothing that leads back to itself.
+    # No link that leads back to itself.
     assert {link.name for link in links.iterdir()} == {"files", "galaxy.yml", "meta", "playbooks", "plugins", "roles"}
 
 
@@ -99,7 +99,7 @@ def test_the_playbooks_find_their_roles(folder: Path) -> None:
     assert [Path(found).stem for found in re.findall(r"^playbook: (\S+)", done.stdout, re.MULTILINE)] == playbooks
 
 
-# Each is found out by another part: specs, wiring, values, the list of endpoints.
+# Each is detected by another part: specs, wiring, values, the list of endpoints.
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"mlflow_verison": "3.17.2"}, "mlflow_verison is an unknown variable. Did you mean mlflow_version?"),
     ({"mlflow_postgres_database": "x"}, "set mlflow_database instead"),
@@ -113,5 +113,5 @@ def test_it_refuses_mistakes(folder: Path) -> None:
     hosts = {f"case-{number}": variables for number, (variables, _) in enumerate(MISTAKES)}
     done = run_installed(folder, inventory(folder, hosts), playbooks=["check"])
     assert done.returncode == 2, done.stdout + done.stderr
-    told = " ".join(done.stdout.split())
-    assert [said for _, said in MISTAKES if said not in told] == [], done.stdout
+    reported = " ".join(done.stdout.split())
+    assert [expected for _, expected in MISTAKES if expected not in reported] == [], done.stdout

@@ -1,4 +1,4 @@
-"""Every document says where to go on, and what it names is there."""
+"""Links, paths, modules and variables in documents exist."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 HIDDEN = {"site-packages", "node_modules"}
-# Without what is no file of the project: virtualenvs, caches, the demo's files.
+# Without virtualenvs, caches and the demo's files.
 PAGES = sorted(
     path
     for path in ROOT.rglob("*.md")
@@ -119,7 +119,7 @@ def name(page: Path) -> str:
 
 
 def test_there_are_pages() -> None:
-    """No rule below is checked on nothing."""
+    """Otherwise the rules below would check nothing."""
     found = {name(page) for page in PAGES}
     assert {
         "README.md",
@@ -165,8 +165,8 @@ def test_modules_that_are_named_exist(page: Path) -> None:
     assert [dotted for dotted in sorted(set(MODULE.findall(prose(page)))) if not module(dotted)] == []
 
 
-def test_the_readme_quotes_what_is_said() -> None:
-    """Each message in the table of symptoms is in a source, but for what a run fills in."""
+def test_the_readme_quotes_real_messages() -> None:
+    """Each message in the table of symptoms is in a source, except for values of a run."""
     sources = [
         path for folder in ("files", "roles", "plugins") for path in (ROOT / folder).rglob("*") if path.is_file()
     ]
@@ -191,7 +191,7 @@ def test_variables_that_are_named_exist(page: Path) -> None:
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
-    """Nobody has to know that it is there."""
+    """By links."""
     assert unreached(PAGES, ROOT / "README.md") == []
 
 

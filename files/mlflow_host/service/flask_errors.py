@@ -22,9 +22,9 @@ CODES = {
 }
 MESSAGES = {
     404: "there is nothing at this address",
-    405: "this address does not take this method",
+    405: "this address does not accept this method",
     416: "the artifact has no such range of bytes",
-    500: "MLflow could not do it; its journal says why",
+    500: "MLflow failed; its journal has the reason",
 }
 # Headers that describe the replaced page.
 REPLACED = {"content-type", "content-length"}

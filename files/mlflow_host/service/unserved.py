@@ -31,7 +31,7 @@ ENDPOINTS = [
         ("POST", "/jobs/?", NO_JOBS + "do the work where the client runs"),
         ("POST", "/mlflow/genai/evaluate/invoke", NO_JOBS + "evaluate from a client with mlflow.genai.evaluate"),
         ("POST", "/mlflow/scorer/invoke", NO_JOBS + "score traces from a client with mlflow.genai.evaluate"),
-        ("POST", "/mlflow/issues/invoke", NO_JOBS + "look at traces from a client with mlflow.search_traces"),
+        ("POST", "/mlflow/issues/invoke", NO_JOBS + "read traces from a client with mlflow.search_traces"),
         (
             "POST",
             "/mlflow/prompt-optimization/jobs",

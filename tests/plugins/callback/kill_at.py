@@ -1,4 +1,4 @@
-"""Kill ansible-playbook, without warning, when a task begins: the n-th, or one with these words in its name (KILL_AT)."""
+"""Kill ansible-playbook, without warning, when a task begins: the n-th, or one whose name contains a text (KILL_AT)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DOCUMENTATION = """
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no types
-    """Counts tasks and handlers; SIGKILL to the whole process group at the one that KILL_AT means."""
+    """Counts tasks and handlers; sends SIGKILL to the whole process group at the one of KILL_AT."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"

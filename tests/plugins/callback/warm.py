@@ -1,4 +1,4 @@
-"""Load what each task needs once, before the first one, and keep packed modules from play to play.
+"""Import plugins once, before the first task, and cache packed modules between plays.
 
 Ansible runs each task in a fork, which imports filters and plugins anew as long as the parent has not, and packs each module with
 what it imports once in each play. Neither depends on the host, and tests run some fifty plays. On the host each task compiles what was
@@ -34,7 +34,7 @@ DOCUMENTATION = """
 """
 
 ROOT = Path(__file__).parents[3]
-# Of each Debian's Python; SUITE is the host's, and a module has one compiled file.
+# The Python of each release of Debian; SUITE is the host's, and a module has one compiled file.
 PYTHONS = {"bookworm": (3, 11), "trixie": (3, 13)}
 # Names of plugins that our tasks use, by the kind of plugin.
 USED = {
@@ -57,7 +57,7 @@ USED = {
 
 
 def compiled(packed: bytes) -> bytes:
-    """A packed module with compiled files beside its sources; neither is compared with the other (PEP 552)."""
+    """A packed module with compiled files beside its sources, which are not compared with them (PEP 552)."""
     packing = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(base64.b64decode(packed))) as given,
@@ -74,7 +74,7 @@ def compiled(packed: bytes) -> bytes:
 
 
 class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no types
-    """Does so when a playbook begins, and keeps modules when it ends."""
+    """Imports plugins when a playbook begins, and stores modules when it ends."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -103,7 +103,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # Ansible has no type
             shutil.copytree(self._kept, self._packed, dirs_exist_ok=True)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """After the last task. Each file appears whole, for other plays read meanwhile."""
+        """After the last task. Files are written atomically, because other plays read them meanwhile."""
         self._kept.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(OSError):
             for file in self._packed.iterdir():

@@ -27,7 +27,7 @@ def kill_points() -> list[str]:
     every = int(os.environ.get("KILL_EVERY", "0"))
     if not every:
         return NASTY
-    # A run that changes nothing tells how many there are.
+    # The number of tasks is that of a run that changes nothing.
     done = run_playbook(arguments=("--check",), environment=CALLBACK)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return re.findall(r"^TASK-NUMBER (\d+) ", done.stdout, re.M)[::every]
@@ -38,7 +38,7 @@ def test_a_killed_play_converges_when_run_again(host: Any) -> None:
     for point in kill_points():
         killed = run_playbook(environment=CALLBACK | {"KILL_AT": point})
         if killed.returncode == 0 and point.isdecimal():
-            # A host that is nearly done needs fewer tasks than a bare one.
+            # A host that is nearly complete needs fewer tasks than a bare one.
             assert len(re.findall(r"^TASK-NUMBER ", killed.stdout, re.M)) < int(point)
             break
         assert killed.returncode == -9, f"point {point}: {killed.stdout[-2000:]}"
@@ -54,7 +54,7 @@ def test_a_killed_play_converges_when_run_again(host: Any) -> None:
     }
 
 
-def test_a_lost_restart_is_made_up_for(host: Any) -> None:
+def test_a_lost_restart_is_caught_up_on(host: Any) -> None:
     """Killed after a setting was written and before the restart, the next run restarts MLflow."""
     only = ("--tags", "mlflow")
     change = {"mlflow_threads": 5}
@@ -68,7 +68,7 @@ def test_a_lost_restart_is_made_up_for(host: Any) -> None:
 
 
 def test_timers_follow_their_variables(host: Any) -> None:
-    """A new schedule counts at once; a timer that is switched on runs, and switched off it does not."""
+    """A new schedule takes effect at once; a timer that is enabled runs, and a disabled one does not."""
 
     def timers() -> str:
         return str(host.check_output("systemctl list-timers --no-legend 'mlflow-*' --output=json"))

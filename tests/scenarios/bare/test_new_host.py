@@ -1,4 +1,4 @@
-"""The host is gone: with the inventory, the repository and its password, a bare one takes its place."""
+"""The host is lost: with the inventory, the repository and its password, a bare one replaces it."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def new_host(name: str, taken: str) -> None:
     docker("exec", name, "useradd", "--system", "--uid", taken, "--user-group", "other")
 
 
-def test_a_bare_host_takes_the_place_of_a_lost_one(host: Any, tmp_path: Path) -> None:
-    """Trained, backed up, host destroyed; a bare host is provisioned and restored, and clients notice nothing else."""
+def test_a_bare_host_replaces_a_lost_one(host: Any, tmp_path: Path) -> None:
+    """After training, backup and loss of the host, a bare host is provisioned and restored, and clients see no difference."""
     name = host.ansible.get_variables()["inventory_hostname"]
     client(host, str(ROOT / "examples" / "train.py"))
     before = client(host, "-c", READ_BACK)
@@ -102,7 +102,7 @@ def test_a_bare_host_takes_the_place_of_a_lost_one(host: Any, tmp_path: Path) ->
     assert docker("exec", name, "id", "-u", "mlflow").strip() != user
     assert client(host, "-c", READ_BACK) == before
     assert ask(host, *login).ok
-    # Clients need no new CA: the old host's certificates are back.
+    # Clients need no new CA: the old host's certificates are restored.
     assert (Path(os.environ["MOLECULE_INVENTORY_FILE"]).parent / "client" / f"{name}-ca.crt").read_text() == ca
     assert client(host, str(ROOT / "examples" / "train.py")).startswith("https://")
     assert json.loads(docker("exec", name, "mlflowctl", "verify", "--json"))["lost"] == []

@@ -1,4 +1,4 @@
-"""The server leaves its host, with its data or without, and comes back with what it had. The last word about the host."""
+"""An uninstallation removes the server, with its data or without, and it can be installed again. The host's last test file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.harness.playbook import ask, run_playbook
 
 UNINSTALL = "playbooks/uninstall.yml"
 API = "/api/2.0/mlflow/experiments/"
-# Whatever names us outside of the data; a process's own directories in /run come and go.
+# Everything with our name outside of the data; a process's directories in /run are temporary.
 LOOK = (
     "find /etc /opt /usr/local /run /var -xdev -name '*mlflow*' -not -path '/run/systemd/*' -not -path '/run/credentials*'"
     " -not -path '/var/lib/mlflow/*' -not -path '/var/lib/mlflow-backup/*' -not -path '/var/lib/apt/*' -not -path '/var/lib/systemd/*' | sort;"
@@ -34,7 +34,7 @@ DATA = [
 
 @pytest.fixture(scope="module")
 def removed(host: Any) -> dict[str, Any]:
-    """What the host had, after an uninstallation that kept the data."""
+    """The state of the host before an uninstallation that kept the data, which has run."""
     name = host.ansible.get_variables()["inventory_hostname"]
     made = ask(host, "ada", "correct-horse-battery", API + "create", method="POST", json={"name": f"kept by {name}"})
     assert made.status_code == 200, made.text
@@ -46,7 +46,7 @@ def removed(host: Any) -> dict[str, Any]:
 
 
 def test_nothing_is_left_but_the_data(host: Any, removed: dict[str, Any]) -> None:
-    """No file, unit, user, group or socket names us, but for what is kept, which only root opens."""
+    """No file, unit, user, group or socket has our name, except for what is kept, which only root can open."""
     del removed
     left = [line for line in host.check_output(LOOK).splitlines() if re.search(r"mlflow|pcre_jit|8192", line)]
     assert [line for line in left if line not in DATA and "/var/lib/mlflow/artifacts" not in line] == []
@@ -57,8 +57,8 @@ def test_nothing_is_left_but_the_data(host: Any, removed: dict[str, Any]) -> Non
     assert re.search(r"changed=0 .*failed=0", again.stdout), again.stdout[-3000:]
 
 
-def test_it_comes_back_with_what_it_had(host: Any, removed: dict[str, Any]) -> None:
-    """Experiments, logins, tokens, keys and certificate."""
+def test_it_can_be_installed_again_with_its_data(host: Any, removed: dict[str, Any]) -> None:
+    """Experiments, logins, tokens, keys and certificate are the same."""
     done = run_playbook()
     assert done.returncode == 0, done.stdout[-3000:]
     found = ask(host, "ada", "correct-horse-battery", API + f"get?experiment_id={removed['experiment']}")
@@ -68,8 +68,8 @@ def test_it_comes_back_with_what_it_had(host: Any, removed: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("confirmed", ["", "yes", "https://other.example.com"])
-def test_data_are_deleted_only_if_named_twice(host: Any, confirmed: str) -> None:
-    """Nothing changes before that."""
+def test_data_are_deleted_only_if_confirmed(host: Any, confirmed: str) -> None:
+    """Without the confirmation nothing changes."""
     before = host.check_output("systemctl show --property MainPID mlflow.service nginx.service")
     done = run_playbook({"uninstall_delete_data": True, "uninstall_confirm": confirmed}, playbook=UNINSTALL)
     assert done.returncode != 0
@@ -77,7 +77,7 @@ def test_data_are_deleted_only_if_named_twice(host: Any, confirmed: str) -> None
     assert host.check_output("systemctl show --property MainPID mlflow.service nginx.service") == before
 
 
-def test_data_go_when_they_are_named_twice(host: Any) -> None:
+def test_data_are_deleted_if_confirmed(host: Any) -> None:
     """Artifacts, database, role, keys, certificates, logs and recovery points on the host."""
     url = host.ansible.get_variables()["mlflow_public_url"]
     asked = {"uninstall_delete_data": True, "uninstall_confirm": url}

@@ -1,4 +1,4 @@
-"""The collection that a release is does to a host what the checkout does."""
+"""The collection of a release provisions a host exactly as the checkout does."""
 
 from __future__ import annotations
 

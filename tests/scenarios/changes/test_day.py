@@ -1,4 +1,4 @@
-"""The short form of the day; `make soak` lives through the long one."""
+"""The short form of the day; `make soak` runs the long one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.day.__main__ import main
 
 
 def test_a_short_day(host: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each part is stopped and killed, the volume is away: all of it comes back, and `status` never ends in a traceback."""
+    """Each part is stopped and killed, the volume is missing: all recover, and `status` never prints a traceback."""
     variables = host.ansible.get_variables()
     inventory = Path(os.environ["MOLECULE_INVENTORY_FILE"])
     name, length = variables["inventory_hostname"], "" if "SOAK_POINTS" in os.environ else "--short"

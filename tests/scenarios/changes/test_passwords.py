@@ -1,4 +1,4 @@
-"""A password or key that does not open what the host has is refused, before the one that does is gone."""
+"""A password or key that does not fit the host's data is refused, before it replaces the right one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECRET = "/etc/mlflow/secrets/repository_local"
 
 
 def test_a_wrong_repository_password_replaces_nothing(host: Any) -> None:
-    """Another password in the inventory, the repository made with the old one: named, and the old one stays."""
+    """The repository was created with the old password: another one in the inventory is refused, and the old one stays."""
     host.check_output("mlflowctl create-repository local")
     before = host.file(SECRET).content_string
     change = {
@@ -29,7 +29,7 @@ def test_a_wrong_repository_password_replaces_nothing(host: Any) -> None:
 
 @pytest.mark.parametrize("name", ["kek_passphrase", "webhook_key"])
 def test_another_key_replaces_nothing(host: Any, name: str) -> None:
-    """What rows are encrypted with stays, and the variable is named."""
+    """The key that rows are encrypted with stays, and the refusal names the variable."""
     path = f"/etc/mlflow/secrets/{name}"
     before = host.file(path).content_string
     other = "b3RoZXItb3RoZXItb3RoZXItb3RoZXItb3RoZXItb3Q="

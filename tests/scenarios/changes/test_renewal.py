@@ -1,4 +1,4 @@
-"""A certificate from an ACME server (Debian's pebble): issued, renewed, and what happens when it is away."""
+"""A certificate from an ACME server (Debian's pebble): issued, renewed, and kept while the ACME server is unavailable."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ systemd-run --quiet --collect --unit=test-acme --working-directory=/srv/acme \\
 
 @pytest.fixture(scope="module")
 def acme(host: Any) -> Iterator[None]:
-    """The ACME server runs while the tests do; afterwards the host is as it was."""
+    """The ACME server runs while the tests do; afterwards the host is restored."""
     host.check_output(SERVER)
     yield
     host.run("systemctl stop test-acme.service")
@@ -46,13 +46,13 @@ def acme(host: Any) -> Iterator[None]:
 
 
 def served(host: Any) -> x509.Certificate:
-    """The certificate that clients of the name are shown."""
+    """The certificate that nginx presents for the name."""
     address = host.ansible.get_variables()["mlflow_public_url"].removeprefix("https://")
     return x509.load_pem_x509_certificate(ssl.get_server_certificate((address, 443), timeout=10).encode())
 
 
 def renew(host: Any) -> str:
-    """Let certbot's timer strike when a renewal is due; returns how its service ended."""
+    """Start certbot's service when a renewal is due; returns its result."""
     host.check_output(
         "sed -i 's/^#* *renew_before_expiry.*/renew_before_expiry = 3000 days/' /etc/letsencrypt/renewal/*.conf"
     )
@@ -62,7 +62,7 @@ def renew(host: Any) -> str:
 
 @pytest.mark.usefixtures("acme")
 def test_a_certificate_is_issued_renewed_and_kept(host: Any) -> None:
-    """Without a dropped connection; with the ACME server away the old one stays in service and somebody is told."""
+    """Without a dropped connection; while the ACME server is unavailable the old one stays in use and a notification is sent."""
     done = run_playbook(VARIABLES, ("--tags", "mlflow,proxy"))
     assert done.returncode == 0, done.stdout[-3000:]
     first = served(host)
@@ -74,7 +74,7 @@ def test_a_certificate_is_issued_renewed_and_kept(host: Any) -> None:
 
     workers = host.check_output("systemctl show --property MainPID --value nginx.service")
     assert renew(host) == "success"
-    # nginx reloads after it was asked to.
+    # nginx reloads asynchronously.
     for _ in range(50):
         if (second := served(host)) != first:
             break
@@ -85,13 +85,13 @@ def test_a_certificate_is_issued_renewed_and_kept(host: Any) -> None:
     host.check_output("systemctl stop test-acme.service")
     assert renew(host) == "exit-code"
     assert served(host) == second
-    told = host.check_output("journalctl --unit 'mlflow-notify@certbot.service' --output cat")
-    assert "Tell somebody that certbot failed" in told
+    reported = host.check_output("journalctl --unit 'mlflow-notify@certbot.service' --output cat")
+    assert "Notify that certbot failed" in reported
 
 
 @pytest.mark.usefixtures("acme")
 def test_an_unavailable_acme_server_is_named(host: Any) -> None:
-    """The play fails and says what certbot says; nginx goes on."""
+    """The play fails with certbot's message; nginx continues."""
     before = served(host)
     away = VARIABLES | {
         "mlflow_proxy_acme_directory_url": "https://acme.test:14009/dir",
@@ -100,5 +100,5 @@ def test_an_unavailable_acme_server_is_named(host: Any) -> None:
     done = run_playbook(away, ("--tags", "proxy"))
     assert done.returncode != 0
     message = " ".join(done.stdout.split())
-    assert "https://acme.test:14009/dir has given no certificate for acme.test; nginx goes on" in message
+    assert "https://acme.test:14009/dir has given no certificate for acme.test; nginx continues" in message
     assert served(host) == before

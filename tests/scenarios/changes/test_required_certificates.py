@@ -1,4 +1,4 @@
-"""Client certificates besides the login; and one that is revoked while its owner is connected."""
+"""Client certificates in addition to the login; and one that is revoked while its owner is connected."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class Client:
 
 
 def test_a_certificate_is_needed_besides_the_login(host: Any) -> None:
-    """Neither is enough alone; revoked while its owner is connected, a session from before does not help."""
+    """Neither is enough alone; after a revocation an older TLS session is not resumed."""
     done = run_playbook(REQUIRED, ("--tags", "proxy"))
     assert done.returncode == 0, done.stdout[-3000:]
-    stranger, known, leaving = Client(host), Client(host, "bob"), Client(host, "revoked")
-    assert stranger.ask() == 403
-    assert stranger.ask(None, "/health") == 200
+    anonymous, known, leaving = Client(host), Client(host, "bob"), Client(host, "revoked")
+    assert anonymous.ask() == 403
+    assert anonymous.ask(None, "/health") == 200
     assert known.ask(None) == 401
     assert known.ask(("ada", "wrong")) == 401
     assert known.ask() == 200

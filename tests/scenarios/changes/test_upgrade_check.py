@@ -1,6 +1,6 @@
 """Another release of MLflow on a host that serves: refused if its schema differs, and tried on a copy before.
 
-The migration is a real one: of a database that MLflow 3.14.0 has made, with what the host serves.
+The migration is a real one: from a database of MLflow 3.14.0 to the host's release.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VARIABLES = {"mlflow_version": OLD, "__mlflow_lock": str(ROOT / "tests" / "locks
 LEFT = "ls -d /var/lib/mlflow-backup/*.dump /run/mlflow-upgrade-check; runuser -u postgres -- psql -Atc 'SELECT datname FROM pg_database ORDER BY 1'"
 REVISION = "psql -U postgres mlflow -Atc 'SELECT version_num FROM alembic_version'"
 
-# What an old server leaves, and the indexes that this project gives it.
+# The data of an old server, and this project's additional indexes.
 OLD_DATABASE = """
 import json, os, time
 import sqlalchemy
@@ -39,7 +39,7 @@ print(json.dumps(indexes.add(sqlalchemy.create_engine(uri))))
 """
 
 
-# Another text of what a patch for safety replaces, as a later release may have it.
+# A changed source of a function that a safety patch replaces, as a later release may have it.
 MISFIT = """
 import inspect
 from pathlib import Path
@@ -64,7 +64,7 @@ def in_release(host: Any, version: str, code: str) -> Any:
 
 @pytest.fixture
 def old_database(host: Any) -> Iterator[list[str]]:
-    """In the place of the host's database one of the old release; gives the names of its additional indexes."""
+    """Replaces the host's database by one of the old release; yields the names of its additional indexes."""
 
     def swap(*statements: str) -> None:
         host.check_output(
@@ -80,9 +80,9 @@ def old_database(host: Any) -> Iterator[list[str]]:
 
 
 def test_a_release_that_the_database_does_not_fit_is_not_switched_to(host: Any) -> None:
-    """The play stops and says why; the release that served goes on serving, and a play without the change does nothing."""
-    look = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
-    before = host.check_output(look)
+    """The play stops with the reason; the current release still serves, and a play without the change does nothing."""
+    state = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
+    before = host.check_output(state)
     done = run_playbook(VARIABLES, ("--tags", "mlflow"))
     assert done.returncode == 2, done.stdout[-3000:]
     words = " ".join(done.stdout.split())
@@ -90,11 +90,11 @@ def test_a_release_that_the_database_does_not_fit_is_not_switched_to(host: Any) 
         f"mlflow_version is {OLD}, and nothing was switched: refusing to start: the database has schema revision"
         in words
     )
-    assert host.check_output(look) == before
+    assert host.check_output(state) == before
     assert ask(host, "ada", "correct-horse-battery").ok
     assert "changed=0 " in run_playbook(arguments=("--tags", "mlflow")).stdout
 
-    # As a restore leaves it that was refused: current is a release that never started. The way back is open.
+    # As after a refused restore: the current release has never started. Switching back works.
     host.check_output(f"ln -sfn /opt/mlflow/releases/{OLD}-* /opt/mlflow/current")
     back = run_playbook(arguments=("--tags", "mlflow"))
     assert back.returncode == 0, back.stdout[-3000:]
@@ -104,7 +104,7 @@ def test_a_release_that_the_database_does_not_fit_is_not_switched_to(host: Any) 
 
 @pytest.fixture(scope="module")
 def another(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables that ask for the same packages under another name."""
+    """Variables for the same packages under another name."""
     lock = tmp_path_factory.mktemp("another") / "lock.txt"
     lock.write_text((ROOT / "files" / "locks" / "mlflow-3.17.2.txt").read_text() + "# another\n")
     return {"__mlflow_lock": str(lock)}
@@ -112,24 +112,24 @@ def another(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def test_a_release_of_the_same_schema_is_switched_to_and_back(host: Any, another: dict[str, str]) -> None:
     """MLflow restarts with it, and with the old one when the change is taken back; a second run changes nothing."""
-    look = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
-    only, before = ("--tags", "mlflow"), host.check_output(look)
+    state = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
+    only, before = ("--tags", "mlflow"), host.check_output(state)
     for variables in (another, {}):
         done = run_playbook(variables, only)
         assert done.returncode == 0, done.stdout[-3000:]
-        release, process = host.check_output(look).splitlines()
+        release, process = host.check_output(state).splitlines()
         assert release not in before or not variables
         assert process not in before
         assert ask(host, "ada", "correct-horse-battery").json()["ready"]
         if variables:
             assert "changed=0 " in run_playbook(variables, only).stdout
-    assert host.check_output(look).splitlines()[0] == before.splitlines()[0]
+    assert host.check_output(state).splitlines()[0] == before.splitlines()[0]
 
 
 def test_a_release_that_a_safety_patch_does_not_fit_is_not_switched_to(host: Any, another: dict[str, str]) -> None:
-    """Neither does it start: the play says which patch before it switches, in check mode, too."""
-    look = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
-    before = host.check_output(look)
+    """The play names the patch before it switches, in check mode, too; nor does the release start."""
+    state = "readlink /opt/mlflow/current; systemctl show -p MainPID mlflow.service"
+    before = host.check_output(state)
     serving = Path(before.splitlines()[0]).name
     other = host.check_output(f"ls -d /opt/mlflow/releases/3.17.2-* | grep --invert-match {serving}")
     patch = host.check_output(
@@ -142,14 +142,14 @@ def test_a_release_that_a_safety_patch_does_not_fit_is_not_switched_to(host: Any
             assert done.returncode == 2, words[-3000:]
             assert "nothing was switched" in words
             assert f"a safety patch does not fit it: {patch.splitlines()[-1]} (" in words
-            assert host.check_output(look) == before
+            assert host.check_output(state) == before
     finally:
         host.check_output(f"rm --recursive {other}")
     assert ask(host, "ada", "correct-horse-battery").ok
 
 
 def test_a_release_that_is_too_old_is_reported_as_such(host: Any) -> None:
-    """The playbook tries it on a copy and says what is wrong; of the copy nothing stays."""
+    """The playbook tries it on a copy and reports the problem; the copy is removed."""
     before = host.run(LEFT).stdout
     done = run_playbook(VARIABLES, playbook="playbooks/upgrade_check.yml")
     assert done.returncode == 2, done.stdout[-3000:]
@@ -160,17 +160,17 @@ def test_a_release_that_is_too_old_is_reported_as_such(host: Any) -> None:
 
 
 def test_the_release_that_serves_needs_no_migration(host: Any) -> None:
-    """The playbook as it stands says so."""
+    """The playbook reports that."""
     done = run_playbook(playbook="playbooks/upgrade_check.yml")
     assert done.returncode == 0, done.stdout[-3000:]
     assert "migration: false" in done.stdout
 
 
 def test_a_migration_is_tried_on_a_copy(host: Any, old_database: list[str]) -> None:
-    """From 3.14.0: rows and indexes stay, the database itself is not touched, and a migration that fails is told."""
+    """From 3.14.0: rows and indexes stay, the database itself is not touched, and a failed migration is reported."""
     assert {"vm_runs_start_time", "vm_params_value"} <= set(old_database)
     before, left = host.check_output(REVISION), host.run(LEFT).stdout
-    # As one leaves it that is killed.
+    # As after a killed check.
     host.check_output(
         "touch /var/lib/mlflow-backup/upgrade-check.dump; psql -U postgres -qc 'CREATE DATABASE mlflow_upgrade_check'"
     )
@@ -182,12 +182,12 @@ def test_a_migration_is_tried_on_a_copy(host: Any, old_database: list[str]) -> N
     assert host.check_output(REVISION) == before
     assert host.run(LEFT).stdout == left
 
-    # One index is missing: it is made, not lost.
+    # One index is missing: it is created, not reported as lost.
     host.check_output("psql -U postgres mlflow -qc 'DROP INDEX vm_runs_start_time'")
     facts = control(host, "upgrade-check 3.17.2")
     assert (facts["indexes_lost"], facts["indexes_made"]) == ([], ["vm_runs_start_time"])
 
-    # Rows that a migration takes with it, and a migration that cannot pass.
+    # Rows that a migration deletes, and a migration that fails.
     trigger = "CREATE RULE gone AS ON UPDATE TO alembic_version DO ALSO DELETE FROM metrics"
     host.check_output(f"psql -U postgres mlflow -qc '{trigger}'")
     assert "metrics: 1000 rows, then 0" in control(host, "upgrade-check 3.17.2", expect=1)["error"]

@@ -1,4 +1,4 @@
-"""Users change by running the playbook again, and nobody else notices."""
+"""Users change by running the playbook again, without an effect on others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEW = {"name": "carol", "password": "third-secret-word", "role": "admin"}
 
 
 def processes(host: Any) -> str:
-    """The processes of what serves, nginx's workers too, but for those that end by themselves.
+    """The processes of all services, including nginx's workers, but without those that exit by themselves.
 
     Those are nginx's cache loader, a minute after a reload, and workers from before that reload.
     """
@@ -25,10 +25,10 @@ def processes(host: Any) -> str:
 
 
 def test_users_come_and_go_without_a_restart(host: Any) -> None:
-    """A removed or locked user is shut out at once, though just seen; a new one gets in; a changed password counts.
+    """A removed or locked user is refused at once, although cached; a new one can log in; a changed password counts.
 
-    The playbook of the users is enough for that. It touches nothing else: a connection that was open before still
-    serves. The proxy's part of the big one still knows MLflow's routes.
+    The playbook of the users is enough for that. It changes nothing else: open connections still
+    work. The tag proxy of site.yml still has MLflow's routes.
     """
     done = run_playbook({"mlflow_users": [KEPT, LEAVING, LOCKED]}, ("--tags", "proxy"))
     assert done.returncode == 0, done.stdout[-3000:]
@@ -77,7 +77,7 @@ def test_a_user_with_the_name_of_a_token_is_refused_first(host: Any) -> None:
 
 
 def test_a_client_machine_knows_the_server(host: Any) -> None:
-    """A login shell has the address, and the certificate verifies what the server shows. A second run changes nothing."""
+    """A login shell has the URL, and the certificate verifies the server. A second run changes nothing."""
     done = run_playbook(playbook="playbooks/clients.yml")
     assert done.returncode == 0, done.stdout[-3000:]
     url = host.ansible.get_variables()["mlflow_public_url"]
@@ -86,5 +86,5 @@ def test_a_client_machine_knows_the_server(host: Any) -> None:
     assert f"MLFLOW_TRACKING_URI={url}\n" in message
     assert host.file("/etc/nginx/mlflow/tls/ca.crt").content_string.strip() in message
     assert "changed=0" in run_playbook(playbook="playbooks/clients.yml").stdout
-    # A client's files are no server's: test_zero_left.py looks for those.
+    # These files are not the server's: test_zero_left.py searches for the server's.
     host.check_output("rm -r /etc/mlflow-client /etc/profile.d/mlflow*.sh")

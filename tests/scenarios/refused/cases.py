@@ -1,4 +1,4 @@
-"""Bad input: what it is called, the variables, and words that the refusal must hold."""
+"""Bad input: the case's name, the variables, and words of the refusal."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ GOOD = "correct-horse-battery"
 
 
 def user(name: str = "ada", **more: str) -> dict[str, str]:
-    """One user with a good password, unless told otherwise."""
+    """One user with a good password by default."""
     return {"name": name, "password": GOOD} | more
 
 
 def repository(**more: str) -> dict[str, str]:
-    """One repository, good unless told otherwise."""
+    """One valid repository by default."""
     return {"name": "local", "location": "/srv/points"} | more
 
 
-# What it is called, the variables, and the words.
+# The case's name, the variables, and the words.
 Case = tuple[str, dict[str, Any], list[str]]
 
 CASES: list[Case] = [
@@ -163,7 +163,7 @@ CASES: list[Case] = [
     (
         "points on the volume",
         {"mlflow_backup_repositories": [repository(location="/var/lib/mlflow/artifacts/points")]},
-        ["mlflow_backup_repositories", "lies inside of what is backed up", "another disk"],
+        ["mlflow_backup_repositories", "is inside of what is backed up", "another disk"],
     ),
     (
         "weak repository password",

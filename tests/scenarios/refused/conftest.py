@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A good certificate for the host's address, and one for each way to be bad."""
+    """A valid certificate for the host's address, and an invalid one of each kind."""
     folder = tmp_path_factory.mktemp("certificates")
 
     def make(name: str, names: list[x509.GeneralName], first: float, last: float) -> None:

@@ -14,13 +14,13 @@ from tests.harness.playbook import run_playbook
 from tests.scenarios.refused.cases import CASES, GOOD
 from tests.scenarios.refused.together import name, refuse
 
-# One that needs no host, and one that looks at it.
+# One that needs no host, and one that checks it.
 ALONE = [case for case in CASES if case[0] in ("unknown variable", "port held")]
 
 
 @pytest.fixture(scope="module")
 def prepared(host: Any) -> Any:
-    """The host with what some cases need: a held port, another instance, odd places for a volume."""
+    """The host as some cases need it: a used port, another instance, unusual paths for a volume."""
     host.check_output("mkdir -p /mnt/read-only /etc/nginx/conf.d && touch /srv/a-file")
     host.check_output("mountpoint -q /mnt/read-only || mount -t tmpfs -o ro tmpfs /mnt/read-only")
     host.check_output("echo '# instance of mlflow: other port 443 ' > /etc/nginx/conf.d/other.conf")
@@ -29,7 +29,7 @@ def prepared(host: Any) -> Any:
 
 
 def untouched(host: Any) -> str:
-    """What a run would change first: users, packages and directories of the host."""
+    """The users, packages and directories of the host that a run would change first."""
     return str(
         host.check_output(
             "getent passwd | sort; dpkg-query -W -f '${Package}\\n' | sort;"
@@ -39,8 +39,8 @@ def untouched(host: Any) -> str:
 
 
 @pytest.fixture(scope="module")
-def told(prepared: Any, certificates: Path) -> dict[str, str]:
-    """What the host of each case was told in a run of all; it changed nothing, and shows no password."""
+def messages(prepared: Any, certificates: Path) -> dict[str, str]:
+    """The messages of each case's host in one run of all; it changed nothing, and shows no password."""
     before = untouched(prepared)
     found, printed = refuse(prepared.ansible.get_variables(), CASES, certificates)
     assert untouched(prepared) == before
@@ -55,16 +55,16 @@ def told(prepared: Any, certificates: Path) -> dict[str, str]:
     [(name(number), case[2]) for number, case in enumerate(CASES)],
     ids=[case[0] for case in CASES],
 )
-def test_refused_before_the_first_change(told: dict[str, str], host_name: str, words: list[str]) -> None:
-    """The host fails, and is told what is wrong in words to act on."""
-    assert host_name in told, "was not refused"
+def test_refused_before_the_first_change(messages: dict[str, str], host_name: str, words: list[str]) -> None:
+    """The host fails, with a message that names variable, value and fix."""
+    assert host_name in messages, "was not refused"
     for word in words:
-        assert word in told[host_name], f"{word!r} is not in: {told[host_name][-3000:]}"
+        assert word in messages[host_name], f"{word!r} is not in: {messages[host_name][-3000:]}"
 
 
 @pytest.mark.parametrize(("variables", "words"), [ALONE[0][1:], ALONE[1][1:]], ids=[ALONE[0][0], ALONE[1][0]])
 def test_the_whole_playbook_refuses_the_same(prepared: Any, variables: dict[str, Any], words: list[str]) -> None:
-    """With a variable of the command line, which wins over all others; before the first change."""
+    """With a variable on the command line, which overrides all others; before the first change."""
     before = untouched(prepared)
     done = run_playbook(variables)
     output = re.sub(r"\s+", " ", done.stdout + done.stderr)
@@ -96,7 +96,7 @@ def blank_device(prepared: Any) -> Iterator[Any]:
     ids=["another file system", "swap", "mounted elsewhere"],
 )
 def test_a_device_that_is_not_ours_is_refused(blank_device: Any, made: str, words: list[str]) -> None:
-    """A device with content, or in use, is named with what was found, and not a byte of it changes."""
+    """A device with content, or in use, is refused with what was found, and not a byte of it changes."""
     blank_device.check_output(made)
     before = blank_device.check_output(f"sha256sum {DEVICE}")
     done = run_playbook({"mlflow_volume_device": DEVICE}, arguments=("--tags", "check"))
@@ -115,7 +115,7 @@ def test_a_device_that_is_not_ours_is_refused(blank_device: Any, made: str, word
     ],
 )
 def test_a_missing_variable_is_named(prepared: Any, tmp_path: Path, missing: str, words: str) -> None:
-    """An inventory without a required variable fails, and says which one is missing."""
+    """An inventory without a required variable fails, and names it."""
     given = prepared.ansible.get_variables()
     name = given["inventory_hostname"]
     kept = {
@@ -183,7 +183,7 @@ def test_unsupported_distribution(prepared: Any) -> None:
 
 
 def test_nothing_wrong_passes(prepared: Any) -> None:
-    """The same run without a mistake passes, so the cases above fail for their own reason."""
+    """The same run without a mistake passes, so each case above fails because of its mistake."""
     prepared.check_output("rm -f /etc/nginx/conf.d/other.conf")
     done = run_playbook(arguments=("--tags", "check"))
     assert done.returncode == 0, done.stdout[-3000:]

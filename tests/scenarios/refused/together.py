@@ -15,7 +15,7 @@ GROUPS = ("mlflow_db", "mlflow_nodes")
 PLAYBOOK = "playbooks/check.yml"
 # Without it the first refusal would end the run for all.
 ENVIRONMENT = {"ANSIBLE_ANY_ERRORS_FATAL": "false", "ANSIBLE_FORKS": "4", "ANSIBLE_DISPLAY_OK_HOSTS": "false"}
-# Where what a host is told begins; and where the next thing does: at the beginning of a line.
+# The beginning of a host's message, and of the next output: at the beginning of a line.
 FAILED = re.compile(r"^(?:fatal|failed): \[(?P<host>[\w-]+)\].*?(?=^(?:\S|$))", re.MULTILINE | re.DOTALL)
 
 
@@ -45,17 +45,17 @@ def name(number: int) -> str:
 
 
 def refuse(given: dict[str, Any], cases: list[Case], certificates: Path) -> tuple[dict[str, str], str]:
-    """Run all cases; what each host was told, with one space between words, and all that was printed."""
+    """Run all cases; returns each host's messages, with one space between words, and the whole output."""
     file = certificates / "hosts.json"
     file.write_text(json.dumps(inventory(given, cases, certificates)))
     done = run_playbook(environment=ENVIRONMENT | {"MOLECULE_INVENTORY_FILE": str(file)}, playbook=PLAYBOOK)
     printed = done.stdout + done.stderr
-    told: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for task in re.split(r"^(?=TASK )", done.stdout + "\n", flags=re.MULTILINE):
-        # Where the value is a secret the task's name alone says what is wrong.
+        # If the value is a secret, only the task's name shows the problem.
         name_of_task = task.partition("\n")[0]
         for found in FAILED.finditer(task):
             # A message is printed as YAML.
             words = " ".join(f"{name_of_task} {found[0]}".split()).replace("''", "'")
-            told[found["host"]] = f"{told.get(found['host'], '')}{words}\n"
-    return told, printed
+            messages[found["host"]] = f"{messages.get(found['host'], '')}{words}\n"
+    return messages, printed

@@ -15,7 +15,7 @@ MACHINE = {"mlflow": "3", "processor": "P", "cores": 2, "memory_gib": 4, "host":
 
 
 def test_a_row_holds_medians_and_their_ratio() -> None:
-    """Least and most besides; a server that was not measured is null."""
+    """With minimum and maximum; a server that was not measured is null."""
     row = entry("log-metric", 8, "requests/s", "higher", {"ours": [300.0, 100.0, 200.0], "stock": [50.0]})
     assert row == {
         "work": "log-metric",
@@ -33,13 +33,13 @@ def test_a_row_holds_medians_and_their_ratio() -> None:
     ("better", "goal", "missed"), [("higher", 3, False), ("higher", 5, True), ("lower", 5, False), ("lower", 3, True)]
 )
 def test_a_missed_goal_is_reported(capsys: pytest.CaptureFixture[str], better: str, goal: float, missed: bool) -> None:
-    """Less than hoped for, or more where less is better."""
+    """Less than the goal, or more where less is better."""
     row = entry("work", 1, "s", better, {"ours": [4.0], "stock": [1.0]})
     say(row | {"goal": goal, "limit_goal": None})
     assert (f"goal {goal}" in capsys.readouterr().out) is missed
 
 
-def test_the_table_tells_what_was_measured() -> None:
+def test_the_table_shows_what_was_measured() -> None:
     """Figures with their spread, nothing where nothing was measured, and the machine."""
     row = entry("log-metric", 8, "requests/s", "higher", {"ours": [300.0, 100.0, 200.0], "limit": [1500.0]})
     text = speed({"machine": MACHINE, "date": "2026-11-21", "rounds": 3, "rows": [row]})
@@ -56,7 +56,7 @@ def test_every_goal_can_be_judged() -> None:
 
 
 def test_growth_is_reported_by_first_and_last_value() -> None:
-    """Each request's percentile at every size, and the last by the first."""
+    """Each request's percentile at every size, and the ratio of the last to the first."""
     sizes = [
         {"experiments": n, "runs": 100 * n, "metrics": 2000 * n, "files": 20 * n, "database_mib": n}
         for n in (100, 2048)
@@ -81,7 +81,7 @@ def test_a_setting_is_reported_by_the_loss_without_it() -> None:
     assert "left with 4 GiB for itself and a database of 11.5 GiB" in text
 
 
-def test_the_parts_of_a_path_are_reported_by_the_loss_without_them() -> None:
+def test_the_steps_of_a_request_are_reported_by_the_gain_without_them() -> None:
     """Medians by configuration."""
     rates = {"as installed": {"4 KiB read": [3.0, 1.0, 2.0]}, "nginx alone": {"4 KiB read": [40.0]}}
     text = artifacts({"rates": rates, "rounds": 3, "clients": 8, "machine": MACHINE, "date": "2026-11-21"})
@@ -90,7 +90,7 @@ def test_the_parts_of_a_path_are_reported_by_the_loss_without_them() -> None:
 
 
 def test_uploads_are_reported_by_speed_and_disk() -> None:
-    """So that a reader finds their own case: a network's speed, or which disk is filled as fast as they come."""
+    """So that readers find their own case: a network's speed, or the disk that is written at full speed."""
     part: dict[str, Any] = {"clients": 8, "uploads": 8, "mib_per_second": 14, "volume_of_its_own": False, "ratio": 1.5}
     part |= {"mib_per_second_together": 700, "ms": {"p95": 10.0}, "ms_beside": {"p95": 15.0}}
     part |= {"processors_percent": 90, "processors_percent_beside": 100}
@@ -122,10 +122,10 @@ def test_uploads_are_reported_by_speed_and_disk() -> None:
     assert "(700 MiB/s together), to the disk of the database | 10; 15 ms (1.5 ×, 3 single" in text
     assert "(700 MiB/s together), to a disk that the database does not use (memory) | 10; 15 ms" in text
     assert "| 1.5; 6 s |" in text
-    assert "told to come back (75 %)" in text
+    assert "refused with Retry-After (75 %)" in text
 
 
-def test_the_overview_shows_what_most_people_do() -> None:
+def test_the_overview_shows_the_most_common_requests() -> None:
     """The chosen rows, for the chosen number of clients."""
     rows = [
         entry("log-metric", clients, "requests/s", "higher", {"ours": [300.0], "stock": [200.0]}) for clients in (1, 8)
@@ -166,6 +166,6 @@ def test_the_readme_shows_five_figures() -> None:
 
 @pytest.mark.parametrize("shown", [SHORT, FIGURES], ids=["overview", "readme"])
 def test_what_is_shown_is_measured(shown: dict[str, int]) -> None:
-    """No name or number of clients that no row has."""
+    """Each name and number of clients has a row."""
     measured = {(work.work, work.clients) for work in works()} | {("memory, idle", 0)}
     assert set(shown.items()) <= measured

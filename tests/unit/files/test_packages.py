@@ -1,4 +1,4 @@
-"""A package of ours imports downward only: nobody has to know what is above."""
+"""Our packages import downward only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-# From below; those of one line do not know each other.
+# From the lowest; packages in one line do not import each other.
 LAYERS = {
     "mlflow_host": [["core"], ["release"], ["database", "artifacts"], ["patches"], ["service"]],
     "mlflowctl": [["core"], ["stores"], ["access"], ["recovery"], ["upgrade"], ["operations"], ["cli"]],

@@ -1,4 +1,4 @@
-"""Our code around MLflow, without MLflow: settings, and what a request meets before it."""
+"""Our code around MLflow, without MLflow: settings and middleware."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_ready_and_not_ready() -> None:
 
 
 def test_a_volume_that_is_not_there_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    """However often somebody asks, without a traceback; again when it is something else, or comes back and goes."""
+    """For any number of requests, without a traceback; again for another reason, or at the next outage."""
     reasons = ["no sentinel", "no sentinel", "another volume", "", "another volume"]
 
     def check() -> None:
@@ -109,13 +109,13 @@ def test_a_volume_that_is_not_there_is_one_line(caplog: pytest.LogCaptureFixture
 
 
 def test_other_paths_go_to_mlflow() -> None:
-    """Only /ready is ours."""
+    """The middleware only answers /ready."""
     assert ask({}, "/ready/x")[2] == b"mlflow"
 
 
 @pytest.mark.parametrize("size", [0, 7, 3 * body.PIECE_BYTES + 1])
 def test_a_request_is_read_before_it_is_answered(size: int) -> None:
-    """Also when MLflow refuses it unread: no byte of it may be left on the connection."""
+    """Also when MLflow refuses it without reading: no byte of it may remain on the connection."""
     sent = io.BytesIO(b"x" * size)
     application: Any = body.ReadToTheEnd(lambda environ, start: [b"refused"])
     assert application({"wsgi.input": sent}, None) == [b"refused"]
@@ -123,7 +123,7 @@ def test_a_request_is_read_before_it_is_answered(size: int) -> None:
 
 
 def test_mlflows_authentication_is_never_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its import fails as if the module were not there, and nothing of it is run."""
+    """Its import fails as if the module did not exist, and none of its code runs."""
     package = tmp_path / "mlflow" / "server"
     package.mkdir(parents=True)
     (package.parent / "__init__.py").touch()
@@ -150,7 +150,7 @@ def test_mlflows_authentication_is_never_imported(tmp_path: Path, monkeypatch: p
     ],
 )
 def test_only_errors_of_names_are_the_clients(monkeypatch: pytest.MonkeyPatch, code: int, answered: bool) -> None:
-    """A full disk stays an error of the server's."""
+    """A full disk is still a server error."""
 
     class Said(Exception):
         def serialize_as_json(self) -> str:

@@ -101,7 +101,7 @@ def test_status_reports_all_problems(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_check_that_hangs_or_fails_does_not_stop_the_others() -> None:
-    """Each is reported in a sentence, and the others are there."""
+    """Each is reported in a sentence, with the results of the others."""
     never = threading.Event()
     fine = checks.Finding("fine", "seen")
 
@@ -142,7 +142,7 @@ def test_a_change_is_reported_once() -> None:
 
 
 def test_the_services_environment_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
-    """Quotes are not part of a value; comments and empty lines are none."""
+    """Quotes are not part of a value; comments and empty lines are skipped."""
     (tmp_path / "mlflow.env").write_text('# a comment\n\nPLAIN=a=b\nQUOTED="WARNING"\nSPACES="a \\"b\\" c"\n')
     found = service.environment(configured(tmp_path).instance)
     assert found == {"PLAIN": "a=b", "QUOTED": "WARNING", "SPACES": 'a "b" c', "PATH": "/usr/bin:/bin"}

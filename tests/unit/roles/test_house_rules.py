@@ -36,7 +36,7 @@ def name(path: Path) -> str:
 
 
 def test_the_globs_find_something() -> None:
-    """No rule below is checked on nothing."""
+    """Otherwise the rules below would check nothing."""
     assert min(map(len, (ROLES, TASK_FILES, TEMPLATES, PLAYBOOKS))) >= 1
     assert len(TASK_FILES) > 20
     assert len(TEMPLATES) > 12
@@ -168,7 +168,7 @@ def our_names() -> set[str]:
 
 @pytest.mark.parametrize("path", [*ROLE_FILES, *sorted(ROOT.glob("playbooks/**/*.yml"))], ids=name)
 def test_our_modules_and_filters_are_called_by_their_full_names(path: Path, our_names: set[str]) -> None:
-    """In an installed collection the short ones are found by chance, or not at all."""
+    """In an installed collection the short ones are found only by accident, or not at all."""
     assert short_names(path, our_names) == []
 
 
@@ -201,7 +201,7 @@ def test_what_is_registered_is_internal(path: Path) -> None:
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=name)
 def test_templates_have_the_managed_header(path: Path) -> None:
-    """Whoever opens the file on the host is warned; a part that others include is no file."""
+    """A warning in each file on the host; parts that others include have none."""
     if path.name != "common.conf.j2" and not path.name.endswith(".lua.j2"):
         text = path.read_text().removeprefix("#!/bin/sh\n")
         assert text.startswith("{{ ansible_managed | comment }}\n")
@@ -214,12 +214,54 @@ def test_playbooks_explain_their_purpose(path: Path) -> None:
     assert [line.split(":")[0] for line in head] == ["# What", "# When", "# Example"]
 
 
+def roles_called(playbook: str, entry: str = "") -> set[str]:
+    """Roles that a playbook calls: with an entry point, or with any."""
+    found = set()
+    for play in yaml.safe_load((ROOT / "playbooks" / playbook).read_text()):
+        found |= {role["role"] for role in play.get("roles", []) if not entry}
+        for task in play.get("tasks", []):
+            called = task.get("ansible.builtin.import_role", {})
+            if called and (not entry or called.get("tasks_from") == entry):
+                found.add(called["name"])
+    return found
+
+
+def test_every_role_is_checked_first_and_can_be_removed() -> None:
+    """What site.yml installs is validated before the first change, and removed by an uninstallation."""
+    installed = roles_called("site.yml")
+    assert installed | roles_called("clients.yml") == {role.name for role in ROLES}
+    assert roles_called("check.yml", "validate") == installed
+    assert roles_called("uninstall.yml", "remove") == installed
+
+
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=name)
 def test_plays_need_no_ansible_cfg(path: Path) -> None:
-    """Whoever works on a host is told how to, because an installed collection has no settings of its own."""
+    """Plays set how to connect, because an installed collection has no ansible.cfg."""
     for play in yaml.safe_load(path.read_text()):
         if play.get("become"):
             assert "vars/connection.yml" in play.get("vars_files", []), play["name"]
+
+
+# Words of our own for what the field has a word for: operation, cached, set aside, unauthenticated, notify.
+COINED = re.compile(
+    r"\b(deeds?|strangers?|asks itself|in a way of its own|made up for|with_less|looking_at_few|told to come back"
+    r"|tell somebody|puts? (it |them )?aside|can have this database)\b",
+    re.IGNORECASE,
+)
+FOLDERS = ("bench", "docs", "files", "inventories", "molecule", "playbooks", "plugins", "roles", "scripts", "tests")
+
+
+def test_texts_use_words_of_the_field() -> None:
+    """Names, comments and documents; committed results keep what was printed, and this file has the list."""
+    paths = [*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*"))]
+    texts = [
+        path
+        for path in paths
+        if path.suffix in (".py", ".yml", ".j2", ".md", ".lua", ".sql") and path != Path(__file__)
+    ]
+    assert len(texts) > 500
+    found = [f"{name(path)}: {word[0]}" for path in texts for word in COINED.finditer(path.read_text())]
+    assert found == []
 
 
 def test_collections_are_those_of_the_ansible_package() -> None:
@@ -239,7 +281,7 @@ def test_collections_are_those_of_the_ansible_package() -> None:
     ids=name,
 )
 def test_locks_are_pinned_and_hashed(path: Path) -> None:
-    """Every requirement has one version and its hashes, and comes from no place of one machine."""
+    """Every requirement has one version and its hashes, and none is a path of one machine."""
     text = path.read_text().replace("\\\n", "")
     lines = [line for line in text.splitlines() if line.strip()]
     assert lines

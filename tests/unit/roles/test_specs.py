@@ -24,7 +24,7 @@ def load(path: Path) -> Any:
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_defaults_equal_the_argument_spec(role: Path) -> None:
-    """Every variable stands in both, with the same value; required ones have no default but a comment."""
+    """Every variable is in both, with the same value; required ones have no default but a comment."""
     options = load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"]
     defaults = load(role / "defaults" / "main.yml")
     documented = {name: option["default"] for name, option in options.items() if not option.get("required")}
@@ -38,7 +38,7 @@ def test_defaults_equal_the_argument_spec(role: Path) -> None:
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
 def test_both_entry_points_take_the_same(role: Path) -> None:
-    """What the early check accepts is what the role accepts."""
+    """The early check accepts the same as the role."""
     specs = load(role / "meta" / "argument_specs.yml")["argument_specs"]
     assert specs["validate"] == specs["main"]
 
@@ -51,7 +51,7 @@ def test_tables_are_up_to_date() -> None:
 
 
 def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
-    """With nothing set, what the roles are told is what each of them would assume."""
+    """Without variables, the roles get the values of their own defaults."""
     defaults: dict[str, Any] = {}
     for role in ROLES:
         defaults.update(load(role / "defaults" / "main.yml"))
@@ -77,7 +77,7 @@ def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
     wired.pop("mlflow_access_users")
     assert len(objects) == 6
     assert wired == {name: defaults[name] for name in wired}
-    # And what the other role reads is the same thing.
+    # And the other role has the same default.
     assert wired["mlflow_postgres_system_users"] == [defaults["mlflow_user"]]
     assert wired["mlflow_postgres_database"] == defaults["mlflow_database"]
     assert wired["mlflow_proxy_wsgi_socket"] == defaults["mlflow_runtime_path"] + "/wsgi.sock"
@@ -86,7 +86,7 @@ def test_wiring_falls_back_to_the_defaults_of_both_roles() -> None:
 @pytest.mark.parametrize("wanted", [0, 5])
 @pytest.mark.parametrize(("cores", "mib"), [(1, 1024), (2, 4096), (8, 2048), (8, 16384), (64, 262144)])
 def test_pools_and_connections_follow_the_host(cores: int, mib: int, wanted: int) -> None:
-    """The role mlflow takes the workers that PostgreSQL was told of."""
+    """The role mlflow computes the same workers as the wiring for PostgreSQL."""
     defaults = load(ROOT / "roles" / "mlflow" / "defaults" / "main.yml") | {"mlflow_workers": wanted}
     environment = NativeEnvironment(undefined=jinja2.StrictUndefined)
     context = defaults | {"ansible_facts": {"processor_vcpus": cores, "memtotal_mb": mib}}
@@ -102,7 +102,7 @@ def test_pools_and_connections_follow_the_host(cores: int, mib: int, wanted: int
 
 
 def test_published_facts_are_known_names() -> None:
-    """restore.yml reads the variables' names once more, and then a fact of the role mlflow is one of them."""
+    """restore.yml checks the names again, when the facts of the role mlflow are set."""
     publish = load(ROOT / "roles" / "mlflow" / "tasks" / "routes.yml")[-1]
     known = load(ROOT / "playbooks" / "tasks" / "check_names.yml")[0]["ansible.builtin.set_fact"]["__site_known_names"]
     assert [name for name in publish["ansible.builtin.set_fact"] if f"'{name}'" not in known] == []

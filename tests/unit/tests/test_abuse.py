@@ -1,4 +1,4 @@
-"""The abuse of a server, without a server: what is thrown by chance, and what counts as wrong."""
+"""The attacks on a server, without a server: random inputs, and what counts as a fault."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ TARGET = Target("https://[::1]:8443/mlflow", "ca.crt", {"viewer": ("bob", "x")},
 
 
 def attack(seed: int) -> Attack:
-    """One that has a second."""
+    """An attack of one second."""
     return Attack(TARGET, Random(seed), time.monotonic() + 1, Found())
 
 
 def result(**more: Any) -> dict[str, Any]:
-    """A long run in which nothing was wrong, but for what is given."""
+    """A long run without faults, except for the given ones."""
     entry = {"attack": "a", "seed": 1, "faults": [], "times_idle": 3.0}
     return {"attacks": [entry], "recovery": {"faults": []}, "files_outside": [], "bodies_kept": []} | more
 
 
 def test_the_same_seed_gives_the_same_inputs() -> None:
-    """A fault that was seen once can be seen again; another seed tries something else."""
+    """A fault can be reproduced; another seed has other inputs."""
     for inputs in (rows.address, names.name):
-        thrown = [[inputs(dice) for _ in range(100)] for dice in (attack(1), attack(1), attack(2))]
+        thrown = [[inputs(rng) for _ in range(100)] for rng in (attack(1), attack(1), attack(2))]
         assert thrown[0] == thrown[1] != thrown[2]
         assert len({str(one) for one in thrown[0]}) > 80
 
 
-def test_every_kind_of_odd_name_is_thrown() -> None:
-    """An address has no characters that an HTTP client would refuse."""
-    dice = attack(1)
-    thrown = [names.name(dice) for _ in range(500)]
+def test_every_kind_of_unusual_name_is_generated() -> None:
+    """A URL has no characters that an HTTP client would refuse."""
+    rng = attack(1)
+    thrown = [names.name(rng) for _ in range(500)]
     assert len({kind for kind, _ in thrown}) == 10
     assert all(chosen.isascii() and chosen.isprintable() and " " not in chosen for _, chosen in thrown)
 
 
 def test_forged_bodies_change_the_victim() -> None:
-    """They are JSON, and what reads them as MLflow does finds the victim, or nobody."""
+    """They are JSON, and parsing them as MLflow does finds the victim, or no run."""
     found = fields.bodies(Random(1), "VICTIM", "DECOY")
     for what, body in found.items():
         read = json.loads(body)
@@ -69,7 +69,7 @@ def test_only_json_with_words_is_readable() -> None:
 
 
 def test_a_wrong_answer_is_a_fault_once() -> None:
-    """However often it comes; all of them are counted."""
+    """For any number of occurrences, which are counted."""
     found = Found()
     for _ in range(3):
         found.expect("question", "500", {"200"})
@@ -120,7 +120,7 @@ def test_percentiles_of_the_honest_client() -> None:
     ],
 )
 def test_lines_about_lost_processes(line: str, lost: bool) -> None:
-    """A worker that is replaced after its share of requests is none."""
+    """A worker that is replaced after its number of requests is not lost."""
     assert bool(LOST.search(line)) is lost
 
 
@@ -140,7 +140,7 @@ def test_the_table_has_each_kind_once() -> None:
 
 
 def test_attackers_get_less_of_the_processors() -> None:
-    """And whatever they start; the honest client does not."""
+    """So do their threads and processes; the honest client does not."""
     own = os.getpriority(os.PRIO_PROCESS, 0)
     seen: list[int] = []
 

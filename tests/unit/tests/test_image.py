@@ -11,7 +11,7 @@ ROOT = image.ROOT
 
 
 def test_an_image_is_named_by_what_converged_it(tmp_path: Path) -> None:
-    """A role that changes makes another one; what Python compiled, and a test, do not."""
+    """A changed role gives another name; compiled files and tests do not."""
     for path in (*image.CONVERGING, "tests/scenarios/default/molecule.yml"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copyfile

@@ -10,7 +10,7 @@ import yaml
 
 from tests.runner import __main__ as runner
 from tests.runner import changed, jobs, lanes
-from tests.runner.scenarios import FOLDER, ROOT, DescriptionError, Run, Scenario, read, scenarios
+from tests.runner.scenarios import FOLDER, ROOT, SUITES, DescriptionError, Run, Scenario, read, scenarios
 from tests.runner.stages import Log, Stage
 
 KNOWN = scenarios()
@@ -104,8 +104,35 @@ def test_a_job_says_molecule_what_to_run() -> None:
     assert kept.environment["SEQUENCE"] == "[destroy, create, prepare, converge, side_effect, verify, destroy]"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "default trixie host/test_links.py host/test_ui.py --brief",
+        "default trixie --brief host/test_links.py host/test_ui.py",
+        "default --brief trixie host/test_links.py host/test_ui.py",
+        "default trixie host/test_links.py --brief host/test_ui.py",
+    ],
+)
+def test_options_may_stand_anywhere_after_the_scenario(words: str) -> None:
+    """Before, between or after the paths."""
+    asked = runner.arguments(list(KNOWN), words.split())
+    assert (asked.what, asked.suite, asked.brief) == ("default", "trixie", True)
+    assert asked.tests == ["host/test_links.py", "host/test_ui.py"]
+
+
+def test_options_alone_keep_the_defaults() -> None:
+    """And what is no option of this scenario is refused."""
+    asked = runner.arguments(list(KNOWN), ["default", "--brief"])
+    assert (asked.suite, asked.tests, asked.brief) == (SUITES[0], [], True)
+    asked = runner.arguments(list(KNOWN), ["--changed", "--list", "HEAD~3"])
+    assert (asked.what, asked.base, asked.list) == ("changed", "HEAD~3", True)
+    for words in ("default trixie --breif", "default sarge", "all more", "fast --brief"):
+        with pytest.raises(SystemExit):
+            runner.arguments(list(KNOWN), words.split())
+
+
 def test_the_longest_job_begins_first() -> None:
-    """Before it only one that nobody has timed; one that others wait for counts as much as those."""
+    """After those without a recorded time; one that others wait for counts with the longest of those."""
     made = [jobs.Job(name, (), after) for name, after in (("short", ""), ("long", ""), ("new", ""), ("last", "short"))]
     order = lanes.longest_first(made, {"short": 5, "long": 50, "last": 70})
     assert [job.name for job in order] == ["new", "short", "last", "long"]
@@ -113,7 +140,7 @@ def test_the_longest_job_begins_first() -> None:
 
 
 class Noted(jobs.Job):
-    """A job that says when it runs; `wait` until somebody lets it end."""
+    """A job that records when it runs; `wait` lets it end."""
 
     order: list[str]
     wait: threading.Event
@@ -128,7 +155,7 @@ class Noted(jobs.Job):
 
 
 def test_a_job_waits_for_the_one_whose_host_it_starts_from(capsys: pytest.CaptureFixture[str]) -> None:
-    """Others overtake it; one that breaks stops nobody, and is counted."""
+    """Others overtake it; one that fails does not stop others, and is counted."""
     Noted.order, Noted.wait = [], threading.Event()
 
     class Last(Noted):
@@ -138,7 +165,7 @@ def test_a_job_waits_for_the_one_whose_host_it_starts_from(capsys: pytest.Captur
 
     log = Log()
     made = [Noted("first", ()), Noted("second", (), "first"), Noted("broken", ()), Last("other", ())]
-    queue = lanes.Lanes(made, log, look_seconds=0.01)
+    queue = lanes.Lanes(made, log, poll_seconds=0.01)
     queue.run(2)
     assert Noted.order == ["first", "broken", "other", "second"]
     assert log.failed == ["broken"]
@@ -147,7 +174,7 @@ def test_a_job_waits_for_the_one_whose_host_it_starts_from(capsys: pytest.Captur
 
 
 def test_what_jobs_took_is_kept(tmp_path: Path) -> None:
-    """Of those that ran; the others keep theirs."""
+    """For those that ran; the others keep their times."""
     file = tmp_path / "seconds.json"
     lanes.record({"a": 1, "b": 2}, file)
     lanes.record({"b": 3}, file)
@@ -161,7 +188,7 @@ def test_the_recorded_jobs_are_those_of_make_test() -> None:
     assert set(lanes.recorded()) <= set(names)
 
 
-def test_a_stage_that_fails_says_why(
+def test_a_failed_stage_shows_its_output(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end of its output; one that succeeds a line."""
@@ -186,7 +213,7 @@ def test_a_stage_that_fails_says_why(
     ],
 )
 def test_a_module_concerns_the_tests_that_import_it(path: str, some: str, others: str) -> None:
-    """Also by way of others, and no more."""
+    """Also indirectly, and no others."""
     names = {Path(test).name for test in changed.unit_tests([path])}
     assert some in names
     assert others not in names
@@ -199,7 +226,7 @@ def test_what_is_no_module_concerns_all_unit_tests() -> None:
 
 
 def test_a_change_concerns_scenarios_by_their_descriptions() -> None:
-    """A test file itself, a helper its directory, a role what the longest path says."""
+    """A test file itself, a helper its directory, a role the tests of the longest path."""
     found = changed.scenario_tests(
         [
             "tests/host/test_links.py",

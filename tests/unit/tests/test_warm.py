@@ -1,4 +1,4 @@
-"""Modules that tests keep from play to play."""
+"""Modules that tests cache between plays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.plugins.callback.warm import compiled
 
 
 def test_a_kept_module_is_its_source_compiled(tmp_path: Path) -> None:
-    """Python takes the compiled file, which says the same; the source is there for another version of Python."""
+    """Python loads the compiled file, which is equal; the source is for another version of Python."""
     packing = io.BytesIO()
     with zipfile.ZipFile(packing, "w") as made:
         made.writestr("pack/__init__.py", "")

@@ -1,6 +1,6 @@
 """Confine MLflow to the artifact store.
 
-Whoever may create an experiment sets its artifact location, and MLflow accepts
+Clients choose an experiment's artifact location, and MLflow accepts
 ``file:///etc``: the server would then read and write its own files for them.
 Local repositories outside the store are refused here, wherever MLflow creates
 them, and also for existing experiments.

@@ -43,7 +43,7 @@ def read(access: Access, user: str | None, since: str | None, now: datetime) -> 
 
 
 def subject(line: dict[str, Any]) -> str:
-    """Which experiment, run or model a line is about, in words."""
+    """The experiment, run or model of a line, as text."""
     return " ".join(f"{name} {line[name]}" for name in SUBJECTS if line.get(name))
 
 

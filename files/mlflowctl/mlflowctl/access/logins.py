@@ -7,7 +7,7 @@ no reload. Each name also has an entry, a link whose target is named by the
 name's hash and role; nginx's cache of correct logins is keyed by that target.
 So a change takes effect with the next request, and only for that name.
 
-Only the group of the nginx that compares passwords may read their hashes.
+Only the group of the nginx that checks passwords may read their hashes.
 """
 
 from __future__ import annotations

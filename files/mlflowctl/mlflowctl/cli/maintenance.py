@@ -65,7 +65,7 @@ def acknowledge(config: Config, output: Output, operation: str) -> None:
 def gc(config: Config, output: Output, older_than: str | None, dry_run: bool) -> int:
     """Permanently remove runs, models and experiments that users have deleted.
 
-    MLflow only marks them as deleted. Use it to free space; look with --dry-run first. Afterwards only an older
+    MLflow only marks them as deleted. Use it to free space; check with --dry-run first. Afterwards only an older
     recovery point has them.
     """
     age = older_than or config.recovery.gc_older_than

@@ -67,7 +67,7 @@ def parts(below: str | Path) -> list[str]:
     """
     found = [part for part in str(below).split("/") if part not in ("", ".")]
     if ".." in found or str(below).startswith("/"):
-        raise ControlError(f"{below} does not lie below the directory that it should")
+        raise ControlError(f"{below} is not below the expected directory")
     return found
 
 

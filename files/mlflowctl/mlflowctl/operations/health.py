@@ -21,7 +21,7 @@ from mlflowctl.core.config import Config, Instance
 from mlflowctl.core.errors import ControlError
 from mlflowctl.core.process import run
 
-DATABASE, VOLUME, SPACE, READY, PUBLIC = "postgresql", "volume", "room", "ready", "public-url"
+DATABASE, VOLUME, SPACE, READY, PUBLIC = "database", "volume", "free-space", "ready", "public-url"
 LEAST_BYTES = 64 << 20
 
 

@@ -25,7 +25,7 @@ from mlflowctl.core.errors import ControlError
 from mlflowctl.core.progress import Log
 from mlflowctl.operations import health, notify, status
 
-# What is over within this is no outage: a restart, a worker that was replaced.
+# A problem that is over within this time is no outage: a restart, a replaced worker.
 SECOND_CHECK_SECONDS = 10
 # By channel: the subjects that it has reported, with the problem's text.
 Reported = dict[str, dict[str, str]]
@@ -33,8 +33,8 @@ Reported = dict[str, dict[str, str]]
 
 @contextmanager
 def reported(instance: Instance) -> Iterator[Reported]:
-    """What was reported, to be changed in place; written at the end, also after an error."""
-    main, fallback = instance.state_path / "told.json", Path(f"/run/{instance.unit}-told.json")
+    """The reported problems, which the caller changes in place; written at the end, also after an error."""
+    main, fallback = instance.state_path / "notified.json", Path(f"/run/{instance.unit}-notified.json")
     with _locked(instance):
         stored: Reported = {}
         for path in (fallback, main):
@@ -57,7 +57,7 @@ def reported(instance: Instance) -> Iterator[Reported]:
 
 @contextmanager
 def _locked(instance: Instance) -> Iterator[None]:
-    descriptor = os.open(f"/run/{instance.unit}-told.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(f"/run/{instance.unit}-notified.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""The description of a recovery point. Whoever can write to a repository can forge it, so all of it is checked.
+"""The description of a recovery point. Anybody with write access to a repository can forge it, so all of it is checked.
 
 The stage directory of a point may hold regular files and directories only, so that
 reading a path below it later cannot lead anywhere else.

@@ -30,7 +30,7 @@ HOST = "mlflow"
 # restic itself retries an unavailable server for a quarter of an hour.
 ANSWER_SECONDS = 30
 TAG, MARK = "mlflow", "mlflow-mark"
-# A point's name becomes a directory name, and whoever can write to the repository can set tags.
+# A point's name becomes a directory name, and anybody with write access to the repository can set tags.
 NAMED = re.compile(r"point:([0-9A-Za-z][0-9A-Za-z-]{0,63})")
 VERIFIED, UNVERIFIED, INCOMPLETE = "verified", "unverified", "incomplete"
 

@@ -1,4 +1,4 @@
-"""Client certificates as logins: whose they are, what they may do, and which are refused."""
+"""Client certificates as logins: their users and roles, and which are refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ask(host: Any, file: str, path: str = "/version", method: str = "GET", **mor
 
 @pytest.mark.parametrize(
     ("file", "reads", "deletes"),
-    # bob is a viewer; whoever has a comma in the organization is no other; a user must exist; 400: nginx refuses it
+    # bob is a viewer; a comma in the organization must not change the name; the user must exist; 400: nginx refuses it
     [("bob", 200, 403), ("spoof", 200, 403), ("nobody", 401, 401), ("revoked", 400, 400)],
 )
 def test_a_certificate_is_its_users_login(host: Any, file: str, reads: int, deletes: int) -> None:
@@ -38,8 +38,8 @@ def test_a_certificate_is_its_users_login(host: Any, file: str, reads: int, dele
 
 
 def test_a_refusal_is_of_one_certificate(host: Any) -> None:
-    """What was answered to somebody without a login, or with an unknown name, is not said to the next one."""
-    # A change of the logins forgets all certificates: without it bob might be remembered.
+    """The answer to a certificate without a login, or with an unknown name, is not cached for the next one."""
+    # A change of the logins invalidates the cache: without it bob might be cached.
     control(host, "token create forgetting --owner bob")
     try:
         assert ask(host, "nobody") == 401
@@ -49,7 +49,7 @@ def test_a_refusal_is_of_one_certificate(host: Any) -> None:
 
 
 def test_a_certificate_with_the_name_of_a_token_logs_in_nobody(host: Any) -> None:
-    """A token is used by whoever knows its secret, and by nobody else."""
+    """A token can only be used with its secret."""
     control(host, "token create certified --owner bob")
     try:
         assert ask(host, "token") == 401
@@ -81,7 +81,7 @@ def test_an_unmodified_client_logs_in_with_it(host: Any) -> None:
 
 
 def test_every_failure_is_reported(host: Any) -> None:
-    """The days that are left are told for each file, the revocation list included."""
+    """The remaining days are shown for each file, including the revocation list."""
     found = {Path(entry["file"]).name: entry["days"] for entry in control(host, "certificates")}
     assert {name: days > 30 for name, days in found.items()} == dict.fromkeys(
         ["server.crt", "clients-ca.crt", "clients.crl"], True

@@ -1,4 +1,4 @@
-"""The user's own device, certificate, keys and settings are the ones in use."""
+"""The user's own device, certificate, keys and settings are used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import requests
 
 
 def variables(host: Any) -> dict[str, Any]:
-    """What the scenario's inventory says about the host."""
+    """The variables of the host in the scenario's inventory."""
     found: dict[str, Any] = host.ansible.get_variables()
     return found
 
@@ -49,7 +49,7 @@ def test_nothing_starts_without_the_volume(host: Any) -> None:
 
 
 def test_the_users_certificate_is_served(host: Any) -> None:
-    """nginx shows exactly the certificate that was given."""
+    """nginx presents exactly the given certificate."""
     url = urlsplit(variables(host)["mlflow_public_url"])
     own = Path(os.environ["CERTIFICATES"], "server.crt")
     served = ssl.get_server_certificate((str(url.hostname), url.port or 443), timeout=10)
@@ -57,7 +57,7 @@ def test_the_users_certificate_is_served(host: Any) -> None:
 
 
 def test_the_users_passphrase_is_the_key(host: Any) -> None:
-    """MLflow encrypts secrets with the passphrase that was given, not with one of its own."""
+    """MLflow encrypts secrets with the given passphrase, not with a generated one."""
     settings = variables(host)
     path = f"{settings['mlflow_config_path']}/secrets/kek_passphrase"
     assert host.file(path).content_string.strip() == settings["mlflow_kek_passphrase"]
@@ -65,7 +65,7 @@ def test_the_users_passphrase_is_the_key(host: Any) -> None:
 
 
 def test_further_settings_reach_the_process(host: Any) -> None:
-    """What mlflow_settings and mlflow_postgres_settings say is what the running programs use."""
+    """The running programs use the values of mlflow_settings and mlflow_postgres_settings."""
     settings = variables(host)
     pid = host.check_output("systemctl show --property MainPID --value %s.service", settings["mlflow_unit"])
     environment = host.file(f"/proc/{pid}/environ").content_string.split("\0")
@@ -75,7 +75,7 @@ def test_further_settings_reach_the_process(host: Any) -> None:
 
 
 def test_a_full_volume_takes_nothing(host: Any) -> None:
-    """An upload that does not fit is refused and leaves nothing, neither below its name nor beside; with room it works."""
+    """An upload that does not fit is refused and leaves nothing, neither under its name nor elsewhere; with enough space it works."""
     settings = variables(host)
     volume = settings["mlflow_volume_path"]
     own = Path(os.environ["CERTIFICATES"], "server.crt")

@@ -1,4 +1,4 @@
-"""Operations by the calendar: a missed slot is made up for, a hanging operation is cut, silence is named."""
+"""Scheduled operations: a missed run is caught up on, a hanging operation is stopped, a missing timer is reported."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ DROP_IN = f"/run/systemd/system/{UNIT}.service.d"
 STAMP = f"/var/lib/systemd/timers/stamp-{UNIT}.timer"
 
 
-def test_a_slot_that_was_missed_is_made_up_for(host: Any) -> None:
-    """A host that was off for two days does it as soon as it is back."""
+def test_a_missed_run_is_caught_up_on(host: Any) -> None:
+    """A host that was off for two days runs it as soon as it is back."""
     assert host.run("grep --quiet base_backup /srv/tracking/recovery/state.json").rc != 0
     host.check_output(
         f"systemctl stop {UNIT}.timer && touch --date='2 days ago' {STAMP} && systemctl start {UNIT}.timer"
@@ -23,8 +23,8 @@ def test_a_slot_that_was_missed_is_made_up_for(host: Any) -> None:
     assert host.run("mlflowctl status --json | grep 'last base_backup failed'").rc == 1
 
 
-def test_an_operation_that_hangs_is_cut(host: Any) -> None:
-    """After its time limit it is ended and named, and the next one works."""
+def test_a_hanging_operation_is_stopped(host: Any) -> None:
+    """After its time limit it is stopped and reported, and the next one works."""
     host.check_output(
         f"mkdir -p {DROP_IN} && printf '[Service]\nTimeoutStartSec=100ms\n' > {DROP_IN}/limit.conf && systemctl daemon-reload"
     )
@@ -36,8 +36,8 @@ def test_an_operation_that_hangs_is_cut(host: Any) -> None:
     assert control(host, "base-backup")["type"] == "incr"
 
 
-def test_silence_is_a_problem(host: Any) -> None:
-    """A timer that no longer runs is named before its points are too old."""
+def test_a_timer_that_does_not_run_is_a_problem(host: Any) -> None:
+    """It is reported before its points are too old."""
     host.check_output("systemctl stop tracking-backup.timer")
     try:
         problems = control(host, "status", expect=1)["problems"]

@@ -1,4 +1,4 @@
-"""The database as of any moment, out of the WAL archive, with the artifacts of a recovery point."""
+"""The database as of any moment, from the WAL archive, with the artifacts of a recovery point."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WAL = "/srv/tracking/wal"
 
 
 def sql(host: Any, statement: str, database: str = "runs") -> str:
-    """Ask the live database."""
+    """Query the live database."""
     return str(host.check_output("runuser -u postgres -- psql -qAt %s -c %s", database, statement))
 
 
@@ -33,13 +33,13 @@ def experiment(host: Any, name: str) -> str:
 
 
 def names(host: Any) -> set[str]:
-    """Names of the experiments that live."""
+    """Names of the experiments that are not deleted."""
     return set(sql(host, "SELECT name FROM experiments").splitlines())
 
 
 @pytest.fixture(scope="module")
 def history(host: Any, servers: None) -> dict[str, str]:
-    """A base backup, an experiment, a moment, another experiment, a point, an experiment more."""
+    """A base backup, an experiment, a moment, another experiment, a point, a third experiment."""
     control(host, "base-backup")
     moment = experiment(host, "wal-before")
     experiment(host, "wal-after")
@@ -49,7 +49,7 @@ def history(host: Any, servers: None) -> dict[str, str]:
 
 
 def test_base_backups_have_a_timer(host: Any) -> None:
-    """Enabled, running, and it knows when it comes next."""
+    """It is enabled, runs, and has a next elapse."""
     timer = host.service("tracking-base-backup.timer")
     assert timer.is_enabled
     assert timer.is_running
@@ -78,7 +78,7 @@ def test_the_database_is_restored_to_a_points_own_time(host: Any, history: dict[
 
 
 def test_the_database_goes_back_to_a_moment(host: Any, history: dict[str, str]) -> None:
-    """What was written before it is there, what came after is not; MLflow serves it."""
+    """Earlier changes are in it, later ones are not; MLflow serves it."""
     assert {"wal-before", "wal-after"} <= names(host)
     message = control(host, f"restore --database-at {history['moment']} --replace-live")
     assert message["lost"] == 0
@@ -90,7 +90,7 @@ def test_the_database_goes_back_to_a_moment(host: Any, history: dict[str, str]) 
 
 
 def test_another_password_replaces_nothing(host: Any) -> None:
-    """It would not open the archive; named, and the one that does stays."""
+    """It would not open the archive: it is refused, and the right one stays."""
     path = "/etc/pgbackrest/conf.d/password.conf"
     before = host.file(path).content_string
     done = run_playbook(
@@ -118,7 +118,7 @@ def test_the_next_base_backup_is_small(host: Any, history: dict[str, str]) -> No
 
 
 def test_an_unavailable_archive_stops_nothing_and_is_reported(host: Any, history: dict[str, str]) -> None:
-    """The server lives on, status names it, and what waited arrives later."""
+    """The server continues, status reports it, and the WAL is archived later."""
     host.check_output(f"mv {WAL} {WAL}.away && touch {WAL}")
     try:
         sql(host, "SELECT txid_current(); SELECT pg_switch_wal()")
@@ -139,8 +139,8 @@ def test_an_unavailable_archive_stops_nothing_and_is_reported(host: Any, history
     assert json.loads(host.check_output("runuser -u postgres -- pgbackrest --stanza=mlflow info --output=json"))
 
 
-def test_a_new_cluster_goes_on_where_the_lost_one_ended(host: Any, history: dict[str, str]) -> None:
-    """The database's disk died: a new cluster adds itself to the archive, and the old one's rows come out of it."""
+def test_a_new_cluster_continues_the_archive_of_a_lost_one(host: Any, history: dict[str, str]) -> None:
+    """The database's disk is lost: a new cluster uses the same archive, from which the old one's rows are restored."""
     version = host.check_output("ls /etc/postgresql")
     host.check_output("systemctl stop tracking.target tracking.service tracking-asgi.service")
     host.check_output(f"pg_dropcluster --stop {version} main && pg_createcluster {version} main")

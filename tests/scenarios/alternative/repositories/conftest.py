@@ -1,4 +1,4 @@
-"""The servers of the repositories that the alternative host was given."""
+"""The servers of the alternative host's repositories."""
 
 from __future__ import annotations
 

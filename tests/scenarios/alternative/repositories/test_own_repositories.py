@@ -1,4 +1,4 @@
-"""Recovery points go to every repository that was named, and come back from each: disk, append-only REST, SFTP, S3."""
+"""Recovery points are stored in every configured repository, and can be restored from each: disk, append-only REST, SFTP, S3."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HTTPServer(("127.0.0.1", 8501), Hook).handle_request()
 
 @pytest.mark.parametrize("repository", ["disk", "vault", "neighbour", "cloud"])
 def test_a_point_comes_back_from_each(host: Any, point: str, repository: str) -> None:
-    """It is verified there, and its restore works, under names and paths that are all the user's own."""
+    """It is verified there, and its restore works, with all names and paths changed."""
     points = control(host, f"points --repository {repository}")
     assert {"point": point, "state": "verified"}.items() <= points[-1].items()
     assert control(host, f"drill {point} --repository {repository}")["lost"] == 0
@@ -53,7 +53,7 @@ def test_the_storages_password_is_kept_secret(host: Any, point: str) -> None:
 
 
 def test_an_unavailable_repository_is_named(host: Any, point: str) -> None:
-    """The point is in the others, verified; the operator hears of the one by command, mail and webhook; no password."""
+    """The point is verified in the others; command, mail and webhook report the unavailable one, without a password."""
     host.check_output("systemd-run --quiet --unit=test-hook python3 -c %s", HOOK)
     host.check_output("printf '#!/bin/sh\ncat >> /run/mail\n' > /usr/sbin/sendmail && chmod 755 /usr/sbin/sendmail")
     before = len(control(host, "points --repository disk"))
@@ -62,15 +62,15 @@ def test_an_unavailable_repository_is_named(host: Any, point: str) -> None:
         printed = control(host, "backup", expect=1)["error"]
     finally:
         host.check_output(SERVE)
-    # The webhook comes last.
+    # The webhook is called last.
     host.check_output("timeout 30 sh -c 'until test -s /run/hook; do sleep 0.2; done'")
-    heard = [
-        host.check_output("journalctl --no-pager --boot --identifier told-the-operator"),
+    received = [
+        host.check_output("journalctl --no-pager --boot --identifier operator-notification"),
         message_from_string(host.check_output("cat /run/mail"), policy=default).get_content(),
         host.check_output("cat /run/hook"),
     ]
     host.check_output("rm /usr/sbin/sendmail")
-    for words in heard:
+    for words in received:
         assert "tracking-backup" in words
         assert "repository vault" in words
         assert "of-the-vault" not in words
@@ -83,7 +83,7 @@ def test_an_unavailable_repository_is_named(host: Any, point: str) -> None:
 
 
 def test_deletions_wait_for_the_file_systems_snapshot_only(host: Any, point: str) -> None:
-    """What is copied stands still, so deletions go on before it is copied; nothing of it stays."""
+    """The copy reads a snapshot, so deletions continue before it is complete; the snapshot is removed."""
     printed = host.run("mlflowctl backup").stderr.splitlines()
     steps = [line for line in printed if "deletions" in line or line.startswith("copying to")]
     assert "blocked" in steps[0]
@@ -93,7 +93,7 @@ def test_deletions_wait_for_the_file_systems_snapshot_only(host: Any, point: str
 
 
 def test_what_a_killed_backup_leaves_is_removed(host: Any, point: str) -> None:
-    """Killed while the copy stands still, the next backup works and removes it."""
+    """Killed while the snapshot exists; the next backup works and removes it."""
     host.check_output("systemctl start --no-block tracking-backup.service")
     for wanted in ("test -e /srv/tracking/volume/.point/store", "systemctl is-failed --quiet tracking-backup.service"):
         host.check_output(f"timeout 60 sh -c 'until {wanted}; do sleep 0.1; done'")
@@ -102,14 +102,14 @@ def test_what_a_killed_backup_leaves_is_removed(host: Any, point: str) -> None:
     assert not host.file("/run/tracking-backup/fence-deletes").exists
     point = control(host, "backup")["point"]
     assert not host.file("/srv/tracking/volume/.point").exists
-    # What other tests broke at the source is in the report, too, and not lost by the backup.
+    # Files that other tests have removed from the source are in the report, too; the backup did not lose them.
     report = json.loads(host.run(f"mlflowctl verify {point} --json").stdout)
     assert report["references"] > 0
     assert report["lost"] == []
 
 
 def test_a_restore_that_does_not_fit_is_refused(host: Any, point: str) -> None:
-    """The volume is too full for a second copy: said before anything is fetched, and what lives lives on."""
+    """The volume is too full for a second copy: refused before anything is fetched, and the server continues."""
     host.check_output(
         "fallocate --length $(($(df --output=avail --block-size=1M /srv/tracking/volume | tail -n 1) - 150))M"
         " /srv/tracking/volume/filler"
@@ -124,7 +124,7 @@ def test_a_restore_that_does_not_fit_is_refused(host: Any, point: str) -> None:
 
 
 def test_nobody_on_this_host_can_remove_a_point_from_the_vault(host: Any, point: str) -> None:
-    """Retention leaves it alone; the storage refuses to forget, even with the repository's password."""
+    """Retention does not touch it; the storage refuses deletions, even with the repository's password."""
     # Three verified points always stay.
     while len([found for found in control(host, "points") if found["state"] == "verified"]) < 4:
         control(host, "backup")

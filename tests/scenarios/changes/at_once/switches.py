@@ -1,4 +1,4 @@
-"""Variables of several parts that are changed in one run of the play and taken back in another."""
+"""Variables of several parts that are changed in one run of the play and changed back in another."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ VARIABLES = {
     "mlflow_access_ban_failures": 5,
     "mlflow_proxy_artifact_fast_path": False,
 }
-# So much is for the second nginx to write.
+# Large enough for the second nginx.
 CONTENT = b"x" * 2_000_000
 
 
 class Written:
-    """Addresses of artifacts: the first is written before anything is changed, the second afterwards."""
+    """URLs of artifacts: the first is written before anything is changed, the second afterwards."""
 
     before, after = (f"{API}/0/{uuid.uuid4().hex}/artifacts/folder/file" for _ in range(2))
 
@@ -42,6 +42,6 @@ def provision(variables: dict[str, Any] | None = None) -> str:
 
 
 def switch(host: Any) -> None:
-    """Change all of it."""
+    """Change all of them."""
     assert ask(host, *LOGIN, Written.before, method="PUT", data=CONTENT).ok
     provision(VARIABLES)

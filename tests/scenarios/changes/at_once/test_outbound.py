@@ -10,7 +10,7 @@ import pytest
 from tests.harness.playbook import ask
 from tests.scenarios.changes.at_once.switches import LOGIN
 
-# A program that is webhook and OpenAI at once, and writes down what it was asked.
+# A server that acts as webhook and as OpenAI, and records its requests.
 SERVER = """
 import http.server, json
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -31,7 +31,7 @@ http.server.ThreadingHTTPServer(("127.0.0.1", 8600), Handler).serve_forever()
 
 
 def create(host: Any, path: str, **fields: Any) -> dict[str, Any]:
-    """Ask MLflow to make something; its answer."""
+    """Create something in MLflow; returns the answer."""
     made = ask(host, *LOGIN, f"/api/{path}", method="POST", json=fields)
     assert made.status_code == 200, made.text
     answer: dict[str, Any] = made.json()
@@ -40,7 +40,7 @@ def create(host: Any, path: str, **fields: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def outside(host: Any) -> Iterator[str]:
-    """The address of a server that MLflow may reach."""
+    """The URL of a server that MLflow may reach."""
     host.check_output("grep -q tools.example /etc/hosts || echo 127.0.0.1 tools.example >> /etc/hosts")
     host.check_output("systemctl is-active -q outbound || systemd-run --unit outbound python3 -c %s", SERVER)
     try:

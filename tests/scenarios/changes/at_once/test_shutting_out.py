@@ -1,4 +1,4 @@
-"""An address that guesses is shut out; others are not."""
+"""An address that guesses passwords is banned; others are not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = 60
 
 
 def own_answer(host: Any) -> str:
-    """What the server answers to its own address, which is another one than ours."""
+    """The server's answer to a request from its own address, which differs from ours."""
     address = host.check_output("hostname --ip-address")
     name = host.ansible.get_variables()["mlflow_public_url"].removeprefix("https://")
     script = (
@@ -30,7 +30,7 @@ def test_a_guesser_is_banned_and_nobody_else(host: Any) -> None:
     """After so many failures, by nftables, for a while."""
     assert ask(host, *GOOD).ok
     try:
-        # The ban may meet a request that is under way: that one times out.
+        # A request in progress when the ban begins times out.
         with pytest.raises((requests.ConnectionError, requests.Timeout)):
             for number in range(SECONDS):
                 ask(host, "ada", f"wrong {number}")

@@ -1,4 +1,4 @@
-"""nginx's own way with artifacts is switched off on a host that had it."""
+"""mlflow_proxy_artifact_fast_path is switched off on a host that had it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNIT = "mlflow-uploads.service"
 
 
 def test_artifacts_are_the_same_without_it(host: Any) -> None:
-    """The second nginx has gone with its files; what was written before is read, and deleted."""
+    """The second nginx is removed with its files; older artifacts can be read and deleted."""
     assert not host.service(UNIT).is_running
     assert not host.file(f"/etc/systemd/system/{UNIT}").exists
     assert ask(host, *LOGIN, Written.after, method="PUT", data=CONTENT).ok
@@ -20,6 +20,6 @@ def test_artifacts_are_the_same_without_it(host: Any) -> None:
 
 
 def test_a_second_run_changes_nothing(host: Any) -> None:
-    """Of none of the variables."""
+    """For any of the variables."""
     del host
     assert "changed=0 " in provision(VARIABLES)

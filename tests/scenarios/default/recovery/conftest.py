@@ -47,7 +47,7 @@ class Control:
 
 @pytest.fixture(autouse=True)
 def _no_failed_unit(host: Any) -> None:
-    """What another test has let fail is no problem of this one's status."""
+    """Units that failed in other tests must not appear in this one's status."""
     host.check_output("systemctl reset-failed")
 
 

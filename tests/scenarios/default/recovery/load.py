@@ -1,4 +1,4 @@
-"""What a team does all day, as fast as it can; run by a real MLflow client.
+"""The load of a whole team, as fast as possible; run by a real MLflow client.
 
 ``load.py JOURNAL STOP THREADS``: until the file STOP exists, every thread
 creates runs, logs, uploads, overwrites, registers and deletes. One JSON line in
@@ -60,13 +60,13 @@ def one_round(worker: int, number: int, folder: Path) -> None:
 
 
 def work(worker: int) -> None:
-    """Rounds until told to stop."""
+    """Rounds until the file STOP exists."""
     number = 0
     with tempfile.TemporaryDirectory() as folder:
         while not stop.exists():
             try:
                 one_round(worker, number, Path(folder))
-            except Exception as error:  # a failure is what we are looking for
+            except Exception as error:  # a failure is a result of this test
                 note(error=repr(error)[:500])
             number += 1
 

@@ -1,4 +1,4 @@
-"""What users have deleted goes for good, and nothing else does."""
+"""Data that users have deleted are removed permanently, and no others."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ client.delete_run(run)
 """
 
 
-def test_deleted_runs_go_for_good(control: Any, host: Any, server: Any, client: Any, http: Any) -> None:
-    """A rehearsal removes nothing; the real one removes files and rows of the deleted run, and of no other."""
+def test_deleted_runs_are_removed_permanently(control: Any, host: Any, server: Any, client: Any, http: Any) -> None:
+    """A dry run removes nothing; a real one removes files and rows of the deleted run only."""
     kept, deleted = client("-c", DELETE_ONE).split()[-2:]
     store = server["mlflow_volume_path"] + "/store"
     assert control.run("gc --older-than 1d")["runs"] == 0
@@ -44,7 +44,7 @@ def test_deleted_runs_go_for_good(control: Any, host: Any, server: Any, client: 
     assert http.get(ask + kept).ok
 
 
-# A deleted run and model of an experiment that lives, and a deleted experiment with a run and a trace.
+# A deleted run and model of a live experiment, and a deleted experiment with a run and a trace.
 DELETE_EACH = """
 import json, sys
 import mlflow
@@ -66,7 +66,7 @@ print(json.dumps([name, lives, gone, run, model, inner, trace.trace_id]))
 
 
 def test_a_dry_run_names_what_would_be_removed(control: Any, host: Any, client: Any, http: Any, server: Any) -> None:
-    """Kind, ID, name and experiment of each, as JSON and in text that a pipe does not cut; and just those go."""
+    """Kind, ID, name and experiment of each, as JSON and in text that a pipe does not truncate; and only those are removed."""
     message = client("-c", DELETE_EACH, f"{time.time():.3f}").splitlines()[-1]
     name, lives, gone, run, model, inner, trace = json.loads(message)
     plan = control.run("gc --older-than 0s --dry-run")
@@ -101,7 +101,7 @@ def test_a_dry_run_names_what_would_be_removed(control: Any, host: Any, client: 
 
 @pytest.mark.parametrize("source", ["{uri}/folder", "runs:/{run}/folder"])
 def test_what_a_model_needs_is_kept(control: Any, server: Any, client: Any, http: Any, source: str) -> None:
-    """A deleted run whose files a registered model relies on is in every point, is named and stays; the others go."""
+    """A deleted run whose files a registered model uses is in every point, is reported and kept; others are removed."""
     api, store, host = f"{server.url}/api/2.0/mlflow", server["mlflow_volume_path"] + "/store", control.host
     _, deleted = client("-c", DELETE_ONE).split()[-2:]
     _, other = client("-c", DELETE_ONE).split()[-2:]
@@ -111,7 +111,7 @@ def test_what_a_model_needs_is_kept(control: Any, server: Any, client: Any, http
     made = http.post(f"{api}/model-versions/create", json=version)
     assert made.json()["model_version"]["source"] == version["source"]
 
-    # It is looked for in what is served and in the point.
+    # It is checked in the live store and in the point.
     control.run("backup")
     directory = host.check_output(f"ls --directory {store}/*/{deleted}/artifacts")
     host.check_output(f"mv {directory}/folder {directory}/elsewhere")
@@ -150,7 +150,7 @@ def test_a_directory_with_other_content_is_kept(control: Any, server: Any, http:
     assert http.get(f"{api}/runs/get", params={"run_id": deleted}).ok
     assert http.get(f"{api}/runs/get", params={"run_id": other}).status_code == 404
 
-    # The experiment goes, with its run, and so does what it had kept.
+    # The experiment is removed, with its run, and then the run that it had kept.
     assert http.post(f"{api}/experiments/delete", json={"experiment_id": inner}).ok
     control.run("gc --older-than 0s")
     control.run("gc --older-than 0s")
@@ -159,7 +159,7 @@ def test_a_directory_with_other_content_is_kept(control: Any, server: Any, http:
 
 
 def test_orphans_are_set_aside_only_on_request(control: Any, host: Any, http: Any, server: Any) -> None:
-    """A file that no row refers to is named; a young one stays; put aside it can come back, or go for good."""
+    """A file without a row is reported; a recent one stays; one that is set aside can be moved back or deleted."""
     before = control.run("orphans list")
     name = f"nobodys-{time.time():.0f}"
     url = f"{server.url}/api/2.0/mlflow-artifacts/artifacts/{name}/file.txt"
@@ -192,7 +192,7 @@ def test_orphans_are_set_aside_only_on_request(control: Any, host: Any, http: An
 
 
 def test_a_repository_that_vanished_is_not_made_anew(control: Any, host: Any) -> None:
-    """Its disk may only be unmounted: a new empty one in its place would hide that."""
+    """Its disk may just be unmounted: a new empty repository would hide that."""
     control.run("backup")
     host.check_output("mv /var/backups/mlflow /var/backups/away")
     try:

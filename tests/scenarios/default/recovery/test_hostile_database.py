@@ -1,4 +1,4 @@
-"""What the role of MLflow's database plants in it runs with that role's rights, whatever mlflowctl does."""
+"""Code that the role of MLflow's database plants in it only runs with that role's rights, in every operation of mlflowctl."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-# Each way by which something of the owner's runs in a session of somebody else: a view in the place of a
+# Each way by which the owner's code runs in another role's session: a view in place of a
 # table, a check of a row that a restore copies, an index that ANALYZE evaluates, a function that is found
 # before the system's own.
 PLANT = r"""
@@ -47,7 +47,7 @@ DROP FUNCTION public.count(text);
 DROP FUNCTION public.planted_check(int);
 DROP FUNCTION public.planted();
 """
-# Every operation that reads, copies or fills a database of MLflow's.
+# Every operation that reads, copies or fills a database of MLflow.
 OPERATIONS = (
     "backup",
     "verify",
@@ -61,7 +61,7 @@ LOG = "cat /var/log/postgresql/*.log"
 
 
 def as_mlflow(host: Any, statements: str) -> None:
-    """What whoever has taken over MLflow can do: the service's own user, its own role."""
+    """Run statements as an attacker who controls MLflow: with the service's user and role."""
     host.check_output(
         "runuser -u mlflow -- psql -q -v ON_ERROR_STOP=1 -U mlflow mlflow -c %s", f"BEGIN; {statements}; COMMIT"
     )
@@ -69,7 +69,7 @@ def as_mlflow(host: Any, statements: str) -> None:
 
 @pytest.fixture
 def planted(host: Any) -> Iterator[None]:
-    """The payloads are in place, and PostgreSQL writes down who enters which database."""
+    """The payloads are in place, and PostgreSQL logs which role connects to which database."""
     for setting in ("SET log_connections = on", "SET log_min_messages = warning"):
         host.check_output("psql -U postgres -qc %s", f"ALTER SYSTEM {setting}")
     host.check_output("psql -U postgres -qc 'SELECT pg_reload_conf()' && sleep 1 && rm -f /tmp/planted")
@@ -82,11 +82,11 @@ def planted(host: Any) -> Iterator[None]:
 
 
 def test_nothing_planted_runs_with_more_than_the_roles_rights(control: Any, host: Any, planted: None) -> None:
-    """No session of the superuser is ever inside a database of MLflow's, so nothing in it runs as the superuser."""
+    """The superuser never connects to a database of MLflow, so no code in it runs as the superuser."""
     begun = len(host.check_output(LOG))
     aside = ""
     for operation in OPERATIONS:
-        # A row of the view relies on files that nobody has: broken at source, which verify says by 1.
+        # A row of the view refers to missing files: broken at source, for which verify exits with 1.
         done = control.run(operation, expect=1 if operation == "verify" else 0)
         aside = done.get("put_aside") or aside
         assert not host.file("/tmp/planted").exists, operation

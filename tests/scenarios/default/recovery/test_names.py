@@ -1,4 +1,4 @@
-"""Whatever an artifact is called, and however it comes: it is refused, or it is in the next recovery point."""
+"""An artifact of any name, written by any route, is refused or in the next recovery point."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import requests
 from tests.harness.artifacts import API
 
 UPLOADING = ".artifact.uploading.x"
-# As they stand in an address; `{directory}` is one for this name alone.
+# Encoded for a URL; `{directory}` is one for this name alone.
 NAMES = [
-    # What tools that copy like to leave out.
+    # Names that copying tools exclude.
     "CACHEDIR.TAG", ".nobackup", ".no-backup", ".backupignore", ".exclude", ".resticignore", ".cache/x", ".git/config",
     ".gitignore", ".Trash-0/x", ".DS_Store", "Thumbs.db", "core", "x.bak", "x.tmp", "x~", "~x", "%23x%23", ".%23x", "x.swp",
     ".nfs0123", "x.lock", "lost+found/x", ".snapshot/x", ".snapshots/x", ".zfs/x", "node_modules/x", "__pycache__/x.pyc",
     "tmp/x", "proc/x", ".partial", "x.partial", "x.part", ".x.crdownload", ".volume-id", ".point/x",
-    # Prefixes and spellings of what stands for an upload under way.
+    # Prefixes and spellings of the names of uploads in progress.
     UPLOADING, f"{UPLOADING}/x", f"a/{UPLOADING}/x", "%2Eartifact.uploading.x", "%252Eartifact.uploading.x/x",
     ".artifact%2Euploading%2Ex/y", ".artifact.uploading", ".artifact.uploading/x", ".artifact.uploading.",
     ".artifact.uploading./x", ".Artifact.Uploading.x", "x.artifact.uploading.x", "..artifact.uploading.x", ".artifact.uploadingx",
@@ -40,7 +40,7 @@ NAMES = [
     "%FF", "x%FFy", "%C3%28", "%E9", "%C0%AE%C0%AE/x", "%ED%A0%80", "%F5%80%80%80", "%25FF", "%2525E9", "%C3", "%80%81",
     # Lengths.
     "x" * 255, "x" * 256, quote("é" * 127), quote("é" * 128), quote("\U0001f600" * 63), "/".join("d" * 60), "/".join(["y" * 90] * 9),
-    # What looks like numbers, devices, encodings of the point's own.
+    # Names that look like numbers, devices, encodings of the point's own.
     "0", "con", "NUL", "manifest.json", "database.dump", "host/point.json", "x;type=a", "x%3Ftype=a", "x%26y",
 ]  # fmt: skip
 SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55\n# "
@@ -66,7 +66,7 @@ print(json.dumps([held, live]))
 
 
 class Client:
-    """Sends addresses as they are: libraries tidy them."""
+    """Sends URLs as they are: libraries normalize them."""
 
     def __init__(self, server: Any, http: requests.Session) -> None:
         url = urlsplit(server.url)
@@ -93,11 +93,11 @@ def run(server: Any, http: Any) -> str:
 
 
 def test_what_is_accepted_is_in_the_point(control: Any, server: Any, http: Any, run: str) -> None:
-    """Each name in a directory of its own, with a size of its own, by each route that takes a name from a client."""
+    """Each name in its own directory, with a unique size, by each route that takes a name from a client."""
     client, accepted, wrong = Client(server, http), {}, []
     run_id = run.split("/")[-2]
     for number, name in enumerate(NAMES):
-        # A file of 1.5 MB takes another way through nginx than a small one.
+        # nginx handles a file of 1.5 MB differently from a small one.
         size = 1000 + number + (1_500_000 if number % 20 == 0 else 0)
         body = SIGNATURE.ljust(size, b"x")
         ways = {
@@ -114,10 +114,10 @@ def test_what_is_accepted_is_in_the_point(control: Any, server: Any, http: Any, 
             status, message = client(method, path, body)
             if status in (200, 201, 204):
                 accepted[f"{run}/{directory}/"] = (size, f"{method} {path}")
-            # An address that is none is refused before anybody looks at what it stands for.
+            # A malformed URL is refused before it is decoded.
             elif not (status in (400, 404) if method == "PUT" else 400 <= status < 500 and _is_json(message)):
                 wrong.append(f"{method} {path[-300:]}: {status} {message[:200]}")
-    # Some names stand for the directory that they lie in: with them, all else in it is left out.
+    # Some names mark their whole directory as excluded.
     for number in range(NAMES.index("core")):
         assert client("PUT", f"{API}/{run}/put{number}/beside", b"kept")[0] in (200, 201, 204)
     assert wrong == []
@@ -133,14 +133,14 @@ def test_what_is_accepted_is_in_the_point(control: Any, server: Any, http: Any, 
     ]
     assert lost == [], "accepted, and in no recovery point"
     assert {path: size for path, size in live.items() if held.get(path) != size} == {}
-    # Nothing came by a name that the file system has and no text can have: points are compared by text.
+    # No file has a name that is not valid text: points are compared as text.
     assert [path for path in held if "\\x" in path and path not in live] == []
     assert control.run("verify latest")["lost"] == []
 
 
 @pytest.mark.parametrize("name", [UPLOADING, "\udcff", "caf\udce9", "x" * 300, "a/../../b", "CACHEDIR.TAG"])
 def test_no_upload_in_parts_makes_a_name(server: Any, http: Any, run: str, name: str) -> None:
-    """A store on this host takes files whole: whatever it is called, nothing begins."""
+    """A store on this host does not accept multipart uploads, with any name."""
     for step in ("create", "complete", "abort"):
         url = f"{server.url}/api/2.0/mlflow-artifacts/mpu/{step}/{run}"
         asked = {"path": name, "num_parts": 1, "upload_id": "x", "parts": []}
@@ -150,7 +150,7 @@ def test_no_upload_in_parts_makes_a_name(server: Any, http: Any, run: str, name:
 
 
 def _is_json(text: str) -> bool:
-    """Whether it is something that MLflow's client shows."""
+    """Whether MLflow's client shows it."""
     try:
         return bool(json.loads(text))
     except ValueError:

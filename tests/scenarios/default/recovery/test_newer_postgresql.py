@@ -19,7 +19,7 @@ STAGE = "/var/lib/mlflow-backup/stage"
 
 @pytest.fixture(scope="module")
 def newer(control: Any, host: Any) -> Iterator[str]:
-    """The name of a point that says to be of PostgreSQL 99, with a dump that nobody must read."""
+    """The name of a point whose description says PostgreSQL 99, with a dump that must not be read."""
     control.run("backup")
     kept = "/root/stage-kept"
     host.check_output(f"rm -rf {kept} && cp -a {STAGE} {kept}")
@@ -42,7 +42,7 @@ def newer(control: Any, host: Any) -> Iterator[str]:
     "order", ["--replace-live", "--database-only --replace-live", "--database-only --unverified --replace-live"]
 )
 def test_a_restore_refuses_it(control: Any, host: Any, newer: str, order: str) -> None:
-    """With both versions and what to do, exit 2; its dump was never looked at, what lived was never stopped."""
+    """With both versions and what to do, exit 2; its dump was not read, and the server not stopped."""
     here = host.check_output("ls /etc/postgresql")
     started = host.check_output("systemctl show -p ActiveEnterTimestamp mlflow.service")
     before = control.run("status").get("restore")

@@ -1,4 +1,4 @@
-"""Whatever a row says, every operation goes on: what leads nowhere is named, once, as broken at source."""
+"""No row stops an operation: a reference to nothing is reported, once, as broken at source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-# What any editor can put into a row, by one call of the API or another.
+# Values that any editor can put into a row through the API.
 ODD = [
     "http://[x",
     "mlflow-artifacts:/.artifact.uploading.x/m",
@@ -27,7 +27,7 @@ ODD = [
 
 @pytest.fixture
 def rows(server: Any, host: Any, http: Any) -> Iterator[list[str]]:
-    """Rows of each kind with each of those, and a deleted run that is old enough to go; taken away again."""
+    """Rows of each kind with each of those, and a deleted run that is old enough for gc; removed afterwards."""
     mark = f"odd-{uuid.uuid4().hex[:8]}"
     api = f"{server.url}/api/2.0/mlflow"
     experiment = http.post(f"{api}/experiments/create", json={"name": mark}).json()["experiment_id"]
@@ -78,7 +78,7 @@ def psql(server: Any, host: Any, statements: list[str]) -> None:
 
 
 def test_no_row_stops_an_operation(host: Any, control: Any, rows: list[str]) -> None:
-    """A point is taken and verified, and what leads nowhere is in its facts, in `verify` and counted in `status`."""
+    """A point is taken and verified; broken references are in its facts and in `verify`, and counted in `status`."""
     facts = control.run("backup")
     assert facts["broken_at_source"] >= len(ODD)
     assert 0 < len(facts["broken"]) <= 20

@@ -1,4 +1,4 @@
-"""A part of a point comes back: one run's or one model's artifacts, or the database alone."""
+"""A part of a point is restored: one run's or one model's artifacts, or the database alone."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def content(host: Any, folder: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("kind", ["run", "model"])
-def test_what_is_missing_comes_back(control: Any, host: Any, folder: str, point: str, kind: str) -> None:
-    """The lost file is back and the service's own; a file that has changed since and a newer one stay."""
+def test_missing_files_are_restored(control: Any, host: Any, folder: str, point: str, kind: str) -> None:
+    """The lost file is restored and belongs to the service; a changed file and a newer one stay."""
     run = folder.split("/")[-3]
     name = run if kind == "run" else "partial/1"
     host.check_output("cd %s && rm 'lost *.txt' && printf new > 'changed *.txt' && printf later > later.txt", folder)
@@ -53,8 +53,8 @@ def test_what_is_missing_comes_back(control: Any, host: Any, folder: str, point:
     assert (back.user, back.group) == ("mlflow", "mlflow-artifacts")
 
 
-def test_the_points_files_take_the_place_of_the_live_ones(control: Any, host: Any, folder: str, point: str) -> None:
-    """With the flag the folder is as it was, and what was there is kept until told otherwise."""
+def test_the_points_files_replace_the_live_ones(control: Any, host: Any, folder: str, point: str) -> None:
+    """With the flag the folder is as in the point, and its previous content is kept until it is discarded."""
     message = control.run(f"restore {point} --model partial/1 --replace-live")
     assert content(host, folder) == {"lost *.txt": "lost", "changed *.txt": "changed"}
     aside = message["put_aside"]
@@ -75,12 +75,12 @@ def test_the_points_files_take_the_place_of_the_live_ones(control: Any, host: An
     ],
 )
 def test_nonsense_is_refused(control: Any, point: str, arguments: str, words: str) -> None:
-    """Unknown parts and contradicting wishes are named, before anything happens."""
+    """Unknown parts and contradicting options are refused, before anything happens."""
     assert words in control.run(f"restore {point} {arguments}", expect=2)["error"]
 
 
 def test_the_database_alone_goes_back(control: Any, http: Any, server: Any, folder: str, point: str) -> None:
-    """Rows of later are gone and live files stay; refused without consent if the rows would miss their files."""
+    """Later rows are gone and live files stay; refused without a flag if files of the rows would be missing."""
     host, create = control.host, server.url + "/api/2.0/mlflow/experiments/create"
     http.post(create, json={"name": "after the point"}).raise_for_status()
     host.check_output("printf later > %s/later.txt", folder)

@@ -1,4 +1,4 @@
-"""Whoever has taken over MLflow plants links in the artifact volume, and mlflowctl, as root, follows none."""
+"""An attacker who controls MLflow plants links in the artifact volume, and mlflowctl, as root, follows none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ run = client.create_run(experiment).info.run_id
 client.log_text(run, "kept", "folder/file.txt")
 print(experiment, run)
 """
-# In the units' sandbox /etc cannot be written; the state can, and that is root's, too.
+# In the units' sandbox /etc is read-only; the state directory is writable, and root owns it, too.
 OUTSIDE = "/var/lib/mlflow-backup/outside"
 DESCRIBE = "find /etc/profile.d /etc/cron.d /etc/mlflow %s -printf '%%p %%u %%g %%m %%s %%l\n' | sort"
 UNITS = ("mlflow-orphans.service", "mlflow-leftovers.service")
@@ -31,7 +31,7 @@ def store(server: Any) -> str:
 
 @pytest.fixture(autouse=True)
 def outside(host: Any) -> Iterator[str]:
-    """What no operation may touch; a directory that everybody can enter and only root can write."""
+    """A directory that no operation may touch: readable for everybody, and writable for root."""
     host.check_output("mkdir -m 0755 %s && echo theirs > %s/victim && mkdir %s/folder", OUTSIDE, OUTSIDE, OUTSIDE)
     before = host.check_output(DESCRIBE, OUTSIDE)
     yield OUTSIDE
@@ -41,7 +41,7 @@ def outside(host: Any) -> Iterator[str]:
 
 
 def as_mlflow(host: Any, script: str, *words: str) -> str:
-    """What the service's account can do, with the group that its unit gives it."""
+    """Run a command as the service's account, with the group of its unit."""
     group = host.check_output("stat --format=%G /var/lib/mlflow/artifacts/store")
     user = f"runuser -u mlflow -g mlflow -G {group} --"
     return str(host.check_output(user + " sh -euc %s plant " + "%s " * len(words), script, *words))
@@ -49,7 +49,7 @@ def as_mlflow(host: Any, script: str, *words: str) -> str:
 
 @pytest.fixture
 def aside(control: Any, host: Any, http: Any, server: Any, store: str) -> tuple[str, str]:
-    """A file that no row refers to, put aside: its directory in the store, and the suffix."""
+    """A file without a row, set aside: its directory in the store, and the suffix."""
     name = f"planted-{time.time_ns()}"
     assert http.put(f"{server.url}/api/2.0/mlflow-artifacts/artifacts/{name}/deep/file.sh", data=b"kept").ok
     host.check_output("touch -d '8 days ago' %s/%s/deep/file.sh", store, name)
@@ -58,10 +58,10 @@ def aside(control: Any, host: Any, http: Any, server: Any, store: str) -> tuple[
 
 @pytest.mark.parametrize("to", ["/etc/profile.d", OUTSIDE])
 @pytest.mark.parametrize("planted", ["", "/deep"])
-def test_what_is_put_back_goes_where_it_was(
+def test_a_file_is_only_moved_back_to_its_own_directory(
     control: Any, host: Any, aside: tuple[str, str], planted: str, to: str
 ) -> None:
-    """A link where a directory was, planted between the two commands, is named; the file waits until it is gone."""
+    """A link that has replaced the directory between the two commands is reported; the file stays until it is removed."""
     root, suffix = aside
     as_mlflow(host, 'rm -r "$1$2"; ln -s "$3" "$1$2"', root, planted, to)
     message = control.run(f"leftovers put-back {suffix}", expect=1)["error"]
@@ -73,7 +73,7 @@ def test_what_is_put_back_goes_where_it_was(
 
 
 def test_a_race_is_not_won(control: Any, host: Any, aside: tuple[str, str], store: str) -> None:
-    """A directory that is a link at every other moment, while files are put back into it and put aside from it."""
+    """A directory that alternates with a link, while files are moved back into it and set aside from it."""
     root, suffix = aside
     volume = store.rpartition("/")[0]
     host.check_output("cd %s/store.orphans-%s/*/deep && for i in $(seq 200); do echo kept > $i; done", volume, suffix)
@@ -92,7 +92,7 @@ def test_a_race_is_not_won(control: Any, host: Any, aside: tuple[str, str], stor
 
 
 def test_a_run_comes_back_through_no_link(control: Any, host: Any, client: Any, store: str) -> None:
-    """Neither from elsewhere, nor to elsewhere, nor is anything there put aside."""
+    """Neither from elsewhere nor to elsewhere, and nothing there is set aside."""
     experiment, run = client("-c", LOG).split()[-2:]
     point = control.run("backup")["point"]
     place = f"{store}/{experiment}/{run}/artifacts"
@@ -112,8 +112,8 @@ def test_a_run_comes_back_through_no_link(control: Any, host: Any, client: Any, 
         control.run(f"leftovers delete {suffix['suffix']}")
 
 
-def test_what_is_deleted_is_what_was_put_aside(control: Any, host: Any, aside: tuple[str, str], store: str) -> None:
-    """Links in it go alone."""
+def test_only_what_was_set_aside_is_deleted(control: Any, host: Any, aside: tuple[str, str], store: str) -> None:
+    """Links in it are deleted without their targets."""
     _, suffix = aside
     volume = store.rpartition("/")[0]
     host.check_output("ln -s %s %s/store.orphans-%s/link", OUTSIDE, volume, suffix)
@@ -122,7 +122,7 @@ def test_what_is_deleted_is_what_was_put_aside(control: Any, host: Any, aside: t
 
 
 def test_the_volume_itself_is_roots(host: Any, server: Any) -> None:
-    """So the account cannot put a link in the place of the store, of a copy, or of what was put aside."""
+    """So the account cannot replace the store, a copy, or what was set aside by a link."""
     volume = server["mlflow_volume_path"]
     found = host.file(volume)
     assert (found.user, found.group, found.mode) == ("root", "root", 0o711)
@@ -132,7 +132,7 @@ def test_the_volume_itself_is_roots(host: Any, server: Any) -> None:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_files_are_moved_in_a_sandbox(host: Any, server: Any, unit: str) -> None:
-    """Nothing but the volume and the state can be written, and what was asked for is read from root's own directory."""
+    """Only the volume and the state are writable, and the request is read from root's own directory."""
     names = "ProtectSystem,ReadWritePaths,CapabilityBoundingSet,NoNewPrivileges,PrivateNetwork,PrivateDevices"
     shown = dict(line.split("=", 1) for line in host.check_output(f"systemctl show -p {names} {unit}").splitlines())
     assert shown.pop("ReadWritePaths").split()[:2] == [server["mlflow_volume_path"], "/var/lib/mlflow-backup"]

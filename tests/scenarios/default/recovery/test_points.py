@@ -1,4 +1,4 @@
-"""A recovery point holds what was acknowledged before it, whatever the files are called."""
+"""A recovery point contains all writes that were acknowledged before it, with any names of files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 HERE = Path(__file__).parent
 CLIENT_PYTHON = HERE.parents[3] / ".venv-client" / "bin" / "python"
-# In `make soak`: so many points under load, each at a random moment.
+# In `make soak`: number of points under load, each at a random moment.
 POINTS = int(os.environ.get("SOAK_POINTS", "1"))
 PER_LOAD = 5
 
@@ -27,7 +27,7 @@ def model(host: Any) -> str:
 
 
 def test_timers_have_a_next_elapse(host: Any) -> None:
-    """Each timer is enabled, runs, and knows when it comes next."""
+    """Each timer is enabled, runs, and has a next elapse."""
     for operation in ("backup", "prune", "check", "drill"):
         timer = host.service(f"mlflow-{operation}.timer")
         assert timer.is_enabled
@@ -36,7 +36,7 @@ def test_timers_have_a_next_elapse(host: Any) -> None:
 
 
 def test_a_terminal_gets_a_bar_and_a_pipe_plain_lines(host: Any) -> None:
-    """How far it is, for whoever watches; nothing but lines for a log."""
+    """Progress for a terminal; only lines for a log."""
     watched = host.check_output("TERM=xterm script --quiet --return --command 'mlflowctl backup' /dev/null")
     assert "\u2501" in watched
     assert "is verified" in watched
@@ -47,7 +47,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_plain_lines(host: Any) -> None:
 
 @pytest.mark.parametrize("load", range(max(1, POINTS // PER_LOAD)))
 def test_nothing_acknowledged_is_lost(server: Any, control: Any, tmp_path: Path, load: int) -> None:
-    """A point taken while eight threads write holds every write acknowledged before it; no client sees an error."""
+    """A point taken while eight threads write contains every write acknowledged before it; no client sees an error."""
     journal, stop = tmp_path / "journal", tmp_path / "stop"
     clients = subprocess.Popen(
         [CLIENT_PYTHON, "-W", "ignore", HERE / "load.py", journal, stop, "8"],
@@ -73,7 +73,7 @@ def test_nothing_acknowledged_is_lost(server: Any, control: Any, tmp_path: Path,
         restored = control.run(f"restore {point} --replace-live")
         assert restored["lost"] == 0
         looked = subprocess.run(
-            [CLIENT_PYTHON, "-W", "ignore", HERE / "look.py", journal, str(until)],
+            [CLIENT_PYTHON, "-W", "ignore", HERE / "check_writes.py", journal, str(until)],
             env=server.client_environment, capture_output=True, text=True, timeout=300, check=True,
         )  # fmt: skip
         *missing, last = looked.stdout.splitlines()
@@ -140,7 +140,7 @@ FILES_FIRST = """snapshot = repository.backup(name, [c.instance.stage, store])
 def test_the_check_sees_what_the_protocol_prevents(
     control: Any, client: Any, model: str, name: str, order: str
 ) -> None:
-    """Negative control: files deleted between snapshot and copy, or the wrong order, and something is lost."""
+    """Negative control: if files are deleted between snapshot and copy, or in the wrong order, losses are detected."""
     client(model)
     point = f"control-{name}-{time.time():.0f}"
     found = control.python(LOSES.format(name=point, order=order))
@@ -150,7 +150,7 @@ def test_the_check_sees_what_the_protocol_prevents(
 
 
 def test_odd_files_survive(control: Any, host: Any, server: Any) -> None:
-    """Names with line breaks, emoji and 255 bytes, empty and sparse files, links and pipes come back equal, however deep they lie."""
+    """Names with line breaks, emoji and 255 bytes, empty and sparse files, links and pipes are restored equal, at any depth."""
     store = server["mlflow_volume_path"] + "/store"
     make = f"""
 import os

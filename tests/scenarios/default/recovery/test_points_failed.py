@@ -1,4 +1,4 @@
-"""A backup that cannot succeed says why, is never called verified and leaves nothing behind."""
+"""A failed backup reports why, is never called verified and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests.harness.ready import wait_until_ready
 
 FENCE = "/run/mlflow-backup"
-# Seconds after the start of a backup; so many in ten seconds that systemd's usual limit would refuse the next start.
+# Seconds after the start of a backup; so many that systemd's default start limit would refuse the next start.
 # In `make soak`: each at a random moment.
 KILLS = (
     [random.uniform(0.1, 4.0) for _ in range(20)]
@@ -25,12 +25,12 @@ KILLS = (
 
 @pytest.fixture(scope="module", autouse=True)
 def repository(control: Any) -> None:
-    """There is a point already, so what follows must leave it alone."""
+    """There is a point already, which the following must not change."""
     control.run("backup")
 
 
 def test_a_killed_backup_leaves_nothing_behind(control: Any, host: Any) -> None:
-    """kill -9 at some moments: the fence falls, nothing is called verified, the next one works."""
+    """kill -9 at some moments: the fence is removed, nothing is called verified, the next one works."""
     before = control.points()
     for wait in KILLS:
         host.check_output("systemctl start --no-block mlflow-backup.service")
@@ -48,7 +48,7 @@ def test_a_killed_backup_leaves_nothing_behind(control: Any, host: Any) -> None:
 
 
 def test_one_transaction_at_a_time(control: Any, host: Any) -> None:
-    """While something holds the lock, everything else says so and exits 75; then it gets its turn."""
+    """While an operation holds the lock, all others report it and exit with 75; afterwards they run."""
     host.check_output("systemd-run --quiet --collect --unit holder flock /var/lib/mlflow-backup/lock sleep 300")
     try:
         for command in ("backup", "drill", "restore", "prune", "check", "recover"):
@@ -59,7 +59,7 @@ def test_one_transaction_at_a_time(control: Any, host: Any) -> None:
 
 
 def test_a_missing_or_wrong_volume_is_refused(control: Any, host: Any, server: Any) -> None:
-    """Without the right sentinel there is no point, and the message names it."""
+    """Without the right sentinel no point is taken, and the message names it."""
     volume = server["mlflow_volume_path"]
     before = control.points()
     for change in ("rm", "echo another >"):
@@ -80,7 +80,7 @@ def test_a_missing_or_wrong_volume_is_refused(control: Any, host: Any, server: A
     ],
 )
 def test_a_clock_that_is_wrong_harms_nothing(control: Any, host: Any, clock: str, operation: str, words: str) -> None:
-    """Days ahead or behind: it is named, nothing is removed, no point is mixed up with older ones."""
+    """Days ahead or behind: it is reported, nothing is removed, no point is mixed up with older ones."""
     before = control.points()
     host.check_output("dpkg --status libfaketime || apt-get install --yes --quiet --no-install-recommends libfaketime")
     library = host.check_output("dpkg --listfiles libfaketime | grep '/libfaketime.so.1$'")
@@ -99,7 +99,7 @@ def test_a_clock_that_is_wrong_harms_nothing(control: Any, host: Any, clock: str
 
 
 def test_a_stopped_database_is_a_failed_backup(control: Any, host: Any) -> None:
-    """No database, no point; the state says so until the next success, and somebody is told."""
+    """Without a database no point is taken; the state shows it until the next success, and a notification is sent."""
     before = control.points()
     host.check_output("systemctl stop 'postgresql@*'")
     try:
@@ -117,9 +117,9 @@ def test_a_stopped_database_is_a_failed_backup(control: Any, host: Any) -> None:
 
 @pytest.fixture(params=["mlflowctl", "pg_dump"])
 def waited_for(host: Any, request: Any) -> Iterator[str]:
-    """A table that this program needs before any other does."""
+    """A lock on a table that mlflowctl reads first."""
     psql = "psql --username=postgres --quiet mlflow --command "
-    # mlflowctl looks at MLflow's own tables alone.
+    # mlflowctl reads only MLflow's own tables.
     host.check_output(psql + "'CREATE SCHEMA slow AUTHORIZATION mlflow CREATE TABLE slow ()'")
     yield {"mlflowctl": "public.metrics", "pg_dump": "slow.slow"}[request.param]
     host.check_output(psql + "'DROP SCHEMA slow CASCADE'")
@@ -128,7 +128,7 @@ def waited_for(host: Any, request: Any) -> Iterator[str]:
 def test_a_database_that_dies_under_a_backup_is_a_failed_backup(
     control: Any, host: Any, http: Any, server: Any, waited_for: str
 ) -> None:
-    """kill -9 of PostgreSQL while a backup reads it: no point, the fence falls, MLflow comes back by itself."""
+    """kill -9 of PostgreSQL while a backup reads it: no point, the fence is removed, MLflow recovers by itself."""
     before = control.points()
     # The backup waits for this lock, so it is under way for certain.
     lock = f"BEGIN; LOCK TABLE {waited_for} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(120)"
@@ -154,7 +154,7 @@ def test_a_database_that_dies_under_a_backup_is_a_failed_backup(
 
 
 def test_a_damaged_dump_is_rejected(control: Any) -> None:
-    """A dump that is cut does not pass the read-back; one with a flipped byte is not restored."""
+    """A truncated dump does not pass the read-back; one with a flipped byte is not restored."""
     point = f"control-flipped-{time.time():.0f}"
     output = control.python(
         f"""
@@ -199,7 +199,7 @@ print("0")
 
 
 def test_a_full_repository_fails_loudly_and_recovers(control: Any, host: Any) -> None:
-    """A repository without room: exit 2, an error, no verified point; with room again it works."""
+    """A full repository: exit 2, an error, no verified point; with free space it works."""
     host.check_output("mkdir -p /mnt/tiny && mount -t tmpfs -o size=600k tmpfs /mnt/tiny")
     host.check_output(
         "cd /etc/mlflow && cp mlflowctl.toml tiny.toml && mkdir tiny.d && "
@@ -232,7 +232,7 @@ except ControlError as error:
 
 
 def test_too_little_space_for_the_dump_is_reported_first(control: Any, host: Any) -> None:
-    """The disk where dumps are put together is too small: refused before the fence rises, and it works again after."""
+    """The staging disk is too small: refused before the fence is set, and it works again afterwards."""
     host.check_output("mount -t tmpfs -o size=64m tmpfs /var/lib/mlflow-backup && mkdir /var/lib/mlflow-backup/metrics")
     try:
         assert "free some space" in control.run("backup", expect=1)["error"]

@@ -1,4 +1,4 @@
-"""What is refused has not failed; whatever is broken is said in a sentence, with the exit code of the one table."""
+"""A refusal is not a failure; every problem is reported in a sentence, with a documented exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COMMANDS = ("status", "points", "verify", "gc --dry-run", "orphans list", "lefto
 
 @pytest.mark.parametrize("order", ["2020", "latest --repository nowhere", "0000-no-such-point --replace-live"])
 def test_a_refusal_is_not_a_failure(control: Any, host: Any, order: str) -> None:
-    """A typing error: exit 2 and what to do; no unit fails, nothing is recorded, nobody is told."""
+    """A wrong argument: exit 2 and what to do; no unit fails, nothing is recorded, no notification is sent."""
     before = control.run("status", expect=control.host.run("mlflowctl status --json").rc)
     assert "there is no" in control.run(f"restore {order}", expect=2)["error"]
     assert host.run("systemctl is-failed mlflow-restore.service").stdout.strip() == "inactive"
@@ -21,7 +21,7 @@ def test_a_refusal_is_not_a_failure(control: Any, host: Any, order: str) -> None
 
 
 def test_a_failure_can_be_acknowledged(control: Any, host: Any) -> None:
-    """It is a problem until somebody says that they know, or it succeeds; an unknown one is refused."""
+    """It is a problem until it is acknowledged or the operation succeeds; an unknown operation is refused."""
     volume = "/var/lib/mlflow/artifacts"
     host.check_output(f"mv {volume}/.volume-id {volume}/.away")
     try:
@@ -37,7 +37,7 @@ def test_a_failure_can_be_acknowledged(control: Any, host: Any) -> None:
 
 @pytest.fixture(scope="module", params=["database", "volume", "repository", "rights", "settings"])
 def broken(host: Any, server: Any, request: Any) -> Iterator[str]:
-    """Something that every command may need is away; gives what comes before a command."""
+    """Removes something that every command may need; yields the prefix of a command."""
     volume, settings = server["mlflow_volume_path"], "/etc/mlflow/mlflowctl.toml"
     cluster = f"postgresql@{host.check_output('ls /etc/postgresql')}-main"
     away, back = {
@@ -59,7 +59,7 @@ def broken(host: Any, server: Any, request: Any) -> Iterator[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_answer_without_a_traceback(host: Any, broken: str, command: str) -> None:
-    """Every command that looks: an answer or a sentence, one of the known exit codes."""
+    """Every read-only command: an answer or a sentence, and a documented exit code."""
     done = host.run(f"{broken}mlflowctl {command}")
     assert done.rc in (0, 1, 2, 3, 75), done
     assert "Traceback" not in done.stdout + done.stderr
@@ -67,7 +67,7 @@ def test_commands_answer_without_a_traceback(host: Any, broken: str, command: st
 
 
 def test_bash_completes_the_commands(host: Any) -> None:
-    """Where bash-completion looks, by what the wrapper on the host starts."""
+    """In bash-completion's directory, for the wrapper on the host."""
     done = host.check_output(
         "bash -c %s",
         "source /usr/local/share/bash-completion/completions/mlflowctl; COMP_WORDS=(mlflowctl upg); COMP_CWORD=1;"

@@ -1,4 +1,4 @@
-"""A restore brings everything back, harms nothing that lives, and is rehearsed."""
+"""A restore brings everything back, does no harm to live data, and is proven by drills."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def counts(http: Any, server: Any) -> dict[str, int]:
 
 
 def test_a_drill_proves_the_point_and_leaves_nothing(control: Any, host: Any, server: Any, client: Any) -> None:
-    """The rehearsal serves the copy, reads a registered model from it, and is gone; the live server is not touched."""
+    """The drill serves the copy, reads a registered model from it, and removes it; the live server is not touched."""
     client(str(ROOT / "examples" / "train.py"))
     control.run("backup")
     before = (
@@ -61,14 +61,14 @@ def test_a_drill_proves_the_point_and_leaves_nothing(control: Any, host: Any, se
 
 
 def test_a_live_host_is_not_overwritten_by_accident(control: Any, point: str, http: Any, server: Any) -> None:
-    """Without the flag a host that serves is refused, with words about what it serves."""
+    """Without the flag a host with live data is refused, with a message that counts them."""
     before = counts(http, server)
     assert "--replace-live" in control.run(f"restore {point}", expect=2)["error"]
     assert counts(http, server) == before
 
 
 def test_what_was_deleted_comes_back(control: Any, host: Any, point: str, http: Any, server: Any) -> None:
-    """Restored over a live server: deleted data are back, later data are put aside and kept until told otherwise."""
+    """Restored over a live server: deleted data are back, later data are set aside and kept until they are discarded."""
     before = counts(http, server)
     host.check_output("runuser -u postgres -- psql -q mlflow -c 'DELETE FROM model_versions'")
     host.check_output("find %s/store -name MLmodel -delete", server["mlflow_volume_path"])
@@ -81,7 +81,7 @@ def test_what_was_deleted_comes_back(control: Any, host: Any, point: str, http: 
     with half_an_upload(server, http, server.url + late) as upload:
         facts = control.run(f"restore {point} --replace-live")
         upload.sendall(b"x" * 5_000_000)
-        # Begun before the restore, it must not end after it.
+        # Started before the restore, it must not complete after it.
         assert upload.recv(1000).startswith(b"HTTP/1.1 500 ")
     assert http.get(server.url + late).status_code == 404
     assert facts["lost"] == 0
@@ -95,7 +95,7 @@ def test_what_was_deleted_comes_back(control: Any, host: Any, point: str, http: 
     assert kept["age"].endswith(("s", "m"))
     control.run(f"leftovers delete {aside}")
     assert "mlflow_before" not in host.check_output(DATABASES)
-    # The restored files are the service's own: a client writes and reads.
+    # The restored files belong to the service: a client writes and reads.
     path = "/api/2.0/mlflow-artifacts/artifacts/after-restore.txt"
     assert http.put(server.url + path, data=b"works").ok
     assert http.get(server.url + path).content == b"works"
@@ -110,13 +110,13 @@ if os.environ.get("KILL_EVERY"):
         "stores.artifacts.local.store:LocalVolume.move",
         "core.service:wait_ready",
     ]
-# And at moments that nobody has chosen.
+# And at random moments.
 MOMENTS = [random.uniform(0.1, 8) for _ in range(20)] if os.environ.get("KILL_EVERY") else [1.5]
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_killed_restore_harms_nothing(control: Any, point: str, http: Any, server: Any, step: str) -> None:
-    """kill -9 at every step: MLflow serves the old data or, once swapped, the new ones; never nothing, never a mixture."""
+    """kill -9 at every step: MLflow serves the old data or, after the swap, the new ones; never none, never a mixture."""
     host, before = control.host, counts(http, server)
     # The unit itself, with one function that kills it. Environment for Python: no file of the project changes.
     module, _, name = step.partition(":")
@@ -157,7 +157,7 @@ def test_a_killed_restore_harms_nothing(control: Any, point: str, http: Any, ser
 def test_a_restore_that_is_killed_at_any_moment_harms_nothing(
     control: Any, point: str, http: Any, server: Any, seconds: float
 ) -> None:
-    """kill -9 of the whole unit after so many seconds: served as before, the fence gone, nothing half."""
+    """kill -9 of the whole unit after a number of seconds: served as before, the fence removed, nothing incomplete."""
     host, before = control.host, counts(http, server)
     host.check_output('echo \'["%s", "--replace-live"]\' > /var/lib/mlflow-backup/restore.arguments', point)
     host.check_output("systemctl start --no-block mlflow-restore.service")
@@ -173,7 +173,7 @@ def test_a_restore_that_is_killed_at_any_moment_harms_nothing(
 
 
 def test_after_the_kills_it_works(control: Any, point: str, server: Any) -> None:
-    """The next restore needs nobody's hands, removes the copies that the kills left, and lists what it put aside."""
+    """The next restore needs no intervention, removes the copies that the kills left, and lists what it set aside."""
     assert control.run(f"restore {point} --replace-live")["lost"] == 0
     assert control.host.check_output("find %s -maxdepth 1 -name 'restore-*'", server["mlflow_volume_path"]) == ""
     for entry in control.run("leftovers list"):
@@ -181,7 +181,7 @@ def test_after_the_kills_it_works(control: Any, point: str, server: Any) -> None
 
 
 def test_a_damaged_repository_is_found(control: Any, host: Any) -> None:
-    """One flipped byte in a pack file: the full check names the repository; put right, it passes."""
+    """One flipped byte in a pack file: the full check names the repository; repaired, it passes."""
     pack = host.check_output("find /var/backups/mlflow/data -type f -size +2k | sort | head -n 1")
     flip = (
         f"import sys; f = open('{pack}', 'r+b'); f.seek(700); b = f.read(1); f.seek(700); f.write(bytes([b[0] ^ 255]))"
@@ -197,8 +197,8 @@ def test_a_damaged_repository_is_found(control: Any, host: Any) -> None:
 
 @pytest.mark.parametrize("part", ["data", "index"])
 def test_what_is_missing_in_a_repository_is_found(control: Any, host: Any, part: str) -> None:
-    """A pack or an index that is gone: the daily check names the repository; put back, it passes."""
-    # The newest one belongs to this point. Others may be what a killed backup left, and nothing needs those.
+    """A missing pack or index: the daily check names the repository; with the file it passes."""
+    # The newest one belongs to this point. Others may be from a killed backup and unused.
     control.run("backup")
     gone = host.check_output(
         "find /var/backups/mlflow/%s -type f -printf '%%T@ %%p\\n' | sort -n | tail -n 1 | cut -d ' ' -f 2", part
@@ -212,7 +212,7 @@ def test_what_is_missing_in_a_repository_is_found(control: Any, host: Any, part:
 
 
 def test_wrong_keys_are_found_by_the_drill(control: Any, host: Any, http: Any, server: Any) -> None:
-    """A point whose passphrase does not open the secrets of its database fails the rehearsal, with that reason."""
+    """A point whose passphrase does not decrypt the secrets of its database fails the drill, with that reason."""
     body = {"secret_name": f"key-{time.time()}", "secret_value": {"api_key": "sk-test"}, "provider": "openai"}
     http.post(server.url + "/api/3.0/mlflow/gateway/secrets/create", json=body).raise_for_status()
     secret = "/etc/mlflow/secrets/kek_passphrase"
@@ -227,7 +227,7 @@ def test_wrong_keys_are_found_by_the_drill(control: Any, host: Any, http: Any, s
 
 
 def test_deletions_wait_and_nothing_else(host: Any, http: Any, server: Any) -> None:
-    """While the fence is up deletions get 429 with Retry-After, uploads go on; without it all goes on."""
+    """With the fence deletions get 429 with Retry-After, uploads work; without it everything works."""
     path = server.url + "/api/2.0/mlflow-artifacts/artifacts/fenced.txt"
     assert http.put(path, data=b"1").ok
     host.check_output("install -d /run/mlflow-backup && touch /run/mlflow-backup/fence-deletes")
@@ -247,7 +247,7 @@ def test_deletions_wait_and_nothing_else(host: Any, http: Any, server: Any) -> N
 
 
 def test_the_fence_covers_every_route_that_removes_files() -> None:
-    """The installed release removes files in the places that the fence knows, and in no other."""
+    """The installed release removes files only in routes that the fence covers."""
     import subprocess
 
     package = next((ROOT / ".venv-client" / "lib").glob("python3*/site-packages/mlflow"))
@@ -262,7 +262,7 @@ def test_the_fence_covers_every_route_that_removes_files() -> None:
 
 
 def test_while_closed_everything_waits(host: Any, http: Any, server: Any) -> None:
-    """While a restored copy is swapped in, every request is asked to come back, and does not fail."""
+    """While a restored copy is swapped in, every request gets 429 with Retry-After, and none fails."""
     host.check_output("install -d /run/mlflow-restore && touch /run/mlflow-restore/closed")
     try:
         answer = http.get(server.url + "/version")
@@ -275,7 +275,7 @@ def test_while_closed_everything_waits(host: Any, http: Any, server: Any) -> Non
 
 
 def test_no_secret_is_shown(control: Any, host: Any) -> None:
-    """Neither the repository's password nor a key stands in journals, arguments, units or state."""
+    """Neither the repository's password nor a key is in journals, arguments, units or state."""
     secrets = host.check_output("cat /etc/mlflow/secrets/*").split()
     for word in secrets:
         if len(word) < 16:

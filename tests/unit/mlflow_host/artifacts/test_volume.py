@@ -1,4 +1,4 @@
-"""The artifact volume: is it the right one, and has it room."""
+"""The artifact volume: its identity, and its free space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlflow_host.service import room
 
 @pytest.fixture
 def disk(tmp_path: Path) -> volume.Volume:
-    """A volume as it should be."""
+    """A valid volume."""
     mount = tmp_path / "volume"
     (mount / "store").mkdir(parents=True)
     (mount / ".volume-id").write_text("abc\n")
@@ -21,14 +21,14 @@ def disk(tmp_path: Path) -> volume.Volume:
     return volume.Volume(mount, tmp_path / "volume-id")
 
 
-def test_a_good_volume_passes_and_keeps_nothing(disk: volume.Volume) -> None:
+def test_a_valid_volume_passes_and_is_unchanged(disk: volume.Volume) -> None:
     """The write probe leaves no file behind."""
     volume.check(disk)
     assert list(disk.store.iterdir()) == []
 
 
 def test_nginx_is_told_when_the_volume_is_full(disk: volume.Volume, tmp_path: Path) -> None:
-    """The mark comes and goes with the room, at most once a second; a volume that is away changes nothing."""
+    """The mark follows the free space, at most once a second; a missing volume changes nothing."""
     mark = tmp_path / serving.VOLUME_IS_FULL
     everything = 1 << 80
     for path, reserve, there in ((disk.path, everything, True), (tmp_path / "away", 0, True), (disk.path, 0, False)):
@@ -43,7 +43,7 @@ def test_nginx_is_told_when_the_volume_is_full(disk: volume.Volume, tmp_path: Pa
 def test_an_unavailable_volume_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And again when it went away once more."""
+    """And again at the next outage."""
     monkeypatch.setattr(room, "INTERVAL_SECONDS", 0)
     space = room.Room(tmp_path / "volume", 0, tmp_path / serving.VOLUME_IS_FULL)
     for there, message in ((False, 1), (False, 1), (True, 1), (False, 2)):
@@ -65,7 +65,7 @@ def test_an_unavailable_volume_is_logged_once(
     ],
 )
 def test_a_bad_volume_is_refused(disk: volume.Volume, harm: Any, message: str) -> None:
-    """Missing, wrong and unwritable volumes are told apart."""
+    """Missing, wrong and read-only volumes have different messages."""
     harm(disk)
     with pytest.raises(volume.VolumeError, match=message.replace("?", r"\?")):
         volume.check(disk)
@@ -91,7 +91,7 @@ def test_a_right_volume_opens_it_to_nginx(disk: volume.Volume, tmp_path: Path, m
 
 
 def test_nginx_is_told_when_the_volume_is_missing_and_back(disk: volume.Volume, tmp_path: Path) -> None:
-    """While the server runs: no artifact is missing because the volume is."""
+    """While the server runs: artifacts are not reported as missing because the volume is."""
     place = tmp_path / "runtime"
     place.mkdir()
     there = volume.Presence(disk, place)

@@ -1,4 +1,4 @@
-"""What the services tell nginx by files."""
+"""The files by which the services show nginx their state."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_one_reason_at_a_time_until_it_serves(place: Path) -> None:
     ("before", "result", "after"),
     [
         (["ready", "volume-is-right", "volume-is-missing"], "success", []),
-        # It was killed, and only starts again.
+        # It was killed, and is starting again.
         (["ready", "volume-is-right", "volume-is-full"], "signal", []),
         # It never served.
         (["volume-is-right"], "exit-code", ["failed-start"]),
@@ -42,7 +42,7 @@ def test_one_reason_at_a_time_until_it_serves(place: Path) -> None:
     ],
 )
 def test_nothing_serves_when_the_unit_has_ended(place: Path, before: list[str], result: str, after: list[str]) -> None:
-    """However it ended; only a start that failed gives a reason."""
+    """For any reason; only a failed start gives one."""
     for name in before:
         (place / name).touch()
     serving.ended(result)
@@ -50,7 +50,7 @@ def test_nothing_serves_when_the_unit_has_ended(place: Path, before: list[str], 
 
 
 def test_a_drill_does_not_write_the_state_for_nginx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """systemd has made no directory for it, or has removed it already."""
+    """systemd has created no directory for it, or has removed it already."""
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     serving.failed("volume")
     serving.ready()

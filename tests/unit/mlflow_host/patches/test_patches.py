@@ -1,4 +1,4 @@
-"""Patches that do not fit a release: those for speed are left out with one line, those for safety refuse to serve."""
+"""Patches that do not fit a release: those for speed are skipped with one line, those for safety prevent the start."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import yaml
 from mlflow_host.core import settings
 from mlflow_host.core.known import SAFETY, SPEED, MisfitError, Patch
 from mlflow_host.patches import registry
 from mlflow_host.patches.security import confine
 from mlflow_host.patches.speed import values
+
+from plugins.filter.sources import patch_names, source_tree
 
 ROOT = Path(__file__).parents[4]
 REPLACED = [patch for patch in registry.PATCHES.values() if patch.replaces]
@@ -22,7 +23,7 @@ REPLACED = [patch for patch in registry.PATCHES.values() if patch.replaces]
 
 @pytest.fixture
 def release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """Stands for an installed release that all patches fit: what each target is, by name; and what was applied."""
+    """A stand-in for an installed release that all patches fit: each target by name, and the applied patches."""
     stands: dict[str, Any] = {}
     applied: list[str] = []
 
@@ -46,12 +47,12 @@ def release(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What went to the journal."""
+    """The lines in the journal."""
     return [record.getMessage() for record in caplog.records]
 
 
 def test_all_are_applied_where_all_fit(release: dict[str, Any], caplog: Any) -> None:
-    """And there is nothing to say."""
+    """Without a message."""
     registry.apply("rest")
     assert release["applied"] == list(registry.PATCHES)
     assert lines(caplog) == []
@@ -64,7 +65,7 @@ def test_all_are_applied_where_all_fit(release: dict[str, Any], caplog: Any) -> 
 @pytest.mark.parametrize("gone", [True, False], ids=["gone", "changed"])
 @pytest.mark.parametrize("patch", REPLACED, ids=lambda patch: patch.name)
 def test_what_a_patch_is_tied_to(release: dict[str, Any], caplog: Any, capsys: Any, patch: Patch, gone: bool) -> None:
-    """Each target, gone or changed: a speed patch is left out with one line, a safety patch refuses, both are told before."""
+    """Each target, missing or changed: a speed patch is skipped with one line, a safety patch refuses; the check reports both."""
     for target in patch.replaces:
         release[target] = None if gone else "another text"
         release["applied"].clear()
@@ -83,8 +84,8 @@ def test_what_a_patch_is_tied_to(release: dict[str, Any], caplog: Any, capsys: A
             assert target in line
             assert list(json.loads(release["noted"].read_text())) == [patch.name]
             assert registry.main() == 0
-            [told] = json.loads(capsys.readouterr().out)["patches_off"]
-            assert told.startswith(f"{patch.name}: ")
+            [reported] = json.loads(capsys.readouterr().out)["patches_off"]
+            assert reported.startswith(f"{patch.name}: ")
         del release[target]
 
 
@@ -92,7 +93,7 @@ def test_what_a_patch_is_tied_to(release: dict[str, Any], caplog: Any, capsys: A
     "patch", [patch for patch in registry.all_patches().values() if patch.needs], ids=lambda patch: patch.name
 )
 def test_what_a_patch_needs(release: dict[str, Any], patch: Patch) -> None:
-    """Nothing of it may be missing, of the settings' names and of gunicorn's methods neither."""
+    """No name may be missing, including the settings' names and gunicorn's methods."""
     for target in patch.needs:
         release[target] = None
         assert list(registry.misfits(registry.all_patches().values())) == [
@@ -104,10 +105,10 @@ def test_what_a_patch_needs(release: dict[str, Any], patch: Patch) -> None:
         del release[target]
 
 
-def test_a_speed_patch_that_breaks_when_applied_is_left_out(
+def test_a_speed_patch_that_fails_when_applied_is_skipped(
     release: dict[str, Any], monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
-    """The others go on; one for safety ends the start."""
+    """The others are applied; one for safety stops the start."""
 
     def broken() -> None:
         raise AttributeError("no such thing")
@@ -131,7 +132,7 @@ def test_switched_off_by_the_operator(
     words: str,
     left: set[str] | None,
 ) -> None:
-    """Those for speed only, and the journal is not troubled; the file for the status says so."""
+    """Only those for speed, without a line in the journal; the file for the status lists them."""
     monkeypatch.setenv(registry.SETTING, words)
     registry.apply("rest")
     speed = {name for name, patch in registry.PATCHES.items() if patch.kind == SPEED}
@@ -168,15 +169,15 @@ def test_every_patch_is_registered() -> None:
 
 
 def test_the_role_knows_the_names() -> None:
-    """What the play accepts is what the server accepts."""
-    variables = yaml.safe_load((ROOT / "roles" / "mlflow" / "vars" / "main.yml").read_text())
-    speed = {name for name, patch in registry.PATCHES.items() if patch.kind == SPEED}
-    assert set(variables["__mlflow_speed_patches"]) == speed
-    assert set(variables["__mlflow_safety_patches"]) == set(registry.all_patches()) - speed
+    """What the play reads from the sources is what the server accepts."""
+    tree = source_tree(str(ROOT / "files" / "mlflow_host"))
+    for kind in (SPEED, SAFETY):
+        registered = {name for name, patch in registry.all_patches().items() if patch.kind == kind}
+        assert patch_names(tree, kind) == sorted(registered)
 
 
 def test_targets_are_found_in_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By import, and a missing module or name is told apart from a changed text."""
+    """By import, and a missing module or name has another message than a changed source."""
     module = ModuleType("stand_in")
     exec("class Store:\n    def log(self):\n        pass\n", module.__dict__)  # noqa: S102
     monkeypatch.setitem(sys.modules, "stand_in", module)

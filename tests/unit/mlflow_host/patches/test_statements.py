@@ -1,4 +1,4 @@
-"""How MLflow speaks with PostgreSQL: connections, sessions, and statements in our words."""
+"""MLflow's use of PostgreSQL: connections, sessions, and our statements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlflow_host.patches.speed import metrics, new_runs, ping, prepared, session
 
 
 class Connection:
-    """What psycopg2 shows of a connection."""
+    """The attributes of psycopg2's connection."""
 
     def __init__(self, end: socket.socket) -> None:
         self.closed = 0
@@ -21,7 +21,7 @@ class Connection:
 
 
 def test_a_connection_with_unread_data_is_not_used() -> None:
-    """A word of goodbye, a closed socket, or one that we have closed: the pool makes a new one."""
+    """A final message, a closed socket, or one that we have closed: the pool creates a new one."""
     ours, servers = socket.socketpair()
     connection = Connection(ours)
     assert ping.alive(None, connection)
@@ -37,7 +37,7 @@ def test_a_connection_with_unread_data_is_not_used() -> None:
 
 
 def test_the_last_commit_marks_nothing() -> None:
-    """Right before it the session is told so; commits in the middle, and sessions that failed, are as before."""
+    """The session is set before it; other commits, and failed sessions, are as before."""
     marked = []
 
     @contextmanager
@@ -57,17 +57,17 @@ def test_the_last_commit_marks_nothing() -> None:
 
 
 class Store:
-    """Stands for MLflow's, which nothing may be asked of here."""
+    """A stand-in for MLflow's, which must not be called here."""
 
     db_type = "postgresql"
 
 
 class OtherStore(Store):
-    """One that asks for more, as that of workspaces does."""
+    """One with further conditions, as that of workspaces."""
 
 
 def test_other_stores_use_mlflows_own_code() -> None:
-    """So do other databases, and what MLflow has the words for."""
+    """So do other databases, and cases that MLflow's own code handles."""
 
     def original(_self: Any, *given: Any) -> Any:
         return given
@@ -86,7 +86,7 @@ def test_other_stores_use_mlflows_own_code() -> None:
 
 
 class Refusal(Exception):
-    """As SQLAlchemy wraps what the driver raised."""
+    """The driver's error as SQLAlchemy wraps it."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -94,15 +94,15 @@ class Refusal(Exception):
 
 
 class Database:
-    """Stands for SQLAlchemy's engine and connection: remembers what it was told."""
+    """A stand-in for SQLAlchemy's engine and connection, which records statements."""
 
     def __init__(self, refuses: str, code: str) -> None:
         self.info: dict[str, bool] = {}
-        self.told: list[tuple[Any, ...]] = []
+        self.received: list[tuple[Any, ...]] = []
         self.refuses, self.error = refuses, Refusal(code)
 
     def execution_options(self, isolation_level: str) -> Database:
-        """Nothing else will do: there is nobody who ends a transaction."""
+        """Only autocommit is allowed, because nothing ends a transaction."""
         assert isolation_level == "AUTOCOMMIT"
         return self
 
@@ -112,8 +112,8 @@ class Database:
         yield self
 
     def exec_driver_sql(self, *given: Any) -> Any:
-        """Refuse what begins so."""
-        self.told.append(given)
+        """Refuse statements with a prefix."""
+        self.received.append(given)
         if self.refuses and given[0].startswith(self.refuses):
             raise self.error
         return SimpleNamespace(returns_rows=len(given) > 1, all=lambda: [(6,)])
@@ -127,24 +127,24 @@ IN_FULL = ("SELECT CAST(%(b)s AS integer) + CAST(%(a)s AS bigint) + CAST(%(b)s A
 
 
 @pytest.mark.parametrize(
-    ("refuses", "code", "told"),
+    ("refuses", "code", "received"),
     [
         ("", "", [PREPARE, EXECUTE, EXECUTE]),
         ("EXECUTE", "26000", [PREPARE, EXECUTE, IN_FULL, IN_FULL]),
         ("PREPARE", "42P05", [PREPARE, IN_FULL, IN_FULL]),
     ],
 )
-def test_a_statement_is_prepared_once_for_each_connection(refuses: str, code: str, told: list[Any]) -> None:
-    """Where what was prepared is not kept, as by a pooler, it is said in full."""
+def test_a_statement_is_prepared_once_for_each_connection(refuses: str, code: str, received: list[Any]) -> None:
+    """If the prepared statement is lost, as with a pooler, it is sent in full."""
     database = Database(refuses, code)
     statement = prepared.Prepared("one", *SUM)
     assert [statement.execute(database, VALUES) for _ in range(2)] == [[(6,)], [(6,)]]
-    assert database.told == told
+    assert database.received == received
 
 
 def test_a_failed_statement_is_not_repeated() -> None:
-    """Nobody knows whether it was executed."""
+    """It may have been executed."""
     database = Database("EXECUTE", "57P01")
     with pytest.raises(Refusal, match="57P01"):
         prepared.Prepared("one", *SUM).execute(database, VALUES)
-    assert database.told == [PREPARE, EXECUTE]
+    assert database.received == [PREPARE, EXECUTE]

@@ -1,4 +1,4 @@
-"""What MLflow tells nginx about a request, without MLflow: values, messages, and one request after the other."""
+"""The headers in which MLflow reports a request's subject to nginx, without MLflow: values, messages, successive requests."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mlflow_host.patches.security import subjects
 
 
 def message(kind: str, file: str = "service.proto", **values: Any) -> Any:
-    """Something like a protobuf message; each kind is a class of its own."""
+    """Like a protobuf message; each kind is a separate class."""
     fields = [SimpleNamespace(name=name) for name in values]
     descriptor = SimpleNamespace(fields=fields, full_name=f"mlflow.{kind}", file=SimpleNamespace(name=file))
     return type(kind, (), {"DESCRIPTOR": descriptor, **values})()
 
 
-def told(read: Any = None, **request: Any) -> dict[str, str]:
+def headers(read: Any = None, **request: Any) -> dict[str, str]:
     """The headers of the answer to a request in which MLflow reads ``read``."""
     asked = SimpleNamespace(**({"view_args": None, "endpoint": None} | request))
     listener = subjects.Listener(asked)
@@ -49,7 +49,7 @@ def told(read: Any = None, **request: Any) -> dict[str, str]:
 @example("\ud800")
 @example("n" * 257)
 def test_a_value_is_one_header_and_can_be_read_again(value: str) -> None:
-    """No line ends, nothing that moves a terminal, bounded; and the name again, unless it says that it was cut off."""
+    """Without line ends and control characters, limited in length; decoding gives the name, unless it is marked as truncated."""
     header = subjects.header_value(value)
     content = header.encode("latin-1")
     assert len(content) <= subjects.LONGEST + len(subjects.CUT_OFF)
@@ -82,7 +82,7 @@ def test_a_value_is_one_header_and_can_be_read_again(value: str) -> None:
     ],
 )
 def test_a_number_is_written_as_the_database_has_it(given_number: Any, found: str) -> None:
-    """Whatever else a client sends names nothing."""
+    """Other values of a client are not logged."""
     assert subjects.number(given_number) == found
 
 
@@ -110,31 +110,31 @@ def test_a_number_is_written_as_the_database_has_it(given_number: Any, found: st
     ],
 )
 def test_the_subject_is_what_the_handler_goes_by(read: Any, found: dict[str, str]) -> None:
-    """Of what MLflow has read, not of what was sent."""
-    assert told(read) == found
+    """From the parsed message, not from the request."""
+    assert headers(read) == found
 
 
 def test_of_url_and_body_the_one_that_counts_is_logged() -> None:
-    """MLflow ends a logged model by the body, and does all else to the one in the address."""
+    """MLflow finalizes a logged model by the body, and all else by the path."""
     address = {"view_args": {"model_id": "address"}}
-    assert told(message("SetLoggedModelTags", model_id="body"), **address) == {"model": "address"}
-    assert told(message("FinalizeLoggedModel", model_id="body"), **address) == {"model": "body"}
-    assert told(None, **address) == {"model": "address"}
-    assert told(None, view_args={"dataset_id": "d"}) == {}
+    assert headers(message("SetLoggedModelTags", model_id="body"), **address) == {"model": "address"}
+    assert headers(message("FinalizeLoggedModel", model_id="body"), **address) == {"model": "body"}
+    assert headers(None, **address) == {"model": "address"}
+    assert headers(None, view_args={"dataset_id": "d"}) == {}
 
 
 def test_what_has_no_message_is_read_as_its_view_reads_it() -> None:
-    """Arguments of an upload, plain JSON of two views, and nothing of all others."""
+    """Arguments of an upload, plain JSON of two views, and none for all others."""
     arguments = {"run_uuid": "v", "run_id": "d"}
-    assert told(endpoint=subjects.UPLOAD, args=arguments) == {"run": "v"}
+    assert headers(endpoint=subjects.UPLOAD, args=arguments) == {"run": "v"}
     body = {"experiment_id": "7", "run_id": "d"}
-    assert told(endpoint=subjects.BY_JSON[0], get_json=lambda silent: body) == {"experiment": "7"}
-    assert told(endpoint=subjects.BY_JSON[0], get_json=lambda silent: ["x"]) == {}
-    assert told(endpoint="_graphql", args=arguments, get_json=lambda silent: body) == {}
+    assert headers(endpoint=subjects.BY_JSON[0], get_json=lambda silent: body) == {"experiment": "7"}
+    assert headers(endpoint=subjects.BY_JSON[0], get_json=lambda silent: ["x"]) == {}
+    assert headers(endpoint="_graphql", args=arguments, get_json=lambda silent: body) == {}
 
 
 def test_a_request_has_no_subject_of_the_one_before() -> None:
-    """A thread answers many, and some of them fail."""
+    """A thread processes many, and some of them fail."""
     listener = subjects.Listener(SimpleNamespace(view_args=None, endpoint=None))
     headers: list[Any] = []
 
@@ -155,7 +155,7 @@ def test_a_request_has_no_subject_of_the_one_before() -> None:
 
 
 def test_a_new_trace_is_where_its_answer_says() -> None:
-    """MLflow moves one that is there already."""
+    """MLflow moves an existing one."""
     place = SimpleNamespace(mlflow_experiment=SimpleNamespace(experiment_id="7"))
     trace = SimpleNamespace(trace_info=SimpleNamespace(trace_location=place))
     answer = message("StartTraceV3.Response", trace=trace)
@@ -174,7 +174,7 @@ def test_a_new_trace_is_where_its_answer_says() -> None:
 
 
 def test_a_changed_mlflow_fails_loudly() -> None:
-    """Silence would be a log that names nothing."""
+    """Otherwise the log would have no subjects."""
     handlers = SimpleNamespace(_get_request_message=1, _get_validated_flask_request_json=1, message_to_json=1)
     views = [subjects.UPLOAD, *subjects.BY_JSON]
     subjects.check(handlers, views)

@@ -1,4 +1,4 @@
-"""Requests while the database is not there."""
+"""Requests while the database is unavailable."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import pytest
 from mlflow_host.service import asgi_backend, backend
 
 PATH = "/api/2.0/mlflow/runs/create"
-AWAY = 'connection to server on socket "/var/run/postgresql/.s.PGSQL.5432" failed: No such file or directory'
+DOWN = 'connection to server on socket "/var/run/postgresql/.s.PGSQL.5432" failed: No such file or directory'
 
 
 class Database:
-    """What a probe meets, and how often it was asked."""
+    """The state for a probe, and the number of probes."""
 
     def __init__(self) -> None:
         self.there, self.asked, self.now = True, 0, 0.0
         self.backend = backend.Backend(self.probe, lambda: self.now)
 
     def probe(self) -> None:
-        """Ask it."""
+        """Probe it."""
         self.asked += 1
         if not self.there:
-            raise ConnectionError(AWAY)
+            raise ConnectionError(DOWN)
 
-    def lose(self, text: str = AWAY, ping: bool = False) -> None:
-        """A statement meets no database."""
+    def fail_statement(self, text: str = DOWN, ping: bool = False) -> None:
+        """A statement finds no database."""
         self.backend.failed(
             SimpleNamespace(is_disconnect=False, is_pre_ping=ping, original_exception=ConnectionError(text))
         )
@@ -36,26 +36,26 @@ class Database:
 
 @pytest.fixture
 def database() -> Database:
-    """One that is there."""
+    """An available database."""
     return Database()
 
 
 def ask(known: backend.Backend, application: Any, path: str = PATH) -> tuple[str, dict[str, str], bytes]:
-    """What a client is answered."""
+    """The answer to a client."""
     answered: list[Any] = []
     body = backend.WithBackend(application, known)({"PATH_INFO": path}, lambda *given: answered.append(given))  # type: ignore[arg-type]
     return answered[0][0], dict(answered[0][1]), b"".join(body)
 
 
 def failing(database: Database, worked: int, status: str = "500 INTERNAL SERVER ERROR") -> Any:
-    """An application whose database goes after so many statements."""
+    """An application whose database becomes unavailable after a number of statements."""
 
     def application(_environ: Any, start_response: Any) -> list[bytes]:
         for _ in range(worked):
             database.backend.worked()
-        database.lose()
+        database.fail_statement()
         start_response(status, [("Content-Type", "text/html"), ("X-Subject-Run", "abc")])
-        return [AWAY.encode()]
+        return [DOWN.encode()]
 
     return application
 
@@ -67,7 +67,7 @@ def fine(_environ: Any, start_response: Any) -> list[bytes]:
 
 
 def test_the_database_is_probed_only_without_a_recent_success(database: Database) -> None:
-    """Once for all that come within a second."""
+    """Once for all requests within a second."""
     for _ in range(3):
         assert ask(database.backend, fine)[2] == b"fine"
     assert database.asked == 1
@@ -82,7 +82,7 @@ def test_the_database_is_probed_only_without_a_recent_success(database: Database
 
 
 def test_mlflow_is_not_called_without_a_database(database: Database) -> None:
-    """It would try for minutes."""
+    """It would retry for minutes."""
     database.there = False
     status, headers, body = ask(database.backend, lambda *_: pytest.fail("was asked"))
     assert (status[:3], headers["Retry-After"]) == ("429", "5")
@@ -97,7 +97,7 @@ def test_mlflow_is_not_called_without_a_database(database: Database) -> None:
 def test_answers_without_a_database_do_not_name_its_path(
     database: Database, worked: int, status: str, path: str
 ) -> None:
-    """429 if nothing was done, else 503; the audit trail's words stay. GraphQL would say 200."""
+    """429 if nothing was processed, else 503; the audit headers stay. GraphQL would answer 200."""
     application = failing(database, worked, "200 OK" if path == "/graphql" else "500 INTERNAL SERVER ERROR")
     found, headers, body = ask(database.backend, application, path)
     assert (found[:3], headers["Retry-After"], headers["X-Subject-Run"]) == (status, "5", "abc")
@@ -109,8 +109,8 @@ def test_other_errors_are_mlflows(database: Database) -> None:
     """Also after a connection that had been idle for too long was replaced."""
 
     def application(_environ: Any, start_response: Any) -> list[bytes]:
-        database.lose(ping=True)
-        database.lose("a statement is wrong")
+        database.fail_statement(ping=True)
+        database.fail_statement("a statement is wrong")
         start_response("500 INTERNAL SERVER ERROR", [])
         return [b"mlflow's"]
 
@@ -136,17 +136,17 @@ def test_only_what_needs_it_waits_for_it(path: str, needs: bool) -> None:
 
 @pytest.mark.parametrize(("there", "worked", "status"), [(False, 0, 429), (True, 0, 429), (True, 1, 503)])
 def test_the_asgi_routes_answer_the_same(database: Database, there: bool, worked: int, status: int) -> None:
-    """With the error that Starlette raises again, too."""
+    """Including errors that Starlette raises again."""
     database.there = there
     sent: list[Any] = []
 
     async def application(_scope: Any, _receive: Any, send: Any) -> None:
         for _ in range(worked):
             database.backend.worked()
-        database.lose()
+        database.fail_statement()
         await send({"type": "http.response.start", "status": 500, "headers": []})
-        await send({"type": "http.response.body", "body": AWAY.encode()})
-        raise ConnectionError(AWAY)
+        await send({"type": "http.response.body", "body": DOWN.encode()})
+        raise ConnectionError(DOWN)
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -156,4 +156,4 @@ def test_the_asgi_routes_answer_the_same(database: Database, there: bool, worked
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
     assert sent[0]["status"] == status
     assert (b"retry-after", b"5") in sent[0]["headers"]
-    assert AWAY.encode() not in sent[1]["body"]
+    assert DOWN.encode() not in sent[1]["body"]

@@ -1,4 +1,4 @@
-"""What one client may take of MLflow's processes: bodies, questions, and time."""
+"""Limits of one client's use of MLflow's processes: bodies, queries, and time."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def raw_deflate(data: bytes) -> bytes:
         ("gzip", gzip.compress(bytes(LIMIT)), bytes(LIMIT)),
     ],
 )
-def test_a_compressed_body_is_unpacked(coding: str, data: bytes, plain: bytes) -> None:
-    """In each of the ways that clients compress."""
+def test_a_compressed_body_is_decompressed(coding: str, data: bytes, plain: bytes) -> None:
+    """With each coding that clients use."""
     assert asgi_body.unpack(data, coding, LIMIT) == plain
 
 
@@ -59,15 +59,15 @@ def test_a_compressed_body_is_unpacked(coding: str, data: bytes, plain: bytes) -
         ("deflate", raw_deflate(b"trace" * 9)[:-2], 400),
     ],
 )
-def test_a_body_that_is_too_long_or_broken_is_not_unpacked(coding: str, data: bytes, status: int) -> None:
-    """No more than the limit is ever held."""
+def test_a_body_that_is_too_long_or_damaged_is_not_decompressed(coding: str, data: bytes, status: int) -> None:
+    """No more than the limit is kept in memory."""
     with pytest.raises(asgi_body.RefusedError) as refused:
         asgi_body.unpack(data, coding, LIMIT)
     assert refused.value.status == status
 
 
 def ask(headers: dict[str, str], *pieces: bytes, pause: float = 0) -> tuple[int, bytes, list[tuple[bytes, bytes]]]:
-    """Status and body of the answer, and the headers that the application saw. It answers with what it reads."""
+    """Status and body of the answer, and the headers that the application saw. It answers with the body that it reads."""
     seen: list[tuple[bytes, bytes]] = []
     sent: list[Any] = []
     left = list(pieces)
@@ -91,7 +91,7 @@ def ask(headers: dict[str, str], *pieces: bytes, pause: float = 0) -> tuple[int,
 
 
 def test_mlflow_sees_a_plain_body() -> None:
-    """Without a coding, with its length, whatever way it came."""
+    """Without a coding and with its length, for any transfer."""
     data = gzip.compress(b"trace" * 100)
     status, body, headers = ask({"content-encoding": "GZIP", "transfer-encoding": "chunked"}, data[:9], data[9:])
     assert (status, body) == (200, b"trace" * 100)
@@ -111,7 +111,7 @@ def test_mlflow_sees_a_plain_body() -> None:
     ],
 )
 def test_a_refusal_is_json(headers: dict[str, str], body: bytes, status: int) -> None:
-    """As MLflow's clients show it, and MLflow has not been asked."""
+    """As MLflow's clients show it, and MLflow is not called."""
     answered, answer, seen = ask(headers, body)
     assert (answered, seen) == (status, [])
     assert json.loads(answer)["error_code"]
@@ -119,13 +119,13 @@ def test_a_refusal_is_json(headers: dict[str, str], body: bytes, status: int) ->
 
 
 def test_a_slow_body_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its patience is for all pieces together, not for each."""
+    """The time limit is for all pieces together, not for each."""
     monkeypatch.setattr(asgi_body, "PATIENCE", 0.2)
     assert ask({"transfer-encoding": "chunked"}, *[b"x"] * 100, pause=0.05)[0] == 408
 
 
 def test_too_many_large_bodies_are_answered_with_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 429, since MLflow has not begun: clients repeat that, whatever they asked for."""
+    """With 429, since MLflow has not processed them: clients repeat that for any request."""
     monkeypatch.setattr(asgi_body, "PATIENCE", 0.2)
     monkeypatch.setattr(asgi_body, "FULL_BODIES", 0)
     sent: list[Any] = []
@@ -177,7 +177,7 @@ VALUES = message(2, message(9, message(2, message(5, message(1, b"") * 600_000))
     ],
 )
 def test_spans_are_read(body: bytes) -> None:
-    """Thousands at once, and big ones; what is none MLflow refuses."""
+    """Thousands at once, and large ones; MLflow refuses invalid ones."""
     spans.check_protobuf(body)
 
 
@@ -192,13 +192,13 @@ def test_spans_are_read(body: bytes) -> None:
     ],
 )
 def test_more_parts_than_a_worker_reads_are_refused(body: bytes) -> None:
-    """However deep they are."""
+    """At any depth."""
     with pytest.raises(spans.TooManyError):
         spans.check_protobuf(body)
 
 
 def test_parts_are_counted_in_json_too() -> None:
-    """Before it is read."""
+    """Before it is parsed."""
     spans.check_json(b'{"resourceSpans":[' + b'{"a":"' + b"text, " * 100_000 + b'"},' * 1000 + b"]}")
     for part in b"{},", b"[],", b"1,":
         with pytest.raises(spans.TooManyError):
@@ -252,8 +252,8 @@ def test_the_clients_requests_are_covered(question: Any) -> None:
         (json.loads("[" * 200 + "]" * 200), "levels"),
     ],
 )
-def test_what_would_hold_a_worker_is_not(question: Any, named: str) -> None:
-    """The client reads which field it was."""
+def test_queries_that_would_block_a_worker_are_refused(question: Any, named: str) -> None:
+    """The message names the field."""
     with pytest.raises(query_limits.CostlyError, match=named):
         query_limits.check(question)
 
@@ -272,7 +272,7 @@ def put(path: str, body: bytes, query: str = "", **environ: Any) -> tuple[str, b
 
 
 def test_limits_are_checked_before_mlflow() -> None:
-    """In bodies and addresses, whatever the JSON looks like; what is not JSON is MLflow's to refuse."""
+    """In bodies and URLs, for any form of JSON; MLflow refuses what is not JSON."""
     search, many = "/api/2.0/mlflow/runs/search", json.dumps({"order_by": ["a"] * 99}).encode()
     assert put(search, b'{"filter": ""}') == ("", b'{"filter": ""}')
     assert put(search, b"no JSON") == ("", b"no JSON")
@@ -304,7 +304,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_an_honest_peer_gets_everything(pair: Any, tmp_path: Path) -> None:
-    """Whatever its length, from memory and from a file."""
+    """At any length, from memory and from a file."""
     connection, peer = pair
     data = os.urandom(3_000_000)
     (tmp_path / "file").write_bytes(data)
@@ -327,7 +327,7 @@ def test_an_honest_peer_gets_everything(pair: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["send", "file", "receive"])
 def test_a_slow_peer_loses_its_connection(pair: Any, way: str, tmp_path: Path) -> None:
-    """One that moves all the time, too: not each wait has an end, but all together."""
+    """Even one that makes progress all the time: the limit is for all waits together."""
     connection, peer = pair
     (tmp_path / "file").write_bytes(bytes(3_000_000))
     stop = threading.Event()

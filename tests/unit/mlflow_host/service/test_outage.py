@@ -1,4 +1,4 @@
-"""What the journal says while the database is away: one line a minute, and one when it is back."""
+"""The journal while the database is unavailable: one line a minute, and one when it is back."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ GONE = (
 
 
 class Journal(logging.Handler):
-    """Keeps the lines that it is given."""
+    """Records its lines."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep all of them, tracebacks included."""
+        """Record all of them, including tracebacks."""
         self.lines += self.format(record).splitlines()
 
 
 @pytest.fixture
-def told() -> Any:
+def journal() -> Any:
     """A logger, the outage that filters it, its lines, and a clock to move."""
     now = [1000.0]
     found, journal = outage.Outage(lambda: now[0]), Journal()
@@ -44,7 +44,7 @@ def told() -> Any:
 
 
 def fail(logger: logging.Logger, words: str = GONE) -> None:
-    """As a server logs it: an error of its own, with the driver's as the cause."""
+    """As a server logs it: its own error, caused by the driver's."""
     try:
         try:
             raise OSError(words)
@@ -54,9 +54,9 @@ def fail(logger: logging.Logger, words: str = GONE) -> None:
         logger.exception("Exception on /api [GET]")
 
 
-def test_one_line_a_minute(told: Any) -> None:
-    """Of hundreds of tracebacks; the next line says how many there were."""
-    logger, found, lines, now = told
+def test_one_line_a_minute(journal: Any) -> None:
+    """Instead of hundreds of tracebacks; the next line has their number."""
+    logger, found, lines, now = journal
     for _ in range(200):
         fail(logger)
         logger.warning("SQLAlchemy engine could not be created. %s", GONE)
@@ -86,18 +86,18 @@ def test_one_line_a_minute(told: Any) -> None:
         "FATAL:  sorry, too many clients already",
     ],
 )
-def test_all_words_for_it(told: Any, words: str) -> None:
-    """However PostgreSQL goes."""
-    logger, _, lines, _ = told
+def test_all_errors_of_an_outage_are_recognized(journal: Any, words: str) -> None:
+    """For every kind of outage of PostgreSQL."""
+    logger, _, lines, _ = journal
     fail(logger, words)
     fail(logger, words)
     assert len(lines) == 1
 
 
 @pytest.mark.parametrize("words", ["canceling statement due to statement timeout", "deadlock detected", "disk full"])
-def test_other_faults_keep_their_tracebacks(told: Any, words: str) -> None:
-    """Each of them, also while the database is away."""
-    logger, _, lines, _ = told
+def test_other_faults_keep_their_tracebacks(journal: Any, words: str) -> None:
+    """Each of them, also while the database is unavailable."""
+    logger, _, lines, _ = journal
     fail(logger)
     for _ in range(2):
         fail(logger, words)

@@ -1,4 +1,4 @@
-"""When statistics are looked at; what they are worth is measured on a host."""
+"""When statistics are checked; the effect is tested on a host."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from mlflow_host.service import statistics
 
 
 class Counter:
-    """A clock, and something that counts how often it was called."""
+    """A clock, and a counter of calls."""
 
     def __init__(self) -> None:
         self.now, self.calls, self.fails = 0.0, 0, False
         self.middleware: Any = statistics.Statistics(lambda environ, start: [b"mlflow"], self.count, lambda: self.now)
 
     def count(self) -> None:
-        """What PostgreSQL would be asked for."""
+        """The statement that PostgreSQL would get."""
         self.calls += 1
         if self.fails:
             raise ConnectionError
 
     def ask(self, path: str = "/api/2.0/mlflow/runs/search") -> None:
-        """One request, which MLflow answers in any case."""
+        """One request, which MLflow always answers."""
         assert self.middleware({"PATH_INFO": path}, None) == [b"mlflow"]
 
 
 @pytest.mark.parametrize(
-    ("path", "looks"),
+    ("path", "checks"),
     [
         ("/api/2.0/mlflow/runs/search", 1),
         ("/ajax-api/3.0/mlflow/traces/search", 1),
@@ -37,30 +37,30 @@ class Counter:
         ("/health", 0),
     ],
 )
-def test_only_searches_check_statistics(path: str, looks: int) -> None:
-    """What writes a row is not kept waiting."""
+def test_only_searches_check_statistics(path: str, checks: int) -> None:
+    """Requests that write rows do not wait."""
     counter = Counter()
     counter.ask(path)
-    assert counter.calls == looks
+    assert counter.calls == checks
 
 
 def test_a_check_is_valid_for_a_tenth_of_a_second() -> None:
-    """And one that failed a while."""
+    """And a failed one for longer."""
     counter = Counter()
     counter.now = 100.0
-    for seconds, looks in [(0.0, 1), (0.05, 1), (0.11, 2)]:
+    for seconds, checks in [(0.0, 1), (0.05, 1), (0.11, 2)]:
         counter.now = 100.0 + seconds
         counter.ask()
-        assert counter.calls == looks
+        assert counter.calls == checks
     counter.fails = True
-    for seconds, looks in [(1.0, 3), (10.9, 3), (11.1, 4)]:
+    for seconds, checks in [(1.0, 3), (10.9, 3), (11.1, 4)]:
         counter.now = 100.0 + seconds
         counter.ask()
-        assert counter.calls == looks
+        assert counter.calls == checks
 
 
-def test_who_comes_meanwhile_waits() -> None:
-    """A search that is planned before the other's count has ended would be as slow."""
+def test_searches_during_a_check_wait() -> None:
+    """A search that is planned before the analysis has ended would be as slow."""
     going, ended = threading.Event(), threading.Event()
     order: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What the server refuses because nobody would do it, and what it says of a source that it does not take."""
+"""Requests for functions that the server does not have, and refusals of sources."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def answered(middleware: Any, method: str, path: str, body: bytes) -> dict[str, 
     ],
 )
 def test_unsupported_endpoints(method: str, path: str, refused: bool) -> None:
-    """The endpoint itself and nothing beside it, however deep its body is."""
+    """Only the endpoint itself, at any depth of the body."""
     for body in (b"{}", b"", DEEP):
         refusal = answered(unserved.Unserved, method, path, body)
         assert (refusal or {}).get("error_code") == ("NOT_IMPLEMENTED" if refused else None)
@@ -72,7 +72,7 @@ def test_unsupported_endpoints(method: str, path: str, refused: bool) -> None:
     ],
 )
 def test_only_a_rate_switches_scoring_on(body: bytes, refused: bool) -> None:
-    """Anything else reaches MLflow whole."""
+    """All other requests reach MLflow unchanged."""
     assert (answered(unserved.Unserved, "PUT", "/api/3.0/mlflow/scorers/online-config", body) is not None) == refused
 
 
@@ -89,7 +89,7 @@ def pattern(monkeypatch: pytest.MonkeyPatch) -> re.Pattern[str]:
 
 
 def test_a_refused_source_is_answered_with_the_allowed_forms(pattern: re.Pattern[str]) -> None:
-    """Each of those forms is taken, so is what MLflow itself makes up; the rest is for MLflow to refuse."""
+    """Each of those forms is accepted, and MLflow's own; MLflow refuses the rest."""
     refusal = answered(sources.Sources, "POST", CREATE, b'{"source": "s3://b/x"}')
     assert refusal
     assert refusal["error_code"] == "INVALID_PARAMETER_VALUE"

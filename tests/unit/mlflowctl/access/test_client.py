@@ -1,4 +1,4 @@
-"""What is handed out to clients."""
+"""The bundle for clients."""
 
 from __future__ import annotations
 
@@ -89,6 +89,6 @@ def test_nothing_is_made_up_or_overwritten(place: declared.Access, tmp_path: Pat
     ],
 )
 def test_whoami_names_what_is_missing(environment: dict[str, str], message: str) -> None:
-    """Before and after it asks."""
+    """Before and after its request."""
     with pytest.raises(ControlError, match=message):
         client.whoami(environment)

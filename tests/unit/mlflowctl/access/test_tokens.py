@@ -1,4 +1,4 @@
-"""Tokens, what nginx checks logins with, and the audit log."""
+"""Tokens, nginx's files for logins, and the audit log."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> declared.Access:
 
 
 def users(path: Path, entries: list[dict[str, str]]) -> None:
-    """What the playbook writes."""
+    """The users as the playbook writes them."""
     (path / "users.json").write_text(json.dumps(entries))
 
 
@@ -57,13 +57,13 @@ def make(place: declared.Access, name: str, owner: str, role: str | None, expire
 
 
 def reached(place: declared.Access) -> dict[str, list[str]]:
-    """By name, the roles that nginx would find."""
+    """The roles by name, as nginx would find them."""
     names = {path.name for kind in ("passwords", "tokens") for path in (place.logins / kind).glob("[!.]*")}
     return {name: [role for role in declared.ROLES if (place.logins / role / name).exists()] for name in sorted(names)}
 
 
 def test_names_reach_their_role_and_those_below(place: declared.Access) -> None:
-    """A locked user is not there at all; who has no password is compared with one; groups read, others do not."""
+    """A locked user is missing; a user without a password has one that never matches; groups may read, others may not."""
     os.umask(0o077)  # as the command line sets it
     assert logins.apply(place, NOW) == {"changed": True, "users": 2, "tokens": 0}
     assert reached(place) == {"ada": ["viewer", "editor", "admin"], "eve": ["viewer", "editor"]}
@@ -75,7 +75,7 @@ def test_names_reach_their_role_and_those_below(place: declared.Access) -> None:
 
 
 def test_an_entry_leads_elsewhere_only_if_its_own_login_changes(place: declared.Access) -> None:
-    """What nginx remembers is keyed by it: one user's new password makes nobody else log in again."""
+    """nginx's cache is keyed by it: one user's new password does not affect the others."""
     logins.apply(place, NOW)
     before = {name: (place.logins / "entries" / name).resolve() for name in ("ada", "eve", ".nobody")}
     users(place.path, [USERS[0] | {"hash": "$6$other"}, USERS[1]])
@@ -83,12 +83,12 @@ def test_an_entry_leads_elsewhere_only_if_its_own_login_changes(place: declared.
     after = {name: (place.logins / "entries" / name).resolve() for name in before}
     assert {name for name in before if before[name] != after[name]} == {"ada"}
     assert all(path.is_dir() for path in after.values())
-    # Nothing is kept of what is no entry any more.
+    # Old entries are removed.
     assert {path for path in (place.logins.parent / "entries").iterdir()} == set(after.values())
 
 
 def test_the_link_moves_only_when_something_changes(place: declared.Access) -> None:
-    """nginx remembers logins by where the link points to. What is old goes."""
+    """nginx caches logins by the link's target. Old targets are removed."""
     logins.apply(place, NOW)
     first = place.logins.readlink()
     assert logins.apply(place, NOW)["changed"] is False
@@ -99,7 +99,7 @@ def test_the_link_moves_only_when_something_changes(place: declared.Access) -> N
 
 
 def test_a_run_that_was_killed_harms_nothing(place: declared.Access) -> None:
-    """Half a directory from before is thrown away."""
+    """An incomplete directory is removed."""
     (place.path / "logins.partial" / "admin").mkdir(parents=True)
     (place.path / "logins.partial" / "admin" / "eve").touch()
     logins.apply(place, NOW)
@@ -107,7 +107,7 @@ def test_a_run_that_was_killed_harms_nothing(place: declared.Access) -> None:
 
 
 def test_a_token_logs_in_and_only_its_hash_is_kept(place: declared.Access) -> None:
-    """By the scheme {SSHA}, which nginx knows."""
+    """With the scheme {SSHA}, which nginx supports."""
     made = make(place, "ci", "ada", "editor", "90d")
     name, secret = base64.b64decode(made["token"]).decode().split(":")
     line = (place.logins / "tokens" / "ci").read_text().strip()
@@ -180,7 +180,7 @@ def test_rotation_ends_the_old_secret(place: declared.Access) -> None:
 
 
 def test_a_user_with_the_name_of_a_token_is_refused(place: declared.Access) -> None:
-    """Nobody can say which of the two would log in; what nginx has stays."""
+    """It would be ambiguous; nginx's files stay as they are."""
     make(place, "bob", "ada", None, "never")
     before = place.logins.readlink()
     users(place.path, [*USERS, {"name": "bob", "role": "viewer", "hash": "x", "state": "present"}])
@@ -190,7 +190,7 @@ def test_a_user_with_the_name_of_a_token_is_refused(place: declared.Access) -> N
 
 
 def test_the_last_use_survives_rotated_logs(place: declared.Access) -> None:
-    """Read where reading stopped, also after the log was put aside; failed logins are no use."""
+    """Reading continues where it stopped, also after rotation; failed logins are no use."""
 
     def line(name: str, hour: int, status: int = 200) -> str:
         return json.dumps({"time": f"2026-11-21T{hour:02}:00:00+00:00", "name": name, "status": status}) + "\n"
@@ -208,7 +208,7 @@ def test_the_last_use_survives_rotated_logs(place: declared.Access) -> None:
 
 
 def test_the_audit_log_is_read_across_rotations(place: declared.Access) -> None:
-    """Oldest first, by user and by time; half a line is passed over."""
+    """Oldest first, by user and by time; an incomplete line is skipped."""
 
     def line(name: str, time: str) -> str:
         return json.dumps({"time": time, "name": name}) + "\n"
@@ -231,9 +231,9 @@ def test_the_audit_log_is_read_across_rotations(place: declared.Access) -> None:
 
 
 def test_a_strange_line_of_the_audit_log_is_skipped(place: declared.Access, capsys: pytest.CaptureFixture[str]) -> None:
-    """What nginx has not written is passed over; what a client has chosen moves no terminal."""
+    """Lines that nginx has not written are skipped; values from clients contain no control characters."""
     fine = {"time": "2026-11-21T11:00:00+00:00", "name": "ada"}
-    told = fine | {"route": "/[/x]\x1b[2J\u202e", "model": "100%25 \u00fc%0A", "version": "1"}
+    reported = fine | {"route": "/[/x]\x1b[2J\u202e", "model": "100%25 \u00fc%0A", "version": "1"}
     strange = [
         [],
         "x",
@@ -248,7 +248,7 @@ def test_a_strange_line_of_the_audit_log_is_skipped(place: declared.Access, caps
         fine | {"name": ["ada"]},
         {"time": fine["time"]},
         fine | {"model": {"a": 1}, "run": 7, "version": None, "status": "x", "route": None},
-        told,
+        reported,
         fine | {"model": "100%25"},
     ]
     lines = [json.dumps(line) for line in strange] + ["[" * 100_000, "\x00", "9" * 5000, '{"time": NaN, "name": "ada"}']
@@ -267,7 +267,7 @@ def test_a_strange_line_of_the_audit_log_is_skipped(place: declared.Access, caps
 
 
 def test_certificates_are_listed_with_their_expiry(place: declared.Access) -> None:
-    """One that ends within the limit is a problem; what is not there is none."""
+    """One that expires within the limit is a problem; a missing one is not."""
     assert certificates.read(place, NOW) == []
     for name, days in (("server", 20), ("ca", 3650)):
         command = (

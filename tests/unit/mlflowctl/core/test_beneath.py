@@ -1,4 +1,4 @@
-"""root moves, makes, removes and gives away what others can write, and is never led out of the volume."""
+"""root moves, creates, removes and changes the owner of files that others can write, and never leaves the volume."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ NAME = "20261128120000"
 
 @pytest.fixture(params=["openat2", "part by part"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the kernel's own call, and as if it, or the sandbox, had none."""
+    """With the kernel's own system call, and without it, as in a sandbox."""
     if request.param != "openat2":
         monkeypatch.setattr(descent, "_openat2", lambda *_: -1)
 
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """What no operation may touch: a directory with a file, like /etc/profile.d."""
+    """A directory with a file that no operation may touch, like /etc/profile.d."""
     place = tmp_path / "outside"
     place.mkdir(mode=0o755)
     (place / "victim").write_text("as it was")
@@ -46,7 +46,7 @@ def outside(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def instance(tmp_path: Path, outside: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[config.Config]:
-    """A volume with a run's artifacts. Afterwards all outside of it is as it was."""
+    """A volume with a run's artifacts. Afterwards everything outside of it is unchanged."""
     volume, state = tmp_path / "volume", tmp_path / "state"
     (volume / "store/1/run/artifacts").mkdir(parents=True)
     (volume / "store/1/run/artifacts/file").write_text("kept")
@@ -73,7 +73,7 @@ def store_of(instance: config.Config) -> Path:
 
 
 def described(place: Path) -> list[tuple[Any, ...]]:
-    """All that an operation could change below a directory, and the directory itself."""
+    """Everything that an operation could change below a directory, and the directory itself."""
     return [
         (str(path), s.st_uid, s.st_gid, s.st_mode, path.read_text() if path.is_file() else "")
         for path in sorted([place, *place.rglob("*")])
@@ -88,7 +88,7 @@ def kept(instance: config.Config) -> list[str]:
 
 
 def link(path: Path, to: Path) -> None:
-    """Put a link in the place of what is there, which keeps another name."""
+    """Replace a file or directory by a link, and keep it under another name."""
     if os.path.lexists(path):
         path.rename(path.with_name(f"{path.name}.was"))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ def aside(instance: config.Config, *files: str) -> Path:
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("planted", ["2", "2/run", "2/run/artifacts", "2/run/artifacts/deep"])
 def test_put_back_follows_no_link_in_the_path(instance: config.Config, outside: Path, planted: str) -> None:
-    """A directory of the target became a link between the two commands: named, nothing lost, the others come back."""
+    """A directory of the target became a link between the two commands: it is reported, nothing is lost, other files are moved back."""
     root = aside(instance, "2/run/artifacts/deep/file", "3/other")
     link(store_of(instance) / planted, outside)
     with pytest.raises(
@@ -125,7 +125,7 @@ def test_put_back_follows_no_link_in_the_path(instance: config.Config, outside: 
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("to", ["victim", "new"])
 def test_put_back_leaves_a_link_in_the_place_of_the_file(instance: config.Config, outside: Path, to: str) -> None:
-    """Also one that leads nowhere yet: what is there stays, and so does what was put aside."""
+    """Also a dangling one: it stays, and so does the file that was set aside."""
     root = aside(instance, "2/file")
     link(store_of(instance) / "2/file", outside / to)
     assert leftovers.put_back(instance, NAME, print)["came_back"] == 0
@@ -135,7 +135,7 @@ def test_put_back_leaves_a_link_in_the_place_of_the_file(instance: config.Config
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("planted", ["", "2"])
 def test_put_back_takes_nothing_from_elsewhere(instance: config.Config, outside: Path, planted: str) -> None:
-    """A link in the place of the quarantine, or of a directory in it, is no source."""
+    """A link in place of the quarantine, or of a directory in it, is not followed."""
     root = aside(instance, "2/file")
     link(root / planted, outside)
     with suppress(ControlError):
@@ -145,7 +145,7 @@ def test_put_back_takes_nothing_from_elsewhere(instance: config.Config, outside:
 
 
 def test_put_back_makes_directories_for_the_service(instance: config.Config) -> None:
-    """Its user's, its group's, closed to others."""
+    """With its user and group, closed to others."""
     aside(instance, "2/run/file")
     assert leftovers.put_back(instance, NAME, print)["came_back"] == 1
     for path in ("2", "2/run"):
@@ -168,7 +168,7 @@ def no_references(monkeypatch: pytest.MonkeyPatch, instance: config.Config) -> N
 def test_quarantine_takes_no_file_through_a_link(
     instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, planted: str
 ) -> None:
-    """What was found as a directory is a link by the time it is moved."""
+    """A directory that was replaced by a link before the move."""
     for name in ("file", "artifacts/file", "run/artifacts/file"):
         (outside / name).parent.mkdir(parents=True, exist_ok=True)
         (outside / name).write_text("theirs")
@@ -195,7 +195,7 @@ def test_quarantine_takes_no_file_through_a_link(
 
 @pytest.mark.usefixtures("way", "no_references")
 def test_quarantine_is_closed_to_the_service(instance: config.Config, outside: Path) -> None:
-    """A link in the store is not put aside, and what is cannot be changed by who wrote it."""
+    """A link in the store is not set aside, and its owner cannot change a file that was."""
     link(store_of(instance) / "1/away", outside)
     assert orphans.quarantine(instance, "1d", print)["directories"] == ["1/run/artifacts"]
     (root,) = volume_of(instance).glob("store.orphans-*")
@@ -208,7 +208,7 @@ def test_quarantine_is_closed_to_the_service(instance: config.Config, outside: P
 def test_deleting_what_was_put_aside_deletes_nothing_else(
     instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, planted: str
 ) -> None:
-    """Neither by a link in its place, nor by one in it."""
+    """Neither through a link that has replaced it, nor through one in it."""
     monkeypatch.setattr(PostgreSQL, "drop", lambda *_: None)
     path = volume_of(instance) / planted.format(NAME)
     path.mkdir()
@@ -226,10 +226,10 @@ def brought_back(instance: config.Config, monkeypatch: pytest.MonkeyPatch, part:
     copy = root / str(store_of(instance)).lstrip("/") / "1/run/artifacts"
 
     class Repository:
-        """Gives one file, or whatever a test puts in the place of its directory."""
+        """Restores one file, or what a test puts in place of its directory."""
 
         def restore(self, *_: Any, **__: Any) -> None:
-            """The file appears."""
+            """Create the file."""
             copy.parent.mkdir(parents=True)
             if copied:
                 copy.symlink_to(copied)
@@ -255,11 +255,11 @@ def brought_back(instance: config.Config, monkeypatch: pytest.MonkeyPatch, part:
 def test_a_part_is_brought_back_through_no_link(
     instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, planted: str, replace_live: bool
 ) -> None:
-    """Neither is what lives taken from elsewhere, nor does what comes back go there."""
+    """Live files are not taken from elsewhere, nor restored files written there."""
     link(store_of(instance) / planted, outside)
     part = partial.Part("run", "run", replace_live)
     if replace_live and planted == "1/run/artifacts":
-        # The link itself is what lived there: it is put aside.
+        # The link itself was live: it is set aside.
         done = brought_back(instance, monkeypatch, part)
         assert (store_of(instance) / planted / "file").read_text() == "back"
         assert (volume_of(instance) / f"store.before-{done['put_aside']}" / planted).is_symlink()
@@ -273,7 +273,7 @@ def test_a_part_is_brought_back_through_no_link(
 def test_a_link_in_the_point_is_no_directory_of_its(
     instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was a link when the point was taken is one in the copy: what it names is neither moved nor given away."""
+    """A link in the point is a link in the copy: its target is neither moved nor changes its owner."""
     (outside / "file").write_text("four")
     before = described(outside)
     with pytest.raises(ControlError, match="artifacts is a link"):
@@ -284,14 +284,14 @@ def test_a_link_in_the_point_is_no_directory_of_its(
 
 @pytest.mark.parametrize("store", ["/../outside", "relative", "/a/../../outside"])
 def test_the_artifacts_of_a_point_are_inside_of_the_copy(instance: config.Config, store: str) -> None:
-    """The copy's store is given away: it lies below the copy."""
+    """The owner of the copy's store is changed: it must be below the copy."""
     root = volume_of(instance) / "restore-p"
 
     class Repository:
         """A point with a manifest."""
 
         def restore(self, *_: Any, **__: Any) -> None:
-            """The manifest appears."""
+            """Create the manifest."""
             stage = root / str(instance.instance.stage).lstrip("/")
             stage.mkdir(parents=True)
             (stage / "manifest.json").write_text(json.dumps({"store": store}))
@@ -303,7 +303,7 @@ def test_the_artifacts_of_a_point_are_inside_of_the_copy(instance: config.Config
 
 @pytest.mark.usefixtures("way")
 def test_what_is_swapped_is_no_link(instance: config.Config, outside: Path) -> None:
-    """Uploads that are forgotten are those of nginx, and a store that takes another's place is there itself."""
+    """Removed uploads are those of nginx, and a store that replaces another is a real directory."""
     volume = LocalVolume.of(instance)
     link(volume_of(instance) / "incoming", outside)
     volume.drop_uploads()
@@ -321,7 +321,7 @@ def test_what_is_swapped_is_no_link(instance: config.Config, outside: Path) -> N
 
 @pytest.mark.usefixtures("way")
 def test_a_frozen_copys_place_that_is_a_link_goes_alone(instance: config.Config, outside: Path) -> None:
-    """What it names stays, even if it leads nowhere."""
+    """Its target stays, even if it is dangling."""
     for to in (outside, outside / "none"):
         copy = LocalVolume.of(instance).frozen
         copy.place.symlink_to(to)
@@ -331,7 +331,7 @@ def test_a_frozen_copys_place_that_is_a_link_goes_alone(instance: config.Config,
 
 @pytest.mark.usefixtures("way")
 def test_sizes_are_those_of_the_store(instance: config.Config, outside: Path) -> None:
-    """gc counts nothing that a link names; what is missing or no directory is nothing."""
+    """gc does not count targets of links; a missing directory, or a file, counts as 0."""
     link(store_of(instance) / "1/away", outside)
     assert LocalVolume.of(instance).size("1") == len("kept")
     for path in ("1/away", "1/none", "1/run/artifacts/file", "1/away/victim", "x" * 300):
@@ -340,7 +340,7 @@ def test_sizes_are_those_of_the_store(instance: config.Config, outside: Path) ->
 
 @pytest.mark.usefixtures("way")
 def test_chown_changes_nothing_else(instance: config.Config, outside: Path) -> None:
-    """A link is given itself; a file with a hard link elsewhere stops it before anything is given."""
+    """The owner of a link itself is changed; a file with a hard link elsewhere stops it before any change."""
     volume, owner = volume_of(instance), descent.Owner(NOBODY.pw_uid, NOBODY.pw_gid)
     link(volume / "store/1/away", outside)
     (volume / "store/1/twice").write_text("inside")
@@ -361,7 +361,7 @@ def test_chown_changes_nothing_else(instance: config.Config, outside: Path) -> N
 def test_a_directory_that_became_a_link_meanwhile_is_still_the_one_that_was_opened(
     instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch, operation: str
 ) -> None:
-    """The account wins the race between the check and the use, and has won nothing."""
+    """The account wins the race between check and use, without an effect."""
     step, volume = descent._step, volume_of(instance)
 
     def late(directory: int, names: list[str]) -> int:
@@ -387,7 +387,7 @@ def test_a_directory_that_became_a_link_meanwhile_is_still_the_one_that_was_open
 
 @pytest.mark.usefixtures("way")
 def test_nothing_is_replaced(instance: config.Config, outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither where the file system can refuse that itself, nor where it cannot."""
+    """Whether the file system can refuse that itself or not."""
     volume = volume_of(instance)
     (volume / "other").write_text("other")
     (volume / "file").touch()
@@ -396,7 +396,7 @@ def test_nothing_is_replaced(instance: config.Config, outside: Path, monkeypatch
     for there in ("file", "directory", "link"):
         assert not beneath.rename(volume, "other", there)
     with monkeypatch.context() as patched:
-        patched.setattr(beneath, "NO_REPLACE", 1 << 30)  # a flag that no file system knows
+        patched.setattr(beneath, "NO_REPLACE", 1 << 30)  # a flag that no file system supports
         assert not beneath.rename(volume, "other", "link")
         assert beneath.rename(volume, "other", "store/new/name")
     assert (volume / "store/new/name").read_text() == "other"
@@ -415,12 +415,12 @@ def test_a_path_that_leaves_is_refused(instance: config.Config, path: str) -> No
         lambda: beneath.rename(volume, "store", path),
         lambda: list(beneath.walk(volume, path)),
     ):
-        with pytest.raises(ControlError, match="does not lie below"):
+        with pytest.raises(ControlError, match="is not below"):
             operation()
 
 
 def test_the_drill_changes_the_owner_of_the_link_itself(instance: config.Config, outside: Path, tmp_path: Path) -> None:
-    """A link in the server's directory is given itself."""
+    """The owner of a link in the server's directory itself is changed."""
     (tmp_path / "link").symlink_to(outside)
     owner = descent.Owner.named(instance.instance.user, instance.instance.group)
     descent.chown_itself(tmp_path / "link", owner)

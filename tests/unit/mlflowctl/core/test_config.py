@@ -72,7 +72,7 @@ def written(folder: Path, **parts: str) -> Path:
 
 
 def test_parts_add_up(tmp_path: Path) -> None:
-    """Each role's timers are known, those of a role that mlflowctl has never heard of, too."""
+    """Each role's timers are known, including those of an unknown role."""
     found = config.load(written(tmp_path, backup=PART, other='timers = ["mlflow-other.timer"]'))
     assert found.timers == ["mlflow-watch.timer", "mlflow-backup.timer", "mlflow-other.timer"]
     assert found.recovery.repository().location == "/var/backups/mlflow"
@@ -141,8 +141,8 @@ def test_what_the_roles_write_can_be_read(tmp_path: Path) -> None:
     ]
 
 
-def test_whoever_may_not_look_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a sentence: anybody on the host may start mlflowctl."""
+def test_missing_permission_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sentence: every user of the host may start mlflowctl."""
     path = written(tmp_path, backup=PART)
 
     def refuse(_folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Directories, however deep."""
+"""Directories of any depth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlflowctl.core import trees
 
 @pytest.fixture
 def deep(tmp_path: Path) -> Path:
-    """A directory with one file below more directories than Python's own functions bear."""
+    """A directory with one file below more directories than Python's own functions can handle."""
     root = tmp_path / "root"
     root.mkdir()
     here = os.open(root, os.O_RDONLY)
@@ -36,7 +36,7 @@ def test_walk_follows_no_link(tmp_path: Path) -> None:
 
 
 def test_depth_does_not_matter(deep: Path) -> None:
-    """They are listed, given away and removed; what is not there is no error."""
+    """They are listed, change their owner and are removed; a missing one is no error."""
     file = "d/" * 1800 + "f"
     assert list(trees.walk(deep)) == [(file, 0)]
     trees.chown(deep, pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name)
@@ -48,7 +48,7 @@ def test_depth_does_not_matter(deep: Path) -> None:
 
 
 def test_removing_follows_no_link(tmp_path: Path) -> None:
-    """What a link names stays."""
+    """The target of a link stays."""
     (tmp_path / "kept").mkdir()
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "link").symlink_to(tmp_path / "kept")

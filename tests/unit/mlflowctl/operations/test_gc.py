@@ -31,8 +31,8 @@ def test_ages(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "d", "30", "-1d", "1.5d", "30 d", "1w"])
-def test_nonsense_is_no_age(text: str) -> None:
-    """Refused, with the way to write it."""
+def test_an_invalid_age_is_refused(text: str) -> None:
+    """The message shows the format."""
     with pytest.raises(ControlError, match="such as 30d"):
         parse_age(text, "--older-than")
 
@@ -42,13 +42,13 @@ def test_nonsense_is_no_age(text: str) -> None:
     [(-5, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (86400, "24h"), (172800, "2d"), (9e7, "1041d")],
 )
 def test_ages_are_formatted_as_they_are_parsed(seconds: float, text: str) -> None:
-    """In the largest unit of which there are two; a clock that went back gives none below zero."""
+    """In the largest unit of at least two; never negative if the clock was set back."""
     assert age(seconds) == text
 
 
 @pytest.mark.parametrize(("held", "named"), [(3, 3), (removals.NAMED, removals.NAMED), (5000, removals.NAMED)])
 def test_a_long_list_is_bounded_and_counted(held: int, named: int) -> None:
-    """So many are named, and how many more there are stands beside it."""
+    """The first are named, with the number of the others."""
     rows = [(2, "run", str(number), None, "1", "an experiment") for number in range(held)]
 
     class Connection:
@@ -57,9 +57,9 @@ def test_a_long_list_is_bounded_and_counted(held: int, named: int) -> None:
             return SimpleNamespace(fetchone=lambda: (0,), fetchall=lambda: rows[:limit])
 
     going = [Directory("run", str(number), "") for number in range(held)]
-    told = removals.facts(Tables(Connection()), going, [])  # type: ignore[arg-type]
-    assert (told["runs"], len(told["removes"]), told["not_named"]) == (held, named, held - named)
-    assert told["removes"][0] == {
+    reported = removals.facts(Tables(Connection()), going, [])  # type: ignore[arg-type]
+    assert (reported["runs"], len(reported["removes"]), reported["not_named"]) == (held, named, held - named)
+    assert reported["removes"][0] == {
         "kind": "run",
         "id": "0",
         "name": "",
@@ -97,7 +97,7 @@ def test_what_is_put_aside_has_kind_size_and_age(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("length", [10, 200, 20_000])
 def test_no_table_is_cut_when_it_is_piped(length: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each row is one line, whole, wherever it stands: as an answer, or as a fact among others."""
+    """Each row is one complete line, in an answer or in one of several facts."""
     row = {"name": "n" * length, "other": "[bold]\x1b[2J"}
     Output(json=False).table([row])
     Output(json=False).facts({"removes": [row]})
@@ -107,13 +107,13 @@ def test_no_table_is_cut_when_it_is_piped(length: int, capsys: pytest.CaptureFix
 
 
 def test_orphans_are_files_in_no_referenced_directory() -> None:
-    """An owner's directory covers everything below it, and nothing beside it; uploads in progress are left out."""
+    """An owner's directory covers everything below it, and nothing beside it; uploads in progress are skipped."""
     files = [("1/r/artifacts/a", 1), ("1/r2/x", 2), ("1/r2/y", 3), ("top", 4), ("1/r2/.artifact.uploading.z", 9)]
     assert orphans.unreferenced(files, {"1/r/artifacts", "1/r22"}) == [("1/r2/x", 2), ("1/r2/y", 3), ("top", 4)]
 
 
 def test_gc_deletes_nothing_but_directories_of_the_store() -> None:
-    """The store itself, a way out of it, and any other place are left alone, and no row ends the removal of the others."""
+    """The store itself, paths out of it, and other directories are not touched, and no row stops the removal of the others."""
     assert server_gc.directory("mlflow-artifacts:/1/r/artifacts", "/srv/store/") == "/srv/store/1/r/artifacts"
     assert server_gc.directory("mlflow-artifacts://host:443/1/a%20b", "/srv/store") == "/srv/store/1/a b"
     assert server_gc.directory("file:///srv/store/1/a", "/srv/store") == "/srv/store/1/a"
@@ -165,7 +165,7 @@ OTHER = Directory("run", "other", "1/other/artifacts")
     ],
 )
 def test_a_directory_that_others_need_is_kept(owner: Directory, stays: bool) -> None:
-    """Equal, above or below; and nothing else stays for it."""
+    """Equal, above or below; and nothing else is kept."""
     beside = Directory("run", "beside", "3/beside/artifacts")
     found = overlaps.needed_by_others([GONE, OTHER, beside, Directory("run", "nowhere", "")], [owner], [])
     found.pop(OTHER, None)  # the directory above is above both
@@ -183,14 +183,14 @@ def test_a_directory_that_others_need_is_kept(owner: Directory, stays: bool) -> 
     ],
 )
 def test_what_a_model_refers_to_is_kept_and_the_rest_is_removed(path: str, present: bool, stays: bool) -> None:
-    """What is broken already relies on nothing."""
+    """A reference that is already broken needs nothing."""
     model = Reference("model_version", "relies/1", path, ANYTHING, "uri", present)
     found = overlaps.needed_by_others([GONE, OTHER], [], [model])
     assert list(found) == ([GONE] if stays else [])
 
 
 def test_what_is_kept_keeps_its_content() -> None:
-    """One that is deleted too, below one that stays, stays; beside it, it goes."""
+    """Another deleted one below one that is kept is kept; beside it, it is removed."""
     inner = Directory("run", "inner", "1/gone/artifacts/inner/artifacts")
     assert overlaps.needed_by_others([GONE, inner, OTHER], [], []) == {}
     model = Reference("model_version", "relies/1", "1/gone/artifacts/model", ANYTHING, "uri", True)
@@ -202,7 +202,7 @@ def test_what_is_kept_keeps_its_content() -> None:
 
 
 def test_the_server_deletes_only_the_given_ids() -> None:
-    """Also the runs of a deleted experiment, and experiments; pages keep their way to the next."""
+    """Also the runs of a deleted experiment, and experiments; pages keep their token of the next."""
 
     class Page(UserList[Any]):
         token = "next"

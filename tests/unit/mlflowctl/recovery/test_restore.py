@@ -42,7 +42,7 @@ def test_a_path_is_no_pattern(path: str) -> None:
 
 
 def test_every_step_at_which_a_restore_is_killed_exists() -> None:
-    """A scenario replaces them by name; one that is gone would never be reached."""
+    """A scenario replaces them by name; a missing one would never be reached."""
     source = (ROOT / "tests/scenarios/default/recovery/test_restore.py").read_text()
     steps = re.findall(r'"([a-z_.]+):([\w.]+)"', source)
     assert ("core.service", "stop") in steps
@@ -52,7 +52,7 @@ def test_every_step_at_which_a_restore_is_killed_exists() -> None:
 
 
 def test_options_that_exclude_each_other_are_refused() -> None:
-    """One part at a time; the order travels to the unit as it was given."""
+    """One part at a time; the request reaches the unit unchanged."""
     order = restore.Request("latest", replace_live=True, model="wine/1")
     assert order.arguments() == ["latest", "--replace-live", "--model", "wine/1"]
     with pytest.raises(ControlError, match="--run and --model"):
@@ -100,7 +100,7 @@ def test_a_swap_that_is_still_to_be_undone_keeps_its_copy(
 
 @pytest.fixture
 def tampered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> copies.Copy:
-    """A copy of a point that somebody else has written, and a host with a directory of certificates."""
+    """A copy of a tampered point, and a host with a directory of certificates."""
     tls, root = tmp_path / "host" / "tls", tmp_path / "restore"
     tls.mkdir(parents=True)
     instance = configured(tmp_path, instance={"config_path": str(tmp_path / "host")})
@@ -114,7 +114,7 @@ def tampered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> copies.Copy:
 
 
 def test_a_point_does_not_choose_the_paths_of_certificates(tampered: copies.Copy, tmp_path: Path) -> None:
-    """Nor who may read them: the host knows, and what it does not know is left alone."""
+    """Nor who may read them: the host decides, and unknown files are not touched."""
     bundled = tampered.stage / "host"
     elsewhere, tls = tmp_path / "elsewhere" / "tls", tmp_path / "host" / "tls"
     elsewhere.mkdir(parents=True)
@@ -142,7 +142,7 @@ def test_a_point_does_not_choose_the_paths_of_certificates(tampered: copies.Copy
 
 @pytest.mark.parametrize("place", ["file", "directory"])
 def test_a_link_in_a_point_is_not_followed(tampered: copies.Copy, tmp_path: Path, place: str) -> None:
-    """What a link of the copy points to is a file of this host's: it becomes no certificate and no secret."""
+    """The target of a link in the copy is a file of this host: it must not become a certificate or secret."""
     tls, private = tmp_path / "host" / "tls", tmp_path / "private"
     private.mkdir()
     (private / "server.crt").write_text("a secret of this host")
@@ -220,7 +220,7 @@ TOKEN = (
     ids=["twice", "deep list", "deep object", "object", "number", "null", "text", "list of numbers", "list of lists", "empty", "no UTF-8", "long number"],
 )  # fmt: skip
 def test_an_invalid_file_of_tokens_is_refused(tampered: copies.Copy, content: str) -> None:
-    """Whatever it is, it is refused by a sentence, and no token is there."""
+    """It is refused with a sentence, and no token is restored."""
     target = put(tampered, content)
     with pytest.raises(ControlError, match="tokens of the recovery point"):
         host_files.put_tokens(tampered, print)
@@ -238,7 +238,7 @@ def put(copy: copies.Copy, content: str) -> Path:
 
 
 def test_a_token_does_not_take_the_name_of_a_user(tampered: copies.Copy) -> None:
-    """Its line would stand before theirs among the logins: it stays out, with a word, and the others come."""
+    """Its line would override theirs: it is not restored, with a message, and the others are."""
     target = put(tampered, f"[{TOKEN},{TOKEN.replace('ci', 'ada', 1)}]")
     message: list[str] = []
     host_files.put_tokens(tampered, message.append)
@@ -261,7 +261,7 @@ FACTS = {
     ],
 )  # fmt: skip
 def test_a_description_has_the_types_that_a_host_writes(tmp_path: Path, change: dict[str, object]) -> None:
-    """Otherwise the restore would end in the middle."""
+    """Otherwise the restore would fail in the middle."""
     (tmp_path / "stage").mkdir()
     file = tmp_path / "stage" / backup.FACTS
     file.write_text(json.dumps(FACTS))
@@ -273,7 +273,7 @@ def test_a_description_has_the_types_that_a_host_writes(tmp_path: Path, change: 
 
 @pytest.mark.parametrize("content", ["", "[]", "5", "[" * 100_000, '{"store"', "\xff"])
 def test_a_description_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
-    """By a sentence."""
+    """With a sentence."""
     (tmp_path / "stage").mkdir()
     (tmp_path / "stage" / backup.FACTS).write_bytes(content.encode("latin-1"))
     with pytest.raises(ControlError, match="cannot be used"):
@@ -283,7 +283,7 @@ def test_a_description_that_is_none_is_refused(tmp_path: Path, content: str) -> 
 @pytest.mark.parametrize("name", [backup.FACTS, backup.DUMP, backup.MANIFEST, "host/etc/mlflow/secrets/x", "host"])
 @pytest.mark.parametrize("kind", ["link", "pipe", "device", "socket"])
 def test_a_point_has_files_only(tmp_path: Path, name: str, kind: str) -> None:
-    """Whoever reads them later, by path, reads nothing else: no file of this host's, and no pipe without an end."""
+    """Reading them later by path reads nothing else: no file of this host, and no endless pipe."""
     stage = tmp_path / "stage"
     stage.mkdir()
     (stage / backup.FACTS).write_text(json.dumps(FACTS))
@@ -318,7 +318,7 @@ def test_a_description_is_small(tmp_path: Path) -> None:
      '{"kind": "", "name": "", "path": "", "need": "", "uri": "", "present": "yes"}', "\xff", "x" * 3_000_000],
 )  # fmt: skip
 def test_a_manifest_that_is_none_is_refused(tmp_path: Path, content: str) -> None:
-    """By a sentence, whatever its lines are."""
+    """With a sentence, for any content."""
     file = tmp_path / backup.MANIFEST
     file.write_bytes(content.encode("latin-1"))
     with pytest.raises(ControlError, match=f"{backup.MANIFEST} of the point cannot be used"):
@@ -331,7 +331,7 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, content: str) -> Non
 def test_an_older_postgresql_is_refused_by_the_points_description(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: int, tool: int, fits: bool
 ) -> None:
-    """Only the description is fetched for that; the scratch database of before is not touched either."""
+    """Only the description is fetched for that; an older scratch database is not touched either."""
     instance = configured(tmp_path)
     place = copies.Place(Point("p", "s", datetime.now(UTC), VERIFIED, ()), tmp_path / "copy", "mlflow_restore")
     fetched: list[list[str]] = []
@@ -360,7 +360,7 @@ def test_an_older_postgresql_is_refused_by_the_points_description(
 
 @pytest.mark.parametrize("argument", ["a\0b", "x" * (1 << 18)])
 def test_an_argument_that_no_program_can_have(argument: str) -> None:
-    """It is an error in words, as is any other of a program."""
+    """It is reported in a sentence, like any other error of a program."""
     with pytest.raises(ControlError, match="cannot be run"):
         process.run(["true", argument])
     with pytest.raises(ControlError, match="cannot be run"):

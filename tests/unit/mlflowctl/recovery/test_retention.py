@@ -1,4 +1,4 @@
-"""Which points stay, and which one is meant."""
+"""Which points are kept, and which one a name selects."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_choosing_a_point(wanted: str, name: str) -> None:
 
 @pytest.mark.parametrize("wanted", ["nonsense", "2026-11-20T00:00", "a"])
 def test_no_such_point(wanted: str) -> None:
-    """Neither a name nor a time, before every point, or the beginning of two."""
+    """An unknown name, a time before every point, or a prefix of two."""
     with pytest.raises(ControlError):
         choose([point(5, name="aa"), point(2, name="ab")], wanted, "local")
 
@@ -77,7 +77,7 @@ def test_restic_times_have_nanoseconds() -> None:
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "", "-x", "x,verified", "a b", "\x1b[2J", "x" * 65])
 def test_a_tag_that_is_no_name_is_no_point(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Names become directories, and whoever can write the repository writes its tags."""
+    """Names become directories, and tags are written by anybody with access to the repository."""
     repository = object.__new__(Restic)
     listed = [
         {

@@ -1,4 +1,4 @@
-"""Up to where the WAL archive is replayed, and which artifacts go with it."""
+"""The target of a replay of the WAL archive, and the artifacts that belong to it."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ def test_a_time_and_a_point_are_targets() -> None:
 
 @pytest.mark.parametrize(("wanted", "words"), [("yesterday", "use a time such as"), ("2999-01-01", "in the future")])
 def test_other_words_are_refused(wanted: str, words: str) -> None:
-    """Before anything is done."""
+    """Before any change."""
     with pytest.raises(Refused, match=words):
         rewind.moment(wanted)
 
 
 def test_without_an_archive_there_is_no_replay() -> None:
-    """The variable that makes one is named."""
+    """The message names the variable that enables one."""
     database: Any = SimpleNamespace(archive=None)
     with pytest.raises(Refused, match="mlflow_postgres_wal_archive"):
         rewind.archive_of(database)
 
 
 def test_artifacts_come_from_the_first_point_after_the_moment() -> None:
-    """It holds what was there then; without one, the last before it is the nearest."""
+    """It contains the artifacts of that time; without one, the last before it is the nearest."""
     points = [point(-5), point(1, INCOMPLETE), point(2), point(4)]
     assert following(points, NOON, "local").name == "p2"
     assert following(points, NOON + timedelta(hours=5), "local").name == "p4"
@@ -70,7 +70,7 @@ def test_the_base_is_the_newest_from_before(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_an_archive_that_ends_too_early_is_explained() -> None:
-    """PostgreSQL's own words are turned into what to do."""
+    """PostgreSQL's message is replaced by a solution."""
     message = archive._exit_error("FATAL:  recovery ended before configured recovery target was reached", Target(NOON))
     assert isinstance(message, Refused)
     assert "ends before" in str(message)

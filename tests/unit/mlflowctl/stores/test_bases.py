@@ -65,7 +65,7 @@ def test_a_base_explains_what_it_asks_for(base: type) -> None:
 
 @pytest.mark.parametrize(("kind", "base"), IMPLEMENTED, ids=lambda kind: kind.__name__)
 def test_an_implementation_satisfies_its_base(kind: type, base: type) -> None:
-    """Whole, and each method takes what the base says."""
+    """Completely, and each method has the parameters of the base."""
     assert issubclass(kind, base)
     assert not inspect.isabstract(kind)
     assert {name: _parameters(getattr(kind, name)) for name in asked(base)} == asked(base)
@@ -108,8 +108,11 @@ def test_a_store_that_lacks_something_cannot_be_made(tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"database": {"kind": "other"}}, "'other' is no kind of database, use one of postgresql: run the playbook"),
-        ({"artifacts": {"kind": "other"}}, "'other' is no kind of artifact store, use one of local: run the playbook"),
+        ({"database": {"kind": "other"}}, "'other' is no kind of database, use one of {database}: run the playbook"),
+        (
+            {"artifacts": {"kind": "other"}},
+            "'other' is no kind of artifact store, use one of {artifacts}: run the playbook",
+        ),
         ({"database": {"more": 1}}, r"x: database: missing nothing, unknown \['more'\]: run the playbook"),
         ({"artifacts": {"more": 1}}, r"x: artifacts: missing nothing, unknown \['more'\]: run the playbook"),
     ],
@@ -118,7 +121,8 @@ def test_a_store_that_lacks_something_cannot_be_made(tmp_path: Path, monkeypatch
 def test_an_unknown_kind_or_setting_is_refused(tmp_path: Path, changes: dict[str, dict[str, Any]], words: str) -> None:
     """In a sentence that says which there are."""
     instance = configured(tmp_path, **changes)
-    with pytest.raises(ControlError, match=words):
+    kinds = {"database": ", ".join(stores.database.KINDS), "artifacts": ", ".join(stores.artifacts.KINDS)}
+    with pytest.raises(ControlError, match=words.format(**kinds)):
         (stores.database if "database" in changes else stores.artifacts).of(instance)
 
 
@@ -131,7 +135,7 @@ def test_the_kind_of_a_store_must_be_given(tmp_path: Path) -> None:
 
 # --- a throw-away of each kind ----------------------------------------------
 def whatever_else(kind: Kind) -> Kind:
-    """Give a throw-away what no operation of these tests asks for."""
+    """Add the methods that these tests do not use."""
 
     def unused(*_: Any, **__: Any) -> Any:
         raise NotImplementedError
@@ -152,7 +156,7 @@ class Bucket:
 
 @whatever_else
 class Objects(artifacts.ArtifactStore):
-    """An object store, whose objects stand in its settings."""
+    """An object store, whose objects are in its settings."""
 
     directories = ()
     deletions_wait = False
@@ -223,7 +227,7 @@ class Lists(database.Snapshot):
 
 @whatever_else
 class Elsewhere(database.Database):
-    """A database that this host only knows the address of."""
+    """A database on another host."""
 
     name = "there"
     archive = None

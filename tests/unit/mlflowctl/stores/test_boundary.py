@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 TREE = Path(__file__).parents[4] / "files/mlflowctl/mlflowctl"
-# Of the stores, what all may import: how one is made, the bases, and what is the same for each kind.
+# Modules of stores/ that all may import: the factories, the bases, and code that is equal for each kind.
 MADE = {"mlflowctl.stores", "mlflowctl.stores.artifacts", "mlflowctl.stores.database"}
 SHARED = {
     "mlflowctl.stores.references",
@@ -32,7 +32,7 @@ ADDRESSES = {"volume", "volume_path", "store_path", "address"}
 
 
 def violations(source: str) -> list[str]:
-    """What a module does that only a store may do, as sentences with the line."""
+    """Operations of a module that only a store may do, as sentences with the line."""
     tree = ast.parse(source)
     allowed = _allowed(tree)
     found = [
@@ -110,7 +110,7 @@ def _address(node: ast.expr) -> bool:
 
 
 def test_only_stores_know_where_things_are() -> None:
-    """All others ask an interface."""
+    """All others use an interface."""
     found = [
         f"{path.relative_to(TREE)}:{violation}"
         for path in sorted(TREE.rglob("*.py"))
@@ -158,7 +158,7 @@ def test_only_stores_know_where_things_are() -> None:
     ],
 )  # fmt: skip
 def test_a_violation_is_seen(source: str, words: str) -> None:
-    """And what is none is not."""
+    """And allowed code is not."""
     found = violations(source)
     assert bool(found) == bool(words), found
     assert words in " ".join(found)

@@ -1,4 +1,4 @@
-"""As whom mlflowctl works in a database, and with which settings."""
+"""The roles of mlflowctl's sessions in a database, and their settings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def archived(database: PostgreSQL) -> Archive:
 
 @pytest.fixture
 def sessions(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What each connection was asked for; none is made."""
+    """The arguments of each connection; none is opened."""
     asked: list[dict[str, Any]] = []
 
     def connect(**arguments: Any) -> None:
@@ -59,13 +59,13 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_inside_mlflows_database_we_are_its_role(
     database: PostgreSQL, sessions: list[dict[str, Any]], name: str | None
 ) -> None:
-    """Whoever owns the tables decides what a query runs: never as the superuser, nor with a path of theirs."""
+    """The owner of the tables decides what a query runs: never as the superuser, nor with the owner's search path."""
     with suppress(ControlError), database.reader(name):
         pass
     (asked,) = sessions
     assert (asked["dbname"], asked["user"]) == (name or "tracking", "runner")
     assert f"-c search_path=pg_catalog,{MINE}" in asked["options"]
-    # A policy that hides rows must not make a point smaller in silence.
+    # A policy that hides rows must not silently remove them from a point.
     assert "-c row_security=off" in asked["options"]
 
 
@@ -104,7 +104,7 @@ def test_operations_leave_whole_databases_to_the_superuser(
     ],
 )
 def test_the_superuser_stays_outside(database: PostgreSQL, sessions: list[dict[str, Any]], operation: Any) -> None:
-    """What needs the superuser is done from a database that MLflow's role cannot enter."""
+    """Superuser operations use a database that MLflow's role cannot connect to."""
     with suppress(ControlError):
         operation(database)
     (asked,) = sessions
@@ -114,7 +114,7 @@ def test_the_superuser_stays_outside(database: PostgreSQL, sessions: list[dict[s
 def test_a_dump_is_made_and_restored_as_the_role(
     database: PostgreSQL, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """From the first statement: a role that is only set could be reset by what the archive says."""
+    """From the first statement: SET ROLE could be reset by statements in the archive."""
     ran: list[tuple[list[str], dict[str, str]]] = []
 
     def run(arguments: list[str], environment: dict[str, str] | None = None) -> Any:
@@ -160,7 +160,7 @@ def test_a_scratch_cluster_lets_in_the_same_two(
 
 
 def test_live_data_is_read_as_the_role(instance: config.Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also before a restore, when the rows may be anybody's."""
+    """Also before a restore, when the rows are not trusted."""
     asked: list[dict[str, Any]] = []
 
     def connect(**arguments: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the database relies on, and what the checker says of it."""
+"""References of the database to artifacts, and the checker's results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlflowctl.stores.references import ANYTHING, Reference, Resolver
 
 
 def own_path(scheme: str, _: str, path: str) -> str | None:
-    """As a volume at /srv resolves what its store alone knows."""
+    """As a volume at /srv resolves its own forms."""
     return below("/srv/store", scheme, path)
 
 
@@ -75,7 +75,7 @@ def test_uris_become_paths(uri: str | None, path: str | None) -> None:
     assert resolver.path(uri) == path
 
 
-def test_the_checker_tells_lost_from_broken() -> None:
+def test_the_checker_distinguishes_lost_from_broken() -> None:
     """Missing now and present then is lost; missing then as well was broken at its source."""
     files = Files([("1/a/MLmodel", 3), ("1/b/x/y", 1), ("1/c/.artifact.uploading.MLmodel", 9)])
     references = [
@@ -109,7 +109,7 @@ URIS = st.none() | TEXTS | LONG | st.builds("{}{}".format, SCHEMES, TEXTS | LONG
 @example("models:/m-1/x", "runs:/r1/x", "models:/wine/3", "models:/m-1/y")
 @example("mlflow-artifacts:/.artifact.uploading.x", "/", "file:", "//[")
 def test_no_row_is_an_error(uri: str | None, model: str, run: str, source: str) -> None:
-    """Whatever a row says: a path that a file system can have, below the store, or none; and it survives the manifest."""
+    """For any row: a valid path below the store, or none; and it is the same after writing and reading the manifest."""
     resolver = Resolver(own_path, {"m-1": model}, {"r1": run}, {("wine", "3"): source})
     for text in (uri, "models:/m-1/x", "runs:/r1", "models:/wine/3"):
         path = resolver.path(text)
@@ -134,8 +134,8 @@ def test_no_row_is_an_error(uri: str | None, model: str, run: str, source: str) 
     assert "broken" not in report.facts()
 
 
-def test_there_is_what_a_point_will_hold(tmp_path: Path) -> None:
-    """Regular files, by no link, and no upload in progress: otherwise each point would lack what was there."""
+def test_only_files_that_a_point_includes_exist(tmp_path: Path) -> None:
+    """Regular files, not through a link, and no upload in progress: otherwise each point would lack them."""
     store = tmp_path / "store"
     for name in ("m/MLmodel", "up/.artifact.uploading.x", "up/.artifact.uploading.d/x", ".artifact.uploading.e/m/MLmodel",
                  "odd/x.artifact.uploading.y", "odd/name\n"):  # fmt: skip

@@ -1,4 +1,4 @@
-"""A copy takes the place of what is live, and an interrupted swap is undone, at whatever stage it was."""
+"""A copy replaces the live data, and an interrupted swap is undone at any stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUFFIX = "20261128120000"
 
 
 class Interrupted(Exception):
-    """As a signal ends it."""
+    """An interruption by a signal."""
 
 
 class Point:
@@ -52,10 +52,10 @@ def volume(tmp_path: Path) -> LocalVolume:
 
 
 @pytest.mark.parametrize(("path", "restored"), [("", [("1/a", 1), ("2/b", 2)]), ("2", [("b", 2)])])
-def test_the_artifacts_of_a_point_come_beside_the_live_ones(
+def test_the_artifacts_of_a_point_are_restored_beside_the_live_ones(
     volume: LocalVolume, path: str, restored: list[tuple[str, int]]
 ) -> None:
-    """From the address that the point's description has, wherever this host's volume is."""
+    """From the address in the point's description, for any path of this host's volume."""
     assert sorted(volume.listing(Point(), "/srv/old/store")) == [("1/a", 1), ("2/b", 2)]
     root = volume.scratch("restore-p")
     root.mkdir()
@@ -67,7 +67,7 @@ def test_the_artifacts_of_a_point_come_beside_the_live_ones(
 
 
 def test_an_empty_store_is_restored_as_one(volume: LocalVolume) -> None:
-    """A point of a server without artifacts has no file there."""
+    """A point of a server without artifacts has no files."""
     root = volume.scratch("restore-p")
     root.mkdir()
     assert list(volume.fetch(Point(), "/srv/empty/store", root).list()) == []
@@ -105,7 +105,7 @@ def test_a_swap_of_artifacts_is_undone(volume: LocalVolume, monkeypatch: pytest.
 
 
 def test_what_was_set_aside_is_not_overwritten(volume: LocalVolume) -> None:
-    """Neither by a second swap of the same suffix."""
+    """Not even by a second swap with the same suffix."""
     (volume.volume / f"store.before-{SUFFIX}").mkdir()
     root = volume.scratch("restore-p")
     root.mkdir()

@@ -1,4 +1,4 @@
-"""What of an upgrade's rehearsal needs no database."""
+"""The parts of an upgrade check that need no database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.unit.helpers import configured
 
 @pytest.fixture
 def instance(tmp_path: Path) -> config.Config:
-    """With two installations of one release, and one that did not finish."""
+    """With two installations of one release, and an incomplete one."""
     for age, name in enumerate(("3.17.2-new", "3.17.2-old", "3.16.1-other")):
         path = tmp_path / "releases" / name / "release.json"
         path.parent.mkdir(parents=True)
@@ -32,7 +32,7 @@ def instance(tmp_path: Path) -> config.Config:
 
 
 def test_the_newest_installation_of_a_release_is_tried(instance: config.Config) -> None:
-    """And one that is not there, or not whole, is refused with words about those that are."""
+    """A missing or incomplete one is refused with a list of the others."""
     assert check.find(instance.instance, "3.17.2").head == "3.17.2-new"
     with pytest.raises(
         Refused, match=r"3\.18\.0 is not installed on this host, which has 3\.16\.1, 3\.17\.2: run playbooks"
@@ -40,13 +40,13 @@ def test_the_newest_installation_of_a_release_is_tried(instance: config.Config) 
         check.find(instance.instance, "3.18.0")
 
 
-def test_a_disk_without_room_is_refused(
+def test_a_disk_without_free_space_is_refused(
     instance: config.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anything is copied, and the message says how much is needed."""
 
     class Connection:
-        """Says where the database lies, and that it has 2 EiB."""
+        """Returns the database's directory, and a size of 2 EiB."""
 
         def execute(self, *_: Any) -> Any:
             """The only statement."""

@@ -1,4 +1,4 @@
-"""Which role reaches which endpoint: the rules, and what nginx makes of them."""
+"""The endpoints of each role: the rules, and nginx's map of them."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def role_of(request: str, rules: dict[str, list[str]] | None = None) -> str:
         ("DELETE /api/2.0/mlflow-artifacts/artifacts/1/2/a", "admin"),
         ("GET /api/3.0/mlflow/mcp-servers/some/name", "viewer"),
         ("GET /api/3.0/mlflow/traces/tr-1", "viewer"),
-        # a release that has more: nothing opens because something beside it is open
+        # a release with more endpoints: a new one is not open because a similar one is
         ("GET /api/3.0/mlflow/mcp-servers/some/name/new-in-a-later-release", "admin"),
         ("GET /api/3.0/mlflow/traces/new-in-a-later-release", "admin"),
-        # a release that lacks it: a rule alone opens nothing
+        # a release without the endpoint: a rule alone opens nothing
         ("POST /api/2.0/mlflow/runs/update", "admin"),
         ("GET /api/3.0/mlflow/traces/tr-1/more", "admin"),
         ("POST /x/api/2.0/mlflow/runs/search", "admin"),
@@ -66,15 +66,15 @@ def test_requests_need_their_role(request_line: str, role: str) -> None:
 
 
 def test_operators_may_decide_otherwise() -> None:
-    """Their rules count where both say something, and change nothing else."""
-    wish = {"editor": ["POST {api}/mlflow/runs/delete"], "viewer": None}
-    assert access_problems(wish) == []
-    assert role_of("POST /api/2.0/mlflow/runs/delete", {"editor": wish["editor"] or []}) == "editor"
-    assert role_of("POST /api/2.0/mlflow/runs/create", {"editor": wish["editor"] or []}) == "editor"
+    """Their rules override ours, and change nothing else."""
+    rules = {"editor": ["POST {api}/mlflow/runs/delete"], "viewer": None}
+    assert access_problems(rules) == []
+    assert role_of("POST /api/2.0/mlflow/runs/delete", {"editor": rules["editor"] or []}) == "editor"
+    assert role_of("POST /api/2.0/mlflow/runs/create", {"editor": rules["editor"] or []}) == "editor"
 
 
 def test_what_operators_open_to_viewers_is_known() -> None:
-    """It is no reading because viewers may do it: the audit log goes on with it."""
+    """Operations that were opened to viewers are still in the audit log."""
     more = {"viewer": ["POST {api}/mlflow/runs/create", "GET /"], "editor": ["POST {api}/mlflow/runs/search"]}
     assert access_opened(ENDPOINTS, RULES, {}) == []
     assert access_opened(ENDPOINTS, RULES, more) == [{"endpoint": "POST /api/2.0/mlflow/runs/create", "role": "viewer"}]
@@ -98,7 +98,7 @@ def test_bad_rules_are_named(rules: Any, message: str) -> None:
 
 
 def test_the_rules_themselves() -> None:
-    """They are well-formed, and none stands twice."""
+    """They are well-formed and unique."""
     assert access_problems(RULES) == []
     every = RULES["viewer"] + RULES["editor"]
     assert len(every) == len(set(every))

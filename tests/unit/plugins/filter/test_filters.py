@@ -1,4 +1,4 @@
-"""Which files differ, which units are stale, which name was meant."""
+"""Which files differ, which units are stale, suggestions for names."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OLD = {f"/etc/systemd/system/mlflow.{kind}": START - 99 for kind in ("socket", "
     ],
 )
 def test_units_that_run_on_old_files(path: str, seconds: float, stopped: list[str]) -> None:
-    """A unit stops, with what hangs on it, only if a file of its own is newer than its start."""
+    """A unit stops, with its dependent units, only if one of its files is newer than its start."""
     assert stale_units(SHOWN, OLD | {path: seconds}, NEEDS) == stopped
 
 
@@ -64,8 +64,8 @@ def test_running_units() -> None:
     assert running_units(SHOWN) == ["mlflow.socket", "mlflow.service"]
 
 
-def test_timers_that_are_awake_or_will_elapse() -> None:
-    """Half stopped or half disabled is awake; only what has a next time will elapse; a changed file is unread."""
+def test_timers_that_are_active_or_will_elapse() -> None:
+    """Running or enabled is active; only a timer with a next time will elapse; a changed file is unread."""
     shown = "\n\n".join(
         f"Id={name}\nActiveState={active}\nUnitFileState={file}\nNextElapseUSecRealtime={elapse}\n"
         f"NeedDaemonReload={'yes' if name == 'stopped' else 'no'}"

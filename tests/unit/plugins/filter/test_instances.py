@@ -1,4 +1,4 @@
-"""A second instance, or one that would begin anew, is refused whichever variable says so."""
+"""A second instance, or an empty new one, is refused for each variable that would cause it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OTHER = {"unit": "mlflow2", "config": "/etc/mlflow2", "volume": "/srv/two", "dat
 
 @pytest.mark.parametrize("part", ["unit", "config", "volume", "database"])
 def test_one_other_name_is_enough(part: str) -> None:
-    """The message has what is wanted, what is there, and the way out."""
+    """The message has the wanted name, the existing one, and the fix."""
     (problem,) = instance_problems(LINES, "host", SAME | {part: OTHER[part]}, [])
     assert f"'{OTHER[part]}'" in problem
     assert f"'{SAME[part]}'" in problem
@@ -32,7 +32,7 @@ def test_unique_names_do_not_avoid_the_limit() -> None:
 
 
 def test_the_same_and_what_was_moved_pass() -> None:
-    """Data that are where the run would serve from, and a bare host."""
+    """Data at the wanted paths, and a bare host."""
     assert instance_problems(LINES, "host", SAME, []) == []
     assert instance_problems(LINES, "host", SAME | {"volume": "/srv/two"}, ["volume"]) == []
     assert instance_problems([], "host", OTHER, []) == []

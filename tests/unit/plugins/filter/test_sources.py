@@ -1,4 +1,4 @@
-"""Trees of sources, as they are shipped."""
+"""Trees of sources for hosts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from plugins.filter.sources import source_files, source_tree
+from plugins.filter.sources import patch_names, source_files, source_tree
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A package in a package, and what is no source."""
+    """A package in a package, and another file."""
     (tmp_path / "inner" / "deeper").mkdir(parents=True)
     (tmp_path / "__init__.py").write_text("")
     (tmp_path / "inner" / "deeper" / "one.py").write_text("ONE = 1\n")
@@ -45,6 +45,17 @@ def test_the_digest_names_paths_and_contents(root: Path, tmp_path_factory: Any) 
 
 
 def test_a_tree_without_sources_is_refused(tmp_path: Path) -> None:
-    """A wrong path would ship nothing, and say that it is whole."""
+    """A wrong path would install nothing, with a mark of completion."""
     with pytest.raises(ValueError, match="no Python sources"):
         source_tree(str(tmp_path))
+
+
+def test_patches_are_named_by_their_descriptions(tmp_path: Path) -> None:
+    """In the module itself or among others in the registry; a module that only helps describes none."""
+    (tmp_path / "fast.py").write_text('PATCH = Patch(\n    name="fast",\n    kind=SPEED,\n    why="x",\n)\n')
+    (tmp_path / "others.py").write_text('A = {one.name: one for one in (Patch(name="a", kind=SAFETY, why="x"),)}\n')
+    (tmp_path / "helper.py").write_text("class Patch:\n    name: str\n\n\ndef kind(x): ...\n")
+    tree = source_tree(str(tmp_path))
+    assert (patch_names(tree, "speed"), patch_names(tree, "safety")) == (["fast"], ["a"])
+    with pytest.raises(ValueError, match="describe no other patch"):
+        patch_names(tree, "other")

@@ -67,7 +67,7 @@ def test_good_users_have_no_problems() -> None:
 
 
 def test_the_file_is_stable_and_changes_only_where_it_must() -> None:
-    """A second run changes nothing; a new password changes one entry; a removed user vanishes."""
+    """A second run changes nothing; a new password changes one entry; a removed user is removed."""
     users = [{"name": "ada", "password": GOOD, "role": "admin"}, {"name": "bob", "password": GOOD}]
     first = user_records(users, "")
     assert user_records(users, first) == first
@@ -82,7 +82,7 @@ def test_the_file_is_stable_and_changes_only_where_it_must() -> None:
 
 
 def test_a_locked_user_keeps_the_hash() -> None:
-    """So that unlocking asks nobody for a new password."""
+    """So that unlocking needs no new password."""
     users = [{"name": "bob", "password": GOOD}]
     first = user_records(users, "")
     (locked,) = json.loads(user_records([users[0] | {"state": "locked"}], first))
@@ -90,8 +90,8 @@ def test_a_locked_user_keeps_the_hash() -> None:
 
 
 @pytest.mark.parametrize("present", ["", "{", "[1]", '[{"name": "bob"}]', "null"])
-def test_a_damaged_file_is_written_anew(present: str) -> None:
-    """So that running the playbook is the cure."""
+def test_a_damaged_file_is_rewritten(present: str) -> None:
+    """So that running the playbook repairs it."""
     (bob,) = json.loads(user_records([{"name": "bob", "password": GOOD}], present))
     assert sha512_crypt.verify(GOOD, bob["hash"])
 

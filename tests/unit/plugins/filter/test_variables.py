@@ -26,7 +26,7 @@ PLACEHOLDER = "replace-this-placeholder"
 
 
 def message(**values: Any) -> str:
-    """What is said of these values."""
+    """The problems of these values."""
     return " ".join(value_problems(BASE | values, SPECS))
 
 
@@ -58,7 +58,7 @@ def test_misspelt_names_get_a_suggestion(name: str, meant: str) -> None:
 
 
 def test_names_of_other_purposes_pass() -> None:
-    """An inventory holds what other playbooks read, too."""
+    """An inventory may have variables of other playbooks."""
     others = [
         *("http_proxy", "https_proxy", "proxy", "workers", "postgresql_databases", "postgresql_version", "nginx_user"),
         *("vault_ada_password", "ansible_user", "inventory_dir", "groups", "client_name", "ntp_servers", "backups"),
@@ -68,7 +68,7 @@ def test_names_of_other_purposes_pass() -> None:
 
 
 def test_what_the_playbook_sets_itself_is_refused() -> None:
-    """It would win over the inventory, in silence."""
+    """It would silently override the inventory."""
     for name in WIRED:
         (problem,) = name_problems([name], SPECS, WIRED, ["mlflow_users"])
         assert problem.startswith(f"{name} would have no effect")
@@ -83,7 +83,7 @@ def test_every_variable_has_a_type(name: str) -> None:
     option = OPTIONS[name]
     types = {"str": str, "path": str, "int": int, "bool": bool, "list": list, "dict": dict, "raw": object}
     right = types[option["type"]]
-    # A word or a list: its role looks at it.
+    # A word or a list: checked by its role.
     wrongs: list[Any] = [None] if right is object else [None, 1.5, ["a", {}], {"a": []}, "two words", 7, True]
     for wrong in wrongs:
         # bool is an int to Python, and a number in quotes is one to us.
@@ -118,7 +118,7 @@ SECRETS = [
 
 
 @pytest.mark.parametrize("values", SECRETS, ids=lambda values: next(iter(values)))
-def test_placeholders_are_refused_wherever_a_secret_stands(values: dict[str, Any]) -> None:
+def test_placeholders_are_refused_in_every_secret(values: dict[str, Any]) -> None:
     """By name, and not shown."""
     text = message(**values)
     assert next(iter(values)) in text
@@ -193,7 +193,7 @@ def test_values_that_no_role_could_use(values: dict[str, Any], word: str) -> Non
 
 
 def test_good_values_pass() -> None:
-    """So the cases above fail for their own reason."""
+    """So the cases above fail because of their mistakes."""
     assert message(
         mlflow_outbound_addresses=["192.0.2.20", "192.0.2.0/24", "2001:db8::/32", "localhost"],
         mlflow_control_notify_url="https://hooks.example.com/a?b=c",
@@ -220,8 +220,8 @@ def test_good_values_pass() -> None:
         ("https://" + "a" * 64 + ".example.com", "DNS name"),
     ],
 )
-def test_a_url_has_one_thing_wrong_at_a_time(url: str, word: str) -> None:
-    """What comes first in it."""
+def test_the_first_problem_of_a_url_is_named(url: str, word: str) -> None:
+    """From left to right."""
     assert word in url_problem(url)
     assert sum(part in url_problem(url) for part in ("must begin", "DNS name", "1 to 65535", "what follows")) <= 1
     for good in ("https://mlflow.example.com", "https://10.1.2.3:8443/team/mlflow", "https://localhost:8443"):
@@ -229,7 +229,7 @@ def test_a_url_has_one_thing_wrong_at_a_time(url: str, word: str) -> None:
 
 
 def test_only_the_wrong_schedule_is_named() -> None:
-    """As systemd-analyze prints two right ones, one of the past and one that is none."""
+    """With systemd-analyze's output for two valid ones, one in the past and an invalid one."""
     shown = (
         "Normalized form: *-*-* 02:00:00\n    Next elapse: Sun 2026-11-29 02:00:00 UTC\n\n"
         "  Original form: 2020-01-01\nNormalized form: 2020-01-01 00:00:00\n    Next elapse: never\n"

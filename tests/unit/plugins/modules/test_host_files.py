@@ -44,9 +44,9 @@ def wanted(tmp_path: Path) -> dict[str, Any]:
 
 
 def test_writes_once(wanted: dict[str, Any], tmp_path: Path) -> None:
-    """The first run writes, the second changes nothing; times and links are told."""
+    """The first run writes, the second changes nothing; times and links are returned."""
     os.symlink("target", tmp_path / "link")
-    first = run(**wanted, look=[str(tmp_path / "link"), str(tmp_path / "none")])
+    first = run(**wanted, stat=[str(tmp_path / "link"), str(tmp_path / "none")])
     file = tmp_path / "d" / "f"
     assert first["changed"], first
     assert first["written"] == [str(file)]
@@ -61,7 +61,7 @@ def test_writes_once(wanted: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_check_mode_writes_nothing(wanted: dict[str, Any], tmp_path: Path) -> None:
-    """It says what would be written, on a host that has nothing yet."""
+    """It returns what would be written, on a new host."""
     message = run(check=True, **wanted)
     assert message["changed"]
     assert message["written"] == [str(tmp_path / "d" / "f")]
@@ -69,8 +69,8 @@ def test_check_mode_writes_nothing(wanted: dict[str, Any], tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("drift", ["content", "mode", "directory"])
-def test_drift_is_put_right(wanted: dict[str, Any], tmp_path: Path, drift: str) -> None:
-    """Content, the mode of a file, the mode of a directory: each counts, and each is repaired."""
+def test_drift_is_repaired(wanted: dict[str, Any], tmp_path: Path, drift: str) -> None:
+    """Content, the mode of a file, the mode of a directory: each is detected and repaired."""
     run(**wanted)
     file = tmp_path / "d" / "f"
     match drift:
@@ -86,7 +86,7 @@ def test_drift_is_put_right(wanted: dict[str, Any], tmp_path: Path, drift: str) 
     assert not run(**wanted)["changed"]
 
 
-def test_refuses_what_cannot_be(wanted: dict[str, Any], tmp_path: Path) -> None:
+def test_refuses_invalid_arguments(wanted: dict[str, Any], tmp_path: Path) -> None:
     """A file where a directory should be; more files than contents."""
     (tmp_path / "d").write_text("in the way")
     assert "is not a directory" in run(**wanted)["msg"]

@@ -48,7 +48,7 @@ def test_the_same_point_is_meant_as_by_a_restore(wanted: str, name: str) -> None
 
 
 @pytest.mark.parametrize("wanted", ["202611", "nonsense", "2020-01-01"])
-def test_what_means_no_point_is_left_to_the_restore(wanted: str) -> None:
+def test_an_unknown_or_ambiguous_name_is_left_to_the_restore(wanted: str) -> None:
     """None, and more than one: unknown, with the reason."""
     with pytest.raises(module.Unknown):
         module.chosen(LISTED, wanted)
@@ -65,20 +65,20 @@ def test_what_means_no_point_is_left_to_the_restore(wanted: str) -> None:
         ["[5]"],
     ],
 )
-def test_a_repository_that_talks_nonsense_is_unknown(answers: list[str]) -> None:
-    """Whatever it says: no exception but ours."""
+def test_invalid_output_of_a_repository_is_unknown(answers: list[str]) -> None:
+    """For any output: no exception but ours."""
     left = iter(answers)
     with pytest.raises(module.Unknown):
-        module.look(lambda *_: next(left, ""), "latest", "/stage/manifest.json")
+        module.read_point(lambda *_: next(left, ""), "latest", "/stage/manifest.json")
 
 
 def test_the_postgresql_version_of_a_point_is_read() -> None:
-    """The manifest of the chosen snapshot, and nothing else, is asked for."""
+    """Only the manifest of the chosen snapshot is read."""
     asked: list[tuple[str, ...]] = []
 
     def run(*arguments: str) -> str:
         asked.append(arguments)
         return json.dumps(LISTED) if arguments[0] == "snapshots" else '{"postgresql": 17, "rows": {}}'
 
-    assert module.look(run, "latest", "/stage/manifest.json") == {"name": "20261122-b", "postgresql": 17}
+    assert module.read_point(run, "latest", "/stage/manifest.json") == {"name": "20261122-b", "postgresql": 17}
     assert asked[1:] == [("dump", "bbbb", "/stage/manifest.json")]

@@ -2,7 +2,7 @@
 
 Paths of artifacts are relative to the store, with ``/`` between their parts; no other module turns one into an address.
 Sizes are in bytes, times in seconds since 1970. What cannot be done raises a ``ControlError``, whose message says what
-is wrong and what to do. Whoever writes to the store chooses its content: an implementation is never led out of it.
+is wrong and what to do. Clients choose the store's content: an implementation must never follow a link out of it.
 """
 
 from __future__ import annotations

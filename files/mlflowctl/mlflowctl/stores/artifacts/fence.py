@@ -1,7 +1,7 @@
 """The delete fence: while a file exists, nginx answers deletions with 429 and Retry-After.
 
-The file lies in the RuntimeDirectory of the unit that raised it, so systemd
-removes it when the unit ends, however it ends.
+The file is in the RuntimeDirectory of the unit that raised it, so systemd
+removes it when the unit ends, for whatever reason.
 """
 
 from __future__ import annotations

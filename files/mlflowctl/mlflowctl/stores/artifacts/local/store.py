@@ -1,4 +1,4 @@
-"""A volume as an artifact store: copies lie on it, too, so that a swap is a rename.
+"""A volume as an artifact store: copies are on it, too, so that a swap is a rename.
 
 Below the volume are: ``store``, the live artifacts; ``.volume-id``, which volume it is; ``incoming``, uploads that
 nginx receives; ``.point``, a frozen copy; ``drill`` and ``restore-…``, copies of points; ``store.before-SUFFIX`` and

@@ -1,4 +1,4 @@
-"""Is what was acknowledged still there? ``look.py JOURNAL UNTIL`` prints what is not, one JSON line each."""
+"""Check that acknowledged writes exist. ``check_writes.py JOURNAL UNTIL`` prints the missing ones, one JSON line each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ wanted = [line for line in lines if "error" not in line and line["time"] < float
 
 
 def there(line: dict[str, object]) -> bool:
-    """Whether one acknowledged write is there, with its content."""
+    """Whether one acknowledged write exists, with its content."""
     try:
         match line["kind"]:
             case "param":
