@@ -126,4 +126,4 @@ def test_a_request_with_changes_is_not_to_be_repeated(server: Any, http: Any, ar
         tags = [{"key": f"t{number}", "value": "v" * 5000} for number in range(100)]
         answer = http.post(f"{api}/runs/create", json={"experiment_id": "0", "tags": tags})
     assert (answer.status_code, answer.json()["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
-    assert "it was done" in answer.json()["message"]
+    assert "was processed" in answer.json()["message"]
