@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from tests.harness.control import control
 from tests.stock.differences import DIFFERENCES, Difference
@@ -19,7 +20,7 @@ ASK = Path(__file__).parents[1] / "stock" / "ask.py"
 
 
 @pytest.fixture(scope="module")
-def answers(host: Any, server: Any, http: Any) -> Iterator[dict[str, dict[str, Any]]]:
+def answers(host: Any, server: Any) -> Iterator[dict[str, dict[str, Any]]]:
     """What both servers answered to each question; afterwards the stock one, and what was created on ours, are gone."""
     settings = {
         "url": server.url,
@@ -44,7 +45,8 @@ def answers(host: Any, server: Any, http: Any) -> Iterator[dict[str, dict[str, A
         # Deleted experiments would stay in the tables.
         control(host, "gc --older-than 0s")
     search = {"filter": f"name LIKE '{settings['names']}%'", "view_type": "ALL", "max_results": 1}
-    left = http.post(f"{server.url}/api/2.0/mlflow/experiments/search", json=search)
+    address = f"{server.url}/api/2.0/mlflow/experiments/search"
+    left = requests.post(address, json=search, auth=server.login, verify=server.ca, timeout=60)
     assert left.ok, left.text
     assert "experiments" not in left.json()
 
