@@ -64,12 +64,14 @@ class Attack:
         rng: generator of the inputs; the same seed gives the same ones.
         deadline: by ``time.monotonic()``.
         found: collects the findings.
+        timing: latencies count, so attackers only get the processor time that nobody else uses.
     """
 
     target: Target
     rng: Random
     deadline: float
     found: Found
+    timing: bool = False
 
     def has_time(self) -> bool:
         """Whether there is time left."""

@@ -26,16 +26,19 @@ IDLE_SECONDS = 10
 SHORT_IDLE_SECONDS = 3
 # How much an attack may delay the honest client, as a factor of its latency alone.
 TIMES_IDLE = 3
-# Nice value of the attackers.
+# Nice value of the attackers in a short run, beside which other tests may use the machine.
 NICER = 10
 
 
 def attack(kind: Kind, given: Attack) -> None:
     """The attack itself, in a thread of its own."""
     # A real attacker has another machine: the processor time that it takes from the honest client here is not the
-    # server's fault. Threads and processes that it starts inherit the nice value.
+    # server's fault. Threads and processes that it starts inherit its priority.
     own = threading.get_native_id()
-    os.setpriority(os.PRIO_PROCESS, own, min(19, os.getpriority(os.PRIO_PROCESS, own) + NICER))
+    if given.timing:
+        os.sched_setscheduler(own, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.setpriority(os.PRIO_PROCESS, own, min(19, os.getpriority(os.PRIO_PROCESS, own) + NICER))
     try:
         kind.run(given)
     except Exception:
@@ -49,9 +52,8 @@ def one(target: Target, kind: Kind, seconds: float, seed: int, run: str) -> dict
     with watch.Watch(target) as host, Honest(target, run) as client:
         # Connections are open and logins are cached.
         time.sleep(0.5)
-        attacker = threading.Thread(
-            target=attack, args=(kind, Attack(target, Random(seed), time.monotonic() + seconds, found))
-        )
+        given = Attack(target, Random(seed), time.monotonic() + seconds, found, timing=seconds == kind.long)
+        attacker = threading.Thread(target=attack, args=(kind, given))
         attacker.start()
         attacker.join()
     failed = client.failed()
@@ -105,7 +107,8 @@ def abuse(
     try:
         while not entries or time.monotonic() < deadline:
             for kind in rng.sample(kinds, len(kinds)) if seconds else kinds:
-                entry = one(target, kind, kind.long if seconds else kind.short, rng.getrandbits(32), run)
+                lasts = kind.long if seconds else kind.short
+                entry = one(target, kind, lasts, rng.getrandbits(32), run)
                 # Other processes may use the machine, too: measuring before and after includes their load.
                 again = idle(IDLE_SECONDS) if seconds else alone
                 entry["idle_ms"] = percentiles([*alone, *again])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -154,6 +155,21 @@ def test_attackers_get_less_of_the_processors() -> None:
     attacker.join()
     assert seen == [min(19, own + runner.NICER)] * 2
     assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+def test_attackers_get_what_is_left_where_latency_counts() -> None:
+    """Of the processors: the thread, and the processes that it starts."""
+    seen: list[int] = []
+
+    def run(_: Attack) -> None:
+        seen.append(os.sched_getscheduler(threading.get_native_id()))
+        code = "import os; print(os.sched_getscheduler(0))"
+        seen.append(int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout))
+
+    attacker = threading.Thread(target=runner.attack, args=(Kind("a", run, 1), replace(attack(1), timing=True)))
+    attacker.start()
+    attacker.join()
+    assert seen == [os.SCHED_IDLE] * 2
 
 
 def test_an_attack_that_fails_is_a_fault() -> None:
