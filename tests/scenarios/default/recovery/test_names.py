@@ -135,7 +135,8 @@ def test_what_is_accepted_is_in_the_point(control: Any, server: Any, http: Any, 
     assert {path: size for path, size in live.items() if held.get(path) != size} == {}
     # No file has a name that is not valid text: points are compared as text.
     assert [path for path in held if "\\x" in path and path not in live] == []
-    assert control.run("verify latest")["lost"] == []
+    # Other tests of the host leave rows whose artifacts never existed, because of which it exits with 1.
+    assert json.loads(control.host.run("mlflowctl verify latest --json").stdout)["lost"] == []
 
 
 @pytest.mark.parametrize("name", [UPLOADING, "\udcff", "caf\udce9", "x" * 300, "a/../../b", "CACHEDIR.TAG"])
